@@ -1,1 +1,1 @@
-"""Stores behind the ports: ``memory`` for unit tests, ``sqlite`` embedded, ``mongo`` for the platform."""
+"""Implementations of the store ports: ``memory`` for unit tests, ``sqlite`` embedded, ``mongo`` for the platform."""

@@ -1,4 +1,4 @@
-"""One UID, several subjects: the platform files what two peers sent twice, and no store picks one of them."""
+"""Refuses a UID of several subjects: the platform stores a study twice if two peers send it; no store may choose."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ COPIES_SHOWN = 5
 
 
 def refuse_copies(level: SubjectLevel, uid: str, ids: Sequence[str]) -> None:
-    """Refuses a UID that stands for several subjects.
+    """Raises if several subjects have a UID.
 
     Raises:
-        AmbiguousSeriesError: There is more than one id; the message has them, for an id is unique.
+        AmbiguousSeriesError: There is more than one id; the message lists the ids, by which one can be chosen.
     """
     if len(ids) > 1:
         whose = "that identity" if level is SubjectLevel.PATIENT else f"the UID {uid}"

@@ -1,4 +1,4 @@
-"""A store in memory: the fakes of unit tests, held to the same contract as the real stores."""
+"""A store in memory: the fakes of unit tests, which pass the same contract tests as the real stores."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ __all__ = [
 
 @dataclass
 class MemoryStore:
-    """Everything that the repositories of one memory backend share.
+    """The state that the repositories of one memory backend share.
 
     Example:
         >>> from dcm_processor_service.ports import JobKey, run_inline
@@ -111,7 +111,7 @@ class MemoryDataRepository:
             return Found(copy.deepcopy(self._store.values[key, name]))
 
     async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
-        """Stores a copy of the value, when what is stored equals ``expected``."""
+        """Stores a copy of the value, if the stored value equals ``expected``."""
         check_text(name, "name")
         with self._store.lock:
             stored = self._store.values.get((key, name), ABSENT)
@@ -160,7 +160,7 @@ class MemoryFileRepository:
         self._versions = 0
 
     async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
-        """Reads all that is left of ``source``, then replaces."""
+        """Reads the rest of ``source``, then replaces the file."""
         check_text(name, "name")
         content = source.read()
         with self._store.lock:
@@ -179,7 +179,7 @@ class MemoryFileRepository:
         return stored
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
-        """Returns what is known of the file."""
+        """Returns the file's record, or None."""
         check_text(name, "name")
         with self._store.lock:
             entry = self._store.files.get((key, name))
@@ -263,7 +263,7 @@ class MemoryJobRepository:
             ][:most]
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
-        """Writes how far a job is."""
+        """Writes a job's progress."""
         with self._store.lock:
             job = self._store.jobs.get(check_text(job_id, "id"))
             if job is not None:
@@ -320,10 +320,10 @@ class MemoryDicomRepository:
         self._store = store or MemoryStore()
 
     async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | SeriesRecord | None:
-        """Returns one object by id or instance UID.
+        """Returns one record by id or instance UID.
 
         Raises:
-            AmbiguousSeriesError: The UID stands for several.
+            AmbiguousSeriesError: Several records have the UID.
         """
         check_text(id_or_uid, "id or UID")
         with self._store.lock:
@@ -336,7 +336,7 @@ class MemoryDicomRepository:
         return found[0] if found else None
 
     async def children(self, parent: Patient | Study) -> list[Study] | list[SeriesRecord]:
-        """Lists what lies below a patient or study."""
+        """Lists the studies of a patient or the series of a study."""
         with self._store.lock:
             subjects = self._store.subjects
             if isinstance(parent, Patient):
@@ -344,7 +344,7 @@ class MemoryDicomRepository:
             return [series for child in parent.series_ids if isinstance(series := subjects.get(child), SeriesRecord)]
 
     async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
-        """Returns what lists a study or series."""
+        """Returns the patient that lists a study, or the study that lists a series."""
         with self._store.lock:
             for subject in self._store.subjects.values():
                 if isinstance(subject, Patient | Study) and child.id in subject.child_ids:
@@ -359,7 +359,7 @@ class MemoryDicomRepository:
             ]
 
     async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
-        """Returns each file's content, or the path where it lies."""
+        """Yields each file's content or path."""
         for instance in instances:
             with self._store.lock:
                 known = self._store.instances.get(instance.id)
@@ -374,7 +374,7 @@ class MemoryDicomRepository:
             yield instance, content
 
     def fetch_heads(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
-        """Returns what :meth:`fetch` does."""
+        """Yields the same as :meth:`fetch`."""
         return self.fetch(instances)
 
 
@@ -396,7 +396,7 @@ class MemoryWorkspaceRepository:
     async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
         """Files a patient, study or series."""
         with self._store.lock:
-            del peer_id  # nothing asks a memory store who sent what
+            del peer_id  # a memory store does not record who sent an image
             self._store.subjects[subject.id] = subject
 
     async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
@@ -466,7 +466,7 @@ class MemorySessionRepository:
             return len(keys)
 
     async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
-        """Removes images by the time of their arrival, and what they leave empty."""
+        """Removes images by their time of arrival, then series, studies and patients that are empty."""
         check_text(patient_id, "id")
         with self._store.lock:
             subjects = self._store.subjects

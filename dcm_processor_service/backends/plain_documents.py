@@ -1,6 +1,6 @@
-"""Documents as the platform's own packages see them, for stores that hold none: built from the repositories' models.
+"""Builds documents like the platform's from the repositories' models, for stores that hold no such documents.
 
-The functions of the 0.0.1 API gave such documents; over MongoDB they are the stored ones.
+The functions of the 0.0.1 API returned such documents; over MongoDB they are the stored ones.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PlainDocuments:
         }
 
     async def peer(self, *, name: str = "", peer_id: str = "") -> dict[str, Any] | None:
-        """Returns the document of a node."""
+        """Returns the document of a peer."""
         found = await (self._backend.peers.find(name) if name else self._backend.peers.get(peer_id))
         return None if found is None else _peer_document(found)
 

@@ -1,4 +1,4 @@
-"""What would become of instances at a peer: each is walked over, converted where it must be, and none is sent."""
+"""Checks what would happen to instances at a peer: reads each, converts it where it must be, and sends none."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _UNKNOWN = "a DICOMweb peer tells which objects it takes only when they are sent
 def check_sending(
     items: Sendable | Iterable[Sendable], peer: Peer, options: SendOptions, calling_ae_title: str
 ) -> SendCheck:
-    """Looks at each instance, then asks the peer about each kind of them.
+    """Checks each instance, then asks the peer about each kind of instance.
 
     Raises:
-        PeerUnreachableError: No association.
-        InvalidSeriesError: A folder holds nothing that could be sent.
+        PeerUnreachableError: No association could be opened.
+        InvalidSeriesError: A folder holds no instance to send.
     """
     records: dict[int, CheckedInstance] = {}
     sound: dict[int, Outgoing] = {}
@@ -51,7 +51,7 @@ def check_sending(
     for position, one in sound.items():
         kind = kinds[position]
         record = _record(one, ways.get(kind))
-        if kind.preferred and record.verdict is Verdict.NOT_TAKEN:  # perhaps it cannot be converted to that
+        if kind.preferred and record.verdict is Verdict.NOT_TAKEN:  # perhaps it cannot be converted to that syntax
             record = _record(one, ways.get(kind.without_preference()))
         records[position] = record
     in_order = tuple(record for _, record in sorted(records.items()))
@@ -74,7 +74,7 @@ def _problem(instance: Outgoing) -> CheckedInstance | None:
 
 
 def _ways(kinds: set[Kind], peer: Peer, options: SendOptions, calling_ae_title: str) -> dict[Kind, Choice | Refusal]:
-    """Asks, and once more with lossless compressions for what a peer takes in no other way."""
+    """Asks the peer about kinds, and once more with lossless compressions about those that it takes in no other way."""
     if peer.url is not None:
         return {}
     ways = _asked(sorted(kinds, key=str), peer, options, calling_ae_title)
@@ -111,7 +111,7 @@ def _record(instance: Outgoing, way: Choice | Refusal | None) -> CheckedInstance
     if way is None or way.transfer_syntax_uid == instance.transfer_syntax_uid:
         return record
     try:
-        instance.open_file(way.transfer_syntax_uid).close()  # only by doing it one knows that it can be done
+        instance.open_file(way.transfer_syntax_uid).close()  # only a conversion shows that it is possible
     except UNSENDABLE as error:
         outcome, meaning = why_unsendable(error)
         return _changed(record, Verdict.NOT_TAKEN if outcome is Outcome.REFUSED else Verdict.UNSOUND, meaning)

@@ -1,8 +1,9 @@
-"""The rounds of a sending: what is unacknowledged and may yet succeed goes again, after a pause, over new associations.
+"""The rounds of a sending: instances without an acknowledgement that may still succeed are sent again.
 
-A round that brought nothing is fruitless. After as many in a row as an instance has attempts, the peer is asked whether
-it is there: one that is not ends the sending. One that is does not take these instances, or not this association, and
-the others have their turn: each instance has attempts of its own, and an association is asked for in halves.
+Each further round begins after a pause, over new associations. A round that made no progress is fruitless. After as
+many fruitless rounds in a row as an instance has attempts, a C-ECHO asks whether the peer is alive. If it is not, the
+sending ends. If it is, the peer refuses these instances or this association, and other instances get their turn: each
+instance has attempts of its own, and the contexts of an association are halved.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ __all__ = ["Delivery"]
 
 
 class Delivery:
-    """Brings instances to one peer over one or more lanes."""
+    """Sends instances to one peer over one or more lanes."""
 
     def __init__(
         self,
@@ -52,10 +53,10 @@ class Delivery:
         self._lanes = [Lane(peer, options, calling_ae_title, ledger) for _ in range(options.associations)]
         self._most_contexts = MOST_CONTEXTS
         self.failure: PeerUnreachableError | None = None
-        """Why the peer could not be reached any more; nothing further is sent then."""
+        """The reason why the peer can no longer be reached; nothing more is sent once it is set."""
 
     def deliver(self, instances: Iterable[tuple[int, Outgoing]], cancelled: Callable[[], bool]) -> None:
-        """Sends instances, and writes a record for each."""
+        """Sends instances, and writes a record for each into the ledger."""
         pending = [
             Parcel(position, instance, Kind.of(instance, self._peer, self._options)) for position, instance in instances
         ]
@@ -71,9 +72,9 @@ class Delivery:
                 fruitless = unanswered = 0
             doubtful = fruitless >= self._options.attempts
             pending = self._left(pending, scattered=doubtful)
-            if isinstance(lost, PeerRefusesError) and not advanced:  # else another lane may take what this one held
+            if isinstance(lost, PeerRefusesError) and not advanced:  # otherwise another lane may send the rest
                 self.failure = lost
-            elif doubtful and not (self._has_chances(pending, unanswered) and self._narrows(lost, pending)):
+            elif doubtful and not (self._may_yet_succeed(pending, unanswered) and self._halve_contexts(lost, pending)):
                 self.failure = lost or self._no_answer(pending)
             elif lost or any(parcel.attempts for parcel in pending):
                 self._wait(fruitless)
@@ -86,18 +87,18 @@ class Delivery:
     def _progress(self, pending: list[Parcel]) -> tuple[int, int]:
         return len(self._ledger.records), sum(parcel.kind.recompress for parcel in pending)
 
-    def _has_chances(self, pending: list[Parcel], unanswered: int) -> bool:
-        """Whether the peer is there, and does not only let us wait.
+    def _may_yet_succeed(self, pending: list[Parcel], unanswered: int) -> bool:
+        """Returns whether more attempts make sense: the peer is alive, and does not just leave requests unanswered.
 
-        A wait for an answer is long. So a few instances from all over stand for the others: twice as many of them need
-        one more.
+        Each wait for an answer is long. So only a few instances are tried in place of all: one more for each doubling
+        of their number.
         """
         if unanswered >= self._options.attempts + len(pending).bit_length():
             return False
         return bool(pending) and is_alive(self._peer, self._options, self._calling_ae_title)
 
-    def _narrows(self, lost: PeerUnreachableError | None, pending: list[Parcel]) -> bool:
-        """Asks for smaller associations where the peer gave none; False where there are no smaller ones."""
+    def _halve_contexts(self, lost: PeerUnreachableError | None, pending: list[Parcel]) -> bool:
+        """Halves the contexts of the next associations after a refused one; returns False if they cannot be smaller."""
         if lost is None:
             return True
         batches = self._plan(pending)
@@ -121,9 +122,9 @@ class Delivery:
             lane.abort()
 
     def _round(self, pending: list[Parcel], cancelled: Callable[[], bool]) -> PeerUnreachableError | None:
-        """Sends what is pending over as many associations as their contexts need; the first one that fails ends it.
+        """Sends pending instances over as many associations as their contexts need; ends when one fails.
 
-        Where associations are asked for in parts, one that does not come about counts against its own instances alone.
+        If contexts are halved, a failed association counts only against its own instances.
         """
         first: PeerUnreachableError | None = None
         for batch in self._plan(pending):
@@ -143,7 +144,7 @@ class Delivery:
         self, queue: deque[Parcel], contexts: tuple[ProposedContext, ...], cancelled: Callable[[], bool]
     ) -> PeerUnreachableError | None:
         """Runs the lanes side by side; a single one in this thread."""
-        # first those whose association is open: a peer that takes few may refuse the others
+        # first the lanes with an open association: a peer that allows few associations may refuse others
         lanes = sorted(self._lanes, key=lambda lane: not lane.is_open)[: len(queue)]
 
         def run(lane: Lane) -> PeerUnreachableError | None:
@@ -160,15 +161,15 @@ class Delivery:
             return run(lanes[0])
         with ThreadPoolExecutor(len(lanes), thread_name_prefix="dicom-send") as pool:
             errors = list(pool.map(run, lanes))
-        # a lane that found no room does no harm while the others emptied the queue
+        # a lane without an association does no harm if the others emptied the queue
         return next((error for error in errors if error is not None), None) if queue else None
 
     def _left(self, pending: list[Parcel], *, scattered: bool) -> list[Parcel]:
-        """What has no record yet and attempts left; gives the others their last record.
+        """Returns instances that have no record yet and attempts left; writes the final record of the others.
 
-        What was tried least goes first: an instance that makes the peer abort must not stand in the way of the others.
-        Of instances that were tried equally often, the middle goes first and then the middles of both halves, if
-        ``scattered``: faulty instances often lie side by side.
+        Instances with the fewest attempts come first, so that an instance that makes the peer abort does not block the
+        others. If ``scattered``, instances with equal attempts are ordered by halving (the middle, then the middles of
+        both halves), because faulty instances often lie side by side.
         """
         for lane in self._lanes:
             lane.renew()
@@ -188,7 +189,7 @@ class Delivery:
 
     def _no_answer(self, pending: list[Parcel]) -> PeerUnreachableError | None:
         if not pending:
-            return None  # the last one has used up its attempts: nothing to give up for
+            return None  # no instance is left, so there is nothing to give up
         problem = next((parcel.problem for parcel in reversed(pending) if parcel.problem), "no answer")
         return PeerUnreachableError(f"{self.where}: {self._options.attempts} times in a row, {problem}")
 

@@ -2,8 +2,8 @@
 
 Part of the 0.0.1 API; stays until 2.0.
 
-Code that was written for it goes on working. An empty list means that there was nothing to send. If no
-association could be made, an error tells why. New code uses ``ctx.session.dicom.send``.
+Code that uses it keeps working. An empty list means that there was nothing to send. If no association could be opened,
+an error says why. New code uses ``ctx.session.dicom.send``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 _StrPath: TypeAlias = "str | os.PathLike[str]"
 _Filter: TypeAlias = "Callable[[Dataset], object] | None"
 
-_CONTEXT_NOT_ACCEPTED = 0xC001  # the 0.0.1 API's status for what the peer accepted no presentation context for
+_CONTEXT_NOT_ACCEPTED = 0xC001  # the 0.0.1 API's status if the peer accepted no presentation context for an instance
 _ANY_TITLE = "ANY-SCP"
 _OPTIONS = SendOptions(check=False)
 _OVERRIDES = {
@@ -62,21 +62,21 @@ class DicomSender:
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.send``.
 
-    Every method takes, by name, what should differ for that call: ``host``, ``port``, ``aet``, ``tls``, ``cert_file``,
+    Every method takes, by name, values that differ for that call: ``host``, ``port``, ``aet``, ``tls``, ``cert_file``,
     ``key_file``, ``ca_file``, ``trusted_ca``.
 
     Args:
         ae_title: Our own AE title, the calling one.
-        server_host: The node's host name or address.
-        server_port: The node's port.
-        server_ae_title: The node's AE title, the called one.
+        server_host: The peer's host name or address.
+        server_port: The peer's port.
+        server_ae_title: The peer's AE title, the called one.
         enable_tls: Speak TLS.
         tls_cert_file: Our certificate, PEM; only for peers that want one.
         tls_key_file: Its key, PEM.
         tls_ca_file: The authority behind the peer's certificate, PEM.
         tls_trusted_ca: Trust the authorities of this machine instead.
-        additional_sops: Not needed any more: what to propose comes from the instances.
-        additional_syntaxes: Not needed any more.
+        additional_sops: Ignored: the instances determine the contexts to propose.
+        additional_syntaxes: Ignored.
 
     Raises:
         pydantic.ValidationError: A title, host or port is not valid.
@@ -128,14 +128,14 @@ class DicomSender:
 
         Args:
             path: The folder.
-            filter_callback: Gets each dataset; what it does not answer with truth is left out.
-            **overrides: What differs for this call, see :class:`DicomSender`.
+            filter_callback: Called with each dataset; a dataset for which it returns a false value is left out.
+            **overrides: Values for this call only, see :class:`DicomSender`.
 
         Returns:
-            One status a file that was not left out; an empty one where no answer came.
+            One status for each file that was not left out; an empty dataset if no answer came.
 
         Raises:
-            PeerUnreachableError: No association; tells why.
+            PeerUnreachableError: No association could be opened; the message says why.
             ConfigurationError: A certificate file is unusable.
         """
         next(Path(path).iterdir(), None)  # a folder that is not there is an error, as in 0.0.1
@@ -151,7 +151,7 @@ class DicomSender:
         """Sends DICOM files; see :meth:`send_dicom_from_path`.
 
         Raises:
-            PeerUnreachableError: No association; tells why.
+            PeerUnreachableError: No association could be opened; the message says why.
             ConfigurationError: A certificate file is unusable.
             InvalidSeriesError: A file is missing or is no DICOM file.
         """
@@ -163,7 +163,7 @@ class DicomSender:
         """Sends datasets, which stay as they are; see :meth:`send_dicom_from_path`.
 
         Raises:
-            PeerUnreachableError: No association; tells why.
+            PeerUnreachableError: No association could be opened; the message says why.
             ConfigurationError: A certificate file is unusable.
         """
         chosen = (dataset for dataset in datasets if filter_callback is None or filter_callback(dataset))
@@ -175,7 +175,7 @@ class DicomSender:
         """Sends the files that a DICOMDIR lists, in its order; see :meth:`send_dicom_from_path`.
 
         Raises:
-            PeerUnreachableError: No association; tells why.
+            PeerUnreachableError: No association could be opened; the message says why.
             ConfigurationError: A certificate file is unusable.
             InvalidSeriesError: It is no DICOMDIR, or a file that it lists is missing or no DICOM file.
         """
@@ -183,7 +183,7 @@ class DicomSender:
         return self._send(_loaded(files, filter_callback), overrides)
 
     def send_echo(self, **overrides: object) -> Dataset | None:
-        """Asks the peer whether it is there; None when it does not answer, and the log tells why.
+        """Asks the peer whether it answers (C-ECHO); returns None if it does not, and the log says why.
 
         Raises:
             ConfigurationError: A certificate file is unusable.
@@ -201,7 +201,7 @@ class DicomSender:
         return [_status(record) for record in report.records]
 
     def _peer(self, overrides: dict[str, object]) -> Peer:
-        """The peer, with what differs for one call."""
+        """Returns the peer, with the values for one call."""
         settings = dict(self._settings)
         for name, value in overrides.items():
             if name not in _OVERRIDES:
@@ -217,7 +217,7 @@ class DicomSender:
 
 
 def _loaded(files: Iterable[Path | None], filter_callback: _Filter) -> Iterator[Dataset | Path]:
-    """Returns files, or with a filter the datasets that it saw, because some filters change them."""
+    """Yields files, or with a filter the datasets that passed it, because some filters change them."""
     for number, file in enumerate(files, start=1):
         if file is None:
             raise InvalidSeriesError(f"file {number} of those to send is outside of its DICOMDIR's folder")

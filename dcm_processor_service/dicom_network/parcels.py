@@ -1,4 +1,4 @@
-"""Instances on their way, and the records of what became of them: by C-STORE and by STOW-RS alike."""
+"""Instances that are being sent, and the records of their outcomes, for C-STORE and STOW-RS."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["UNSENDABLE", "Ledger", "Parcel", "why_unsendable"]
 
 UNSENDABLE = (UnsupportedTransferSyntaxError, UnreadableInstanceError)
-"""What is raised where an instance cannot be opened as the peer takes it."""
+"""The errors of an instance that cannot be opened in a syntax that the peer accepts."""
 
 
 def why_unsendable(error: UnsupportedTransferSyntaxError | UnreadableInstanceError) -> tuple[Outcome, str]:
-    """Returns the outcome and the meaning of an instance that could not be opened as the peer takes it."""
+    """Returns the outcome and the meaning for an instance that could not be opened in an accepted syntax."""
     if isinstance(error, UnsupportedTransferSyntaxError):
         return Outcome.REFUSED, f"the peer does not take its transfer syntax, and {error}"
     return Outcome.FAILED, str(error)
@@ -33,7 +33,7 @@ def why_unsendable(error: UnsupportedTransferSyntaxError | UnreadableInstanceErr
 
 @dataclass
 class Parcel:
-    """An instance on its way, with what happened to it so far."""
+    """An instance that is being sent, with the history of its attempts."""
 
     position: int
     instance: Outgoing
@@ -41,11 +41,11 @@ class Parcel:
     attempts: int = 0
     duration_s: float = 0.0
     excused: int = 0
-    """How many attempts ended with an association that had carried others before: perhaps no fault of this one."""
+    """How many attempts ended with an association that had carried others before: perhaps not this one's fault."""
     denied: int = 0
-    """How many associations that only it and its like asked for did not come about."""
+    """How many associations for only this kind of instance could not be opened."""
     timed_out: bool = False
-    """Its last attempt had no answer."""
+    """Whether its last attempt had no answer in time."""
     unacknowledged: bool = False
     status: int | None = None
     problem: str = ""
@@ -53,13 +53,13 @@ class Parcel:
 
     @property
     def counted(self) -> int:
-        """How many attempts count against it."""
+        """The number of attempts that count against the instance."""
         return self.attempts - self.excused + self.denied
 
     def record(
         self, outcome: Outcome, meaning: str, choice: Choice | None = None, *, retryable: bool = False
     ) -> InstanceRecord:
-        """What became of it."""
+        """Returns the record of the instance."""
         own, sent = self.instance.transfer_syntax_uid, choice.transfer_syntax_uid if choice else ""
         return InstanceRecord(
             sop_class_uid=self.instance.sop_class_uid,
@@ -77,17 +77,17 @@ class Parcel:
         )
 
     def unsendable(self, error: UnsupportedTransferSyntaxError | UnreadableInstanceError) -> InstanceRecord:
-        """What became of it when it could not be opened as the peer takes it."""
+        """Returns the record of an instance that could not be opened in an accepted syntax."""
         return self.record(*why_unsendable(error))
 
     def give_up(self, reason: str = "", *, retryable: bool = True) -> InstanceRecord:
-        """What became of it when nothing more is tried."""
+        """Returns the record of an instance for which nothing more is tried."""
         outcome = Outcome.FAILED if self.attempts else Outcome.NOT_ATTEMPTED
         return self.record(outcome, self.problem or reason, retryable=retryable)
 
 
 class Ledger:
-    """The records of a sending, by position; tells listeners about each, and about what is going to be sent."""
+    """The records of a sending, by position; tells listeners of each record, and of instances before they are sent."""
 
     def __init__(
         self,
@@ -101,10 +101,10 @@ class Ledger:
         self._lock = threading.Lock()
         self.records: dict[int, InstanceRecord] = {}
         self.acknowledged: dict[str, InstanceRecord] = {}
-        """The first that the peer acknowledged of each SOPInstanceUID."""
+        """The first acknowledged record of each SOPInstanceUID."""
 
     def put(self, position: int, record: InstanceRecord) -> None:
-        """Writes a record, and tells the listener."""
+        """Stores a record, and tells the listener."""
         with self._lock:
             self.records[position] = record
             if record.outcome.acknowledged:
@@ -113,13 +113,13 @@ class Ledger:
                 self._on_record(record)
 
     def begin(self, sop_instance_uids: Sequence[str]) -> None:
-        """Says what is about to be sent: the first at once, the others soon."""
+        """Tells the listener which instances are sent next: the first at once, the others soon."""
         if self._on_begin is not None:
             with self._lock:
                 self._on_begin(sop_instance_uids)
 
     def explain_duplicate(self, parcel: Parcel, status: StoreStatus) -> StoreStatus:
-        """Sorts the status of an instance that the peer holds already: it may have come from us."""
+        """Returns the status of an instance that the peer holds already: a warning if it came from us."""
         if parcel.unacknowledged:  # our own earlier attempt arrived, only its acknowledgement was lost
             return replace(status, outcome=Outcome.STORED_WITH_WARNING, meaning="stored by an earlier attempt")
         with self._lock:

@@ -1,9 +1,10 @@
-"""Which presentation contexts to propose, from the instances themselves, and which one an instance goes over.
+"""Plans which presentation contexts to propose for instances, and chooses the one for each instance.
 
-A peer picks one transfer syntax of a context. So each syntax that instances of a class have gets a context of its own:
-a peer that picked another one would leave compressed instances without a way, and have uncompressed ones converted that
-could go as they are. What is left of the two common uncompressed syntaxes shares one more context a class, the way for
-what the peer wants decoded (and PS3.5, 10.1, asks for the default syntax). An association has room for 128 contexts.
+A peer picks one transfer syntax of a context. So each syntax that instances of a class have gets a context of its own.
+In a shared context, the peer's pick could leave compressed instances without a context, and force a conversion of
+uncompressed ones. One more context for each class has the rest of the two common uncompressed syntaxes, for instances
+that must be decoded for the peer (PS3.5, 10.1, also requires the default syntax). An association has room for 128
+contexts.
 """
 
 from __future__ import annotations
@@ -29,31 +30,31 @@ DEFAULT_SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 
 @dataclass(frozen=True)
 class Kind:
-    """What instances have in common that the negotiation is about."""
+    """The properties of instances that matter to the negotiation."""
 
     sop_class_uid: str
     transfer_syntax_uid: str
     recompress: bool = False
-    """The peer refused both its syntax and the uncompressed ones."""
+    """Whether the peer refused both the instance's syntax and the uncompressed ones."""
     preferred: str = ""
-    """Another syntax that the peer prefers, and that such instances can be converted to; empty where there is none."""
+    """A syntax that the peer prefers and that such instances can be converted to; empty if there is none."""
 
     @classmethod
     def of(cls, instance: Outgoing, peer: Peer, options: SendOptions) -> Kind:
-        """The kind of an instance, on its way to a peer."""
+        """Returns the kind of an instance that is sent to a peer."""
         own = instance.transfer_syntax_uid
         wanted = (peer.transfer_syntax_uid or "") if options.transcode else ""
-        # compressed pixels stay as they are or are decoded: compressing them anew has no use
+        # compressed pixels stay as they are or are decoded: there is no use in compressing them anew
         convertible = wanted != own and (own in UNCOMPRESSED or wanted in UNCOMPRESSED)
         return cls(instance.sop_class_uid, own, preferred=wanted if convertible else "")
 
     def without_preference(self) -> Kind:
-        """The kind of an instance that turned out not to be convertible."""
+        """Returns the same kind without a preferred syntax, for an instance that cannot be converted."""
         return replace(self, preferred="")
 
     @property
     def compressed(self) -> bool:
-        """The data set needs a context of its own."""
+        """Whether the syntax is compressed or deflated."""
         return self.transfer_syntax_uid not in UNCOMPRESSED
 
 
@@ -67,7 +68,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Choice:
-    """The way an instance goes."""
+    """The context and the transfer syntax with which an instance is sent."""
 
     context_id: int
     transfer_syntax_uid: str
@@ -75,15 +76,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Refusal:
-    """No way for an instance."""
+    """The peer accepted no context for an instance."""
 
     reason: str
     recompress: bool
-    """Another association may take it in a lossless compression."""
+    """Whether another association may take it in a lossless compression."""
 
 
 def plan(kinds: Iterable[Kind], *, transcode: bool = True, most_contexts: int = MOST_CONTEXTS) -> list[Batch]:
-    """Spreads kinds over as few associations as their contexts need, in the order in which they come.
+    """Distributes kinds over as few associations as their contexts need, in the given order.
 
     Example:
         >>> ct = "1.2.840.10008.5.1.4.1.1.2"
@@ -125,7 +126,7 @@ def _contexts(kinds: list[Kind], *, transcode: bool) -> tuple[ProposedContext, .
 
 
 def choose(kind: Kind, agreed: Mapping[int, Agreement], *, transcode: bool = True) -> Choice | Refusal:
-    """Finds the way for instances of a kind: as the peer prefers, as they are, uncompressed, or compressed."""
+    """Chooses the context for a kind: in the preferred syntax, the own, an uncompressed, or a compressed one."""
     mine = {number: answer for number, answer in agreed.items() if answer.proposed.sop_class_uid == kind.sop_class_uid}
     accepted = {answer.transfer_syntax_uid: number for number, answer in mine.items() if answer.accepted}
     if kind.preferred in accepted:

@@ -1,4 +1,4 @@
-"""Instances of one sending that have the same SOPInstanceUID: a peer keeps one of them, whatever it answers."""
+"""Finds instances of one sending that share a SOPInstanceUID: a peer keeps only one, whatever it answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Repeats", "is_what_was_sent"]
 
 
 class Repeats:
-    """Knows what is about to be sent, and by its records what was sent, and compares what comes under the same UID.
+    """Compares an instance with others of the same UID that were sent or are about to be sent.
 
     Args:
         ledger: The records of the sending.
@@ -26,7 +26,7 @@ class Repeats:
         self._coming: dict[str, Outgoing] = {}
 
     def differs(self, instance: Outgoing) -> bool:
-        """Returns whether another instance of this UID goes, or went, before this one and is not the same."""
+        """Returns whether another instance of this UID is sent, or was sent, before this one and differs from it."""
         uid = instance.sop_instance_uid
         first = self._coming.get(uid)
         if first is not None:
@@ -35,11 +35,11 @@ class Repeats:
         return sent is not None and not is_what_was_sent(instance, sent)
 
     def comes(self, instance: Outgoing) -> None:
-        """Remembers what is about to be sent."""
+        """Remembers an instance that is about to be sent."""
         self._coming.setdefault(instance.sop_instance_uid, instance)
 
     def forget(self) -> None:
-        """Lets go of what was about to be sent: it has its records now."""
+        """Forgets the instances that were about to be sent, because they have records now."""
         self._coming.clear()
 
 
@@ -49,11 +49,11 @@ def _differ(first: Outgoing, second: Outgoing) -> bool:
         checksums = first.checksum(syntax), second.checksum(syntax)
     except UnsupportedTransferSyntaxError:
         return True
-    return all(checksums) and checksums[0] != checksums[1]  # of what cannot be read its own record tells
+    return all(checksums) and checksums[0] != checksums[1]  # an unreadable instance gets a record of its own
 
 
 def is_what_was_sent(instance: Outgoing, record: InstanceRecord) -> bool:
-    """Returns whether an instance is as it was when the peer acknowledged it: a job may make another of it."""
+    """Returns whether an instance is unchanged since the peer acknowledged it: a job may have made it anew."""
     if not record.checksum:
         return True
     try:

@@ -1,4 +1,4 @@
-"""Sends instances to a peer: the port ``DicomSender`` over DIMSE, and over DICOMweb for a peer with a URL."""
+"""Implements the port ``Sender`` over DIMSE, and over DICOMweb for a peer with a URL."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ __all__ = ["PynetdicomSender"]
 _DEFAULT_OPTIONS = SendOptions()
 _NOTHING: Mapping[str, InstanceRecord] = {}
 
-# how much is looked through before the next association: its contexts are planned from that
+# how much is read before an association is opened, whose contexts are planned from it
 _WINDOW_INSTANCES = 5_000
 _WINDOW_BYTES = 64 << 20
 
@@ -55,8 +55,8 @@ class PynetdicomSender:
     """Sends by C-STORE, or by STOW-RS to a peer that has a URL.
 
     Args:
-        ae_title: Our AE title; a peer's own ``calling_ae_title`` goes first.
-        timeout_s: How long a silent peer is waited for, where options say nothing of it; None means their defaults.
+        ae_title: Our AE title, unless the peer has a ``calling_ae_title``.
+        timeout_s: How long to wait for a silent peer if the options do not say; None means their defaults.
         pause: Waits between two attempts, in seconds.
 
     Example:
@@ -92,34 +92,34 @@ class PynetdicomSender:
         on_commitment: Callable[[StorageCommitment], None] | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> SendReport:
-        """Sends datasets, files, folders and DICOMDIRs, any mix, lazily; nothing that is given is changed.
+        """Sends any mix of datasets, files, folders and DICOMDIRs, lazily; changes none of them.
 
-        Files of a folder that are no instances are left out: the report names them, and they are no failure. Damaged
-        files and those that cannot be opened are, and so is whatever is named by itself and cannot be sent.
+        Files of a folder that are no instances are left out: the report names them, and they are no failure. A damaged
+        file, a file that cannot be opened, and an item of its own that cannot be sent are failures.
 
         Args:
-            items: What to send.
+            items: The items to send.
             peer: The peer to send to.
-            options: Limits and manners.
+            options: Time-outs, number of attempts and associations, checks.
             acknowledged: Records of an earlier attempt by SOPInstanceUID; these instances are not sent again, unless
                 the record has a checksum and the instance another one by now.
             on_record: Called with each record as it is written, one at a time; with several associations from their
-                threads. One that is acknowledged is worth remembering, for ``acknowledged`` of another attempt.
-            on_begin: Called with the SOPInstanceUIDs that are about to be sent, one call at a time: the first at once,
-                the others soon. Worth remembering too, for ``may_hold`` of another attempt.
-            may_hold: Asked when the peer says that it has an instance of that UID already (0111): whether that may be
-                this one, from an earlier sending that was cut off or from another one at the same time.
+                threads. Store acknowledged records, to pass them as ``acknowledged`` in another attempt.
+            on_begin: Called with the SOPInstanceUIDs that are sent next, one call at a time: the first at once, the
+                others soon. Store these too, for ``may_hold`` in another attempt.
+            may_hold: Called if the peer answers that it has an instance of that UID already (0111); returns whether
+                that may be this one, from an earlier sending that was cut off or from another one at the same time.
             on_commitment: Called with the storage commitment before the peer is asked for it, and again when it was
-                answered or refused. Worth remembering, for :meth:`wait_for_commitments`.
-            cancelled: Asked between two instances; what is left then is ``not_attempted``.
+                answered or refused. Store it, for :meth:`wait_for_commitments`.
+            cancelled: Called between two instances; once it returns True, the rest is ``not_attempted``.
 
         Raises:
-            SendRejectedError: Not everything was stored, or committed as asked for; ``report`` tells (not with
-                ``check=False``). A SendIncompleteError where sending the rest again may help.
-            PeerUnreachableError: No association; or none any more, with the ``report`` so far (the latter not with
-                ``check=False``).
-            ConfigurationError: A certificate file of the peer is unusable, or a port of ours is taken.
-            InvalidSeriesError: A folder holds nothing that could be sent.
+            SendRejectedError: Not every instance was stored, or committed as asked for; ``report`` has the records (not
+                raised with ``check=False``). SendIncompleteError if sending the rest again may help.
+            PeerUnreachableError: No association could be opened; or no further one, with the ``report`` so far (the
+                latter not raised with ``check=False``).
+            ConfigurationError: A certificate file of the peer is unusable, or a port of ours is in use.
+            InvalidSeriesError: A folder holds no instance to send.
         """
         options = suited_to(peer, options, self._timeout_s)
         self.check(peer)
@@ -166,11 +166,11 @@ class PynetdicomSender:
 
         Args:
             open_ones: Transactions without an answer.
-            options: Time and port.
+            options: The time-out and the port.
             ask_again: Whether to start a new transaction for each first.
-            on_commitment: Called with each transaction that has an end, and with each new one before the peer is
-                asked; from another thread where the answer comes to the port. Only then is the answer acknowledged.
-            cancelled: Asked while waiting.
+            on_commitment: Called with each settled transaction, and with each new one before the peer is asked; from
+                another thread if the answer comes to the port. Only after it returns is the answer acknowledged.
+            cancelled: Called while waiting.
 
         Raises:
             ConfigurationError: The port that answers may come to is taken, or it cannot speak as all of the peers do.
@@ -179,7 +179,7 @@ class PynetdicomSender:
         waiting.wait(open_ones, ask_again=ask_again, cancelled=cancelled)
 
     def echo(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> EchoResult:
-        """Asks a peer whether it is there (C-ECHO); a peer that is not gives the reason, not an error.
+        """Asks a peer whether it answers (C-ECHO); if not, the result has the reason and nothing is raised.
 
         Raises:
             ConfigurationError: A certificate file of the peer is unusable.
@@ -187,19 +187,19 @@ class PynetdicomSender:
         return echo(peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
 
     def probe(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> list[AcceptedContext]:
-        """Asks a peer which kinds of objects it takes, and in which transfer syntaxes; sends none.
+        """Asks a peer which SOP classes it accepts, in which transfer syntaxes; sends no instance.
 
         Raises:
-            PeerUnreachableError: No association.
+            PeerUnreachableError: No association could be opened.
             ConfigurationError: A certificate file of the peer is unusable.
         """
         return probing.probe(peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
 
     def propose(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> PeerProposal:
-        """Asks a peer for values of its own fields, over a few associations; sends no instance.
+        """Tests a peer over a few associations and proposes values for its fields; sends no instance.
 
         Raises:
-            PeerUnreachableError: No association.
+            PeerUnreachableError: No association could be opened.
             ConfigurationError: A certificate file of the peer is unusable.
         """
         return proposing.propose(peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
@@ -207,18 +207,18 @@ class PynetdicomSender:
     def check_sending(
         self, items: Sendable | Iterable[Sendable], peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS
     ) -> SendCheck:
-        """Tells what would become of instances if they were sent; sends none.
+        """Returns what would happen to instances if they were sent; sends none.
 
         Raises:
-            PeerUnreachableError: No association.
+            PeerUnreachableError: No association could be opened.
             ConfigurationError: A certificate file of the peer is unusable.
-            InvalidSeriesError: A folder holds nothing that could be sent.
+            InvalidSeriesError: A folder holds no instance to send.
         """
         return check_sending(items, peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
 
     @staticmethod
     def check(peer: Peer) -> None:
-        """Reads the certificate files of a peer, so that a wrong one is reported when the peer is read.
+        """Reads the certificate files of a peer, so that a wrong file is reported early.
 
         Raises:
             ConfigurationError: A certificate file of the peer is unusable.
@@ -228,10 +228,10 @@ class PynetdicomSender:
 
     @staticmethod
     def identify(items: Sendable | Iterable[Sendable]) -> list[str]:
-        """Returns the SOPInstanceUIDs of what is to be sent, in its order; reads no pixels.
+        """Returns the SOPInstanceUIDs of the instances to send, in order; reads no pixels.
 
         Raises:
-            InvalidSeriesError: A folder holds nothing that could be sent.
+            InvalidSeriesError: A folder holds no instance to send.
         """
         return [one.sop_instance_uid for one in survey(items) if isinstance(one, Outgoing)]
 
@@ -257,10 +257,10 @@ class PynetdicomSender:
         identities: Mapping[int, Identity | None],
         delivery: Delivery | WebDelivery,
     ) -> None:
-        """Asks whether the peer holds all that is stored, and writes the answer into the records."""
+        """Asks whether the peer holds all stored instances, and writes the answer into the records."""
         stored = {position: record for position, record in ledger.records.items() if record.outcome.acknowledged}
         if peer.url is None:
-            delivery.finish()  # some archives list a study when the association that brought it has ended
+            delivery.finish()  # some archives list a study only after the association that brought it has ended
         ask = by_query(peer, options, self._calling(peer)) if isinstance(delivery, Delivery) else delivery.held
         for position, record in verify(stored, identities, ask, options, self._pause).items():
             ledger.put(position, record)
@@ -268,7 +268,7 @@ class PynetdicomSender:
     def _commit(
         self, peer: Peer, options: SendOptions, ledger: Ledger, tell: Callable[[StorageCommitment], None] | None
     ) -> StorageCommitment | None:
-        """Asks for storage commitment of all that is stored, and writes the answer into the records."""
+        """Asks for storage commitment of all stored instances, and writes the answer into the records."""
         stored = {position: record for position, record in ledger.records.items() if record.outcome in _MAY_BE_LOST}
         if not stored:
             return None
@@ -289,7 +289,7 @@ def _windows(
     acknowledged: Mapping[str, InstanceRecord],
     left_out: list[LeftOutFile],
 ) -> Iterator[list[tuple[int, Outgoing]]]:
-    """Gathers instances with their positions, as many as may be kept; what is not to be sent gets its record."""
+    """Yields groups of instances with their positions, limited in number and bytes; records those not to be sent."""
     window: list[tuple[int, Outgoing]] = []
     repeats = Repeats(ledger)
     memory_bytes = 0
@@ -328,7 +328,7 @@ def _repeated(instance: Outgoing) -> InstanceRecord:
 def _remembered(
     found: Iterable[Outgoing | Unreadable | LeftOutFile], identities: dict[int, Identity | None]
 ) -> Iterator[Outgoing | Unreadable | LeftOutFile]:
-    """Hands instances on, and keeps what the peer is going to be asked about them."""
+    """Yields items unchanged, and stores the identity by which the peer is later asked about each instance."""
     for position, one in enumerate(found):
         if isinstance(one, Outgoing):
             identities[position] = identity_of(one)
@@ -336,7 +336,7 @@ def _remembered(
 
 
 def _unmet(ledger: Ledger, options: SendOptions, asked: StorageCommitment | None) -> tuple[str, ...]:
-    """What was asked for of the stored instances and not given to all of them."""
+    """Returns the requested guarantees that not all stored instances have."""
     outcomes = {record.outcome for record in ledger.records.values() if record.outcome.acknowledged}
     unmet = []
     if options.verify and outcomes - {Outcome.VERIFIED, Outcome.COMMITTED}:

@@ -1,8 +1,8 @@
-"""Whether a file is whole and what it says it is, found by walking over all its elements just before it is sent.
+"""Checks that a file is complete and has the syntax that it names, by reading all its elements before sending.
 
-Peers hang on a data set that is cut off, and store one under the wrong transfer syntax, and call both "stored". So
-every element is walked over (PS3.5, section 7.1), sequences and fragments of undefined length included, to the last
-one, which must end with the file. Values are not looked at, but for the two UIDs that the request repeats.
+Some peers hang on a data set that is cut off, or store one under the wrong transfer syntax, and answer "stored". So
+every element is visited (PS3.5, section 7.1), including those in sequences and fragments of undefined length, up to the
+last one, which must end with the file. Values are not read, except the two UIDs that the request repeats.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["Content", "UnsoundFileError", "dataset_position", "examine"]
 _META_GROUP, _FIRST_ELEMENT = 0x0002, 132
 _TRANSFER_SYNTAX, _SOP_CLASS, _SOP_INSTANCE, _PIXELS = 0x00020010, 0x00080016, 0x00080018, 0x7FE00010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_FIRST_GROUP, _ITEM_GROUP = 0x0008, 0xFFFE  # of a data set, and of items of sequences alone
+_FIRST_GROUP, _ITEM_GROUP = 0x0008, 0xFFFE  # the lowest group of a data set, and the group of items
 _DEEPEST = 64
 _WINDOW_BYTES, _META_BYTES = 1 << 16, 1 << 11
 _LONGEST_HEAD_BYTES = 12
@@ -49,12 +49,12 @@ _LONGER_ITEM = "damaged, an item of a sequence is longer than the sequence: get 
 
 
 class UnsoundFileError(Exception):
-    """What is wrong with a file, as the end of "it is …"; quotes no value."""
+    """A file is damaged; the message completes "it is …" and quotes no value."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """Where the data set of a file lies, in bytes, and whose it is."""
+    """The position of the data set in a file, in bytes, and its UIDs."""
 
     start: int
     end: int
@@ -81,13 +81,14 @@ _UNCOMPRESSED = frozenset({str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndi
 
 
 def examine(file: BinaryIO, transfer_syntax_uid: str, *, is_part10: bool = True) -> Content:
-    """Walks over a file, and leaves it at its data set.
+    """Checks all elements of a file, and leaves it positioned at its data set.
 
-    A private transfer syntax may write elements in any way: of such a file nothing is known but where it ends.
+    A private transfer syntax may write elements in any way, so the elements of such a file are not checked.
 
     Raises:
-        UnsoundFileError: The file is cut off, goes on behind its last element, or is not what it says.
-        OSError: It cannot be read.
+        UnsoundFileError: The file is cut off, goes on after its last element, or does not have the syntax that it
+            names.
+        OSError: The file cannot be read.
     """
     size = file.seek(0, os.SEEK_END)
     source = _Window(file, size)
@@ -108,11 +109,11 @@ def examine(file: BinaryIO, transfer_syntax_uid: str, *, is_part10: bool = True)
 
 
 def dataset_position(file: BinaryIO) -> int:
-    """Returns where the data set of a file begins: behind the file meta information, where there is some.
+    """Returns where the data set of a file begins: after the file meta information, if there is any.
 
     Raises:
-        UnsoundFileError: The file is cut off before.
-        OSError: It cannot be read.
+        UnsoundFileError: The file is cut off before its data set.
+        OSError: The file cannot be read.
     """
     source = _Window(file, file.seek(0, os.SEEK_END), _META_BYTES)
     return _behind_meta(source)[0] if source.value(128, 4) == b"DICM" else 0
@@ -129,7 +130,7 @@ def _coding(transfer_syntax_uid: str) -> _Coding | None:
 
 
 class _Window:
-    """A part of a file at a time, so that a long value costs nothing."""
+    """A buffer over a part of a file, so that long values are skipped and not read."""
 
     def __init__(self, file: BinaryIO, size: int, window_bytes: int = _WINDOW_BYTES) -> None:
         self._file = file
@@ -139,7 +140,7 @@ class _Window:
         self.buffer = b""
 
     def at(self, position: int) -> int:
-        """Returns where in the buffer a position is, with the head of an element behind it where the file has one."""
+        """Returns the offset of a position in the buffer; the head of the element there is in the buffer, too."""
         offset = position - self.first
         left = len(self.buffer) - offset
         if offset < 0 or (left < _LONGEST_HEAD_BYTES and self.first + len(self.buffer) < self.size):
@@ -148,7 +149,7 @@ class _Window:
         return offset
 
     def value(self, position: int, length: int) -> bytes:
-        """Returns a short value."""
+        """Returns the bytes of a short value."""
         offset = position - self.first
         if offset < 0 or offset + length > len(self.buffer):
             self._file.seek(position)
@@ -175,16 +176,16 @@ def _behind_meta(source: _Window) -> tuple[int, str]:
                 stated = _text(source.value(value, length))
             position = value + length
     except (UnsoundFileError, struct_error):
-        if not stated:  # what follows may be written in any way
+        if not stated:  # the data set may be written in any way
             raise UnsoundFileError(_CUT_OFF) from None
     return position, stated
 
 
 def _walked(source: _Window, start: int, coding: _Coding, transfer_syntax_uid: str) -> dict[int, str]:
-    """Walks over a data set, and returns the UIDs of its class and of itself.
+    """Checks a data set, and returns its SOPClassUID and SOPInstanceUID.
 
     Raises:
-        UnsoundFileError: It does not end with the file.
+        UnsoundFileError: It does not end with the file, or is not in the named syntax.
     """
     uids: dict[int, str] = {}
     compressed = transfer_syntax_uid not in _UNCOMPRESSED and transfer_syntax_uid not in _DEFLATED
@@ -222,7 +223,7 @@ def _elements(
     *,
     in_item: bool = False,
 ) -> int:
-    """Walks over elements up to ``end``, or to the delimiter of the item of undefined length that they are in."""
+    """Visits elements up to ``end``, or up to the delimiter of their item of undefined length."""
     kept = _KEPT if depth == 0 else _NOTHING_KEPT
     try:
         while position < end:
@@ -253,7 +254,7 @@ def _elements(
 def _short_elements(
     source: _Window, position: int, end: int, coding: _Coding, uids: dict[int, str], kept: frozenset[int]
 ) -> int:
-    """Walks on while elements have a short length and lie in the window: most do, so without a call for each."""
+    """Visits elements of short length in the buffer in a loop without calls, because most elements are such."""
     head, short = _HEADS[coding.order], SHORT_VRS
     offset = source.at(position)
     buffer, first = source.buffer, position - offset
@@ -266,32 +267,32 @@ def _short_elements(
         offset = value + length
         if group == _FIRST_GROUP and group << 16 | element in kept and first + offset <= end:
             _keep(uids, group << 16 | element, _text(source.value(first + value, length)))
-            if source.buffer is not buffer:  # the value lay behind the window, which has moved
+            if source.buffer is not buffer:  # the value was outside of the buffer, which has moved
                 break
     return first + offset
 
 
 @lru_cache(maxsize=4096)
 def _is_sequence(tag: int, vr: bytes) -> bool:
-    """Whether an element is a sequence: it says so, or has no VR and the dictionary says so."""
+    """Returns whether an element is a sequence, by its VR or, without one, by the dictionary."""
     return vr == b"SQ" or (not vr and dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ")
 
 
 def _keep(uids: dict[int, str], tag: int, value: str) -> None:
-    """Keeps the UID of the class or the instance; readers differ in which of two they take.
+    """Keeps the UID of the class or the instance; refuses a second one, because readers differ in which they take.
 
     Raises:
-        UnsoundFileError: There was another one before.
+        UnsoundFileError: The data set has another value for it already.
     """
     if uids.setdefault(tag, value) != value:
         raise UnsoundFileError("of two SOP classes or instances, which its data set names both: get it again")
 
 
 def _defined(source: _Window, start: int, end: int, coding: _Coding, depth: int) -> None:
-    """Walks over the items of a sequence that says its length; some writers of private ones write these implicitly.
+    """Visits the items of a sequence of defined length; some writers write private ones in implicit VR.
 
     Raises:
-        UnsoundFileError: They do not end where the sequence does.
+        UnsoundFileError: The items do not end where the sequence does.
     """
     if depth >= _DEEPEST:
         raise UnsoundFileError(_TOO_DEEP)
@@ -321,7 +322,7 @@ def _items(source: _Window, position: int, end: int, coding: _Coding, depth: int
 
 
 def _undefined(source: _Window, position: int, end: int, coding: _Coding, tag: int, vr: bytes, depth: int) -> int:
-    """Walks over a value of undefined length: a sequence, or fragments of compressed pixels (PS3.5, 7.5 and A.4)."""
+    """Visits a value of undefined length: a sequence, or fragments of compressed pixels (PS3.5, 7.5 and A.4)."""
     if depth >= _DEEPEST:
         raise UnsoundFileError(_TOO_DEEP)
     is_pixels = tag == _PIXELS and coding.explicit
@@ -348,7 +349,7 @@ def _head(source: _Window, position: int, coding: _Coding) -> tuple[int, bytes, 
     """Returns tag, VR, length and the position of the value.
 
     Raises:
-        UnsoundFileError: There is no such VR.
+        UnsoundFileError: The VR does not exist.
         struct.error: The file ends.
     """
     offset, buffer = source.at(position), source.buffer

@@ -1,8 +1,8 @@
-"""What is sent: files, folders, DICOMDIRs and datasets, taken in one after the other, read up to their pixels.
+"""Finds the instances to send in files, folders, DICOMDIRs and datasets; reads each up to its pixels.
 
-:mod:`dcm_processor_service.imaging.headers.folder` tells which files are DICOM, as for every use of a folder. A
-file's data set goes out as it lies on disk, so nothing of it is decoded here. The UIDs come from the data set itself:
-the copies in the file meta information may be stale.
+:mod:`dcm_processor_service.imaging.headers.folder` decides which files are DICOM, as everywhere in this package. A
+file's data set is sent as it is on disk, without decoding. The UIDs come from the data set itself: the copies in the
+file meta information may be outdated.
 """
 
 from __future__ import annotations
@@ -53,29 +53,30 @@ _NO_UID = "with a UID that is not valid (PS3.5, 9.1)"
 
 @dataclass(frozen=True)
 class Outgoing:
-    """One instance that can be sent."""
+    """An instance that can be sent."""
 
     source: Path | Dataset
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
     is_part10: bool = True
-    """The file has the meta information of PS3.10, section 7.1, or is yet to be made."""
+    """Whether the file has the meta information of PS3.10, section 7.1; True for a dataset."""
 
     @property
     def memory_bytes(self) -> int:
-        """About what keeping it costs."""
+        """The approximate memory that the instance takes, in bytes."""
         if isinstance(self.source, Path):
             return 0
         pixels = self.source.get_item("PixelData") if "PixelData" in self.source else None
         return len(pixels.value) if pixels is not None and isinstance(pixels.value, bytes) else 0
 
     def open_file(self, transfer_syntax_uid: str) -> BinaryIO:
-        """Opens it as a DICOM file in that transfer syntax; the file on disk itself where that is its own.
+        """Opens the instance as a DICOM file in a transfer syntax; opens the file on disk if that is its own syntax.
 
         Raises:
-            UnreadableInstanceError: It cannot be read any more, is unsound or another one by now, or cannot be encoded.
-            UnsupportedTransferSyntaxError: It cannot be converted.
+            UnreadableInstanceError: It can no longer be read, is damaged, has become another instance, or cannot be
+                encoded.
+            UnsupportedTransferSyntaxError: The instance cannot be converted.
         """
         own = self.transfer_syntax_uid
         if isinstance(self.source, Dataset):
@@ -93,10 +94,10 @@ class Outgoing:
         return converted(dataset, own, transfer_syntax_uid)
 
     def require_sound(self) -> None:
-        """Looks whether a file can be sent, before anybody is bothered with it.
+        """Checks that a file can be sent, before an association is opened for it.
 
         Raises:
-            UnreadableInstanceError: It cannot; the message tells why.
+            UnreadableInstanceError: It cannot be sent; the message says why.
         """
         if isinstance(self.source, Path):
             self._open_sound().close()
@@ -121,13 +122,13 @@ class Outgoing:
         return file
 
     def _require_uids(self, sop_class_uid: str, sop_instance_uid: str) -> None:
-        """Refuses what became another instance since the UIDs were read that the request is going to repeat."""
-        # empty if it cannot be known
+        """Raises if the source has become another instance since its UIDs were read."""
+        # a UID is empty if it is not known
         if sop_class_uid not in {"", self.sop_class_uid} or sop_instance_uid not in {"", self.sop_instance_uid}:
             raise UnreadableInstanceError("it became another instance since the sending began: send it again")
 
     def _with_meta(self, file: BinaryIO) -> BytesIO:
-        """Puts the data set of a file, as it lies there, behind the meta information that the file lacks."""
+        """Returns the file's unchanged data set with the file meta information that the file lacks."""
         meta, buffer = FileMetaDataset(), DicomBytesIO()
         meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
         meta.MediaStorageSOPInstanceUID = UID(self.sop_instance_uid)
@@ -138,10 +139,10 @@ class Outgoing:
             return BytesIO(buffer.getvalue() + b"".join(self.read(file, _PIECE_BYTES)))
 
     def checksum(self, transfer_syntax_uid: str) -> str:
-        """Reads it in that transfer syntax for its :class:`Checksum`; empty where it cannot be read.
+        """Returns the :class:`Checksum` of the instance in a transfer syntax; empty if it cannot be read.
 
         Raises:
-            UnsupportedTransferSyntaxError: It cannot be converted.
+            UnsupportedTransferSyntaxError: The instance cannot be converted.
         """
         checksum = Checksum()
         try:
@@ -153,16 +154,16 @@ class Outgoing:
         return checksum.text
 
     def read(self, file: BinaryIO, piece_bytes: int) -> Iterator[bytes]:
-        """Reads the encoded data set from what :meth:`open_file` gave, in pieces of that length.
+        """Yields the encoded data set of a file that :meth:`open_file` returned, in pieces of the given length.
 
         Raises:
-            UnreadableInstanceError: The file cannot be read any more.
+            UnreadableInstanceError: The file can no longer be read.
         """
         try:
             left_bytes = file.seek(0, os.SEEK_END) - file.seek(dataset_position(file))
             while piece := _read_fully(file, piece_bytes):
                 left_bytes -= len(piece)
-                # a deflated data set may end on an odd byte: one more, for peers abort at it (PS3.5, A.5; PS3.8, E.1)
+                # a deflated data set may have an odd length, at which peers abort: pad it (PS3.5, A.5; PS3.8, E.1)
                 yield piece + b"\0" if len(piece) % 2 else piece
         except (OSError, UnsoundFileError) as error:
             raise UnreadableInstanceError(_GONE) from error
@@ -171,13 +172,13 @@ class Outgoing:
 
 
 class Checksum:
-    """CRC-32 and length of an encoded data set, taken while its pieces go by."""
+    """The CRC-32 and the length of an encoded data set, computed while its pieces pass."""
 
     def __init__(self) -> None:
         self._crc = self._size_bytes = 0
 
     def of(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Returns the pieces on, from the first one."""
+        """Yields the pieces unchanged, and computes the checksum anew."""
         self._crc = self._size_bytes = 0
         for piece in pieces:
             self._crc = crc32(piece, self._crc)
@@ -186,29 +187,30 @@ class Checksum:
 
     @property
     def text(self) -> str:
-        """Of what went by."""
+        """The checksum of the pieces so far."""
         return f"{self._crc:08x}-{self._size_bytes}"
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An item, or a file of one, that should be sent and cannot be."""
+    """An item, or a file of an item, that cannot be sent."""
 
     reason: str
-    """Without the name of the file, which may hold the name of a patient."""
+    """The reason, without the name of the file, which may contain the name of a patient."""
 
     path: str = ""
 
 
 def survey(items: Sendable | Iterable[Sendable]) -> Iterator[Outgoing | Unreadable | LeftOutFile]:
-    """Walks through what is to be sent, in its order, folders by name; lazily.
+    """Yields the instances to send, in order, those of folders by name; lazily.
 
-    In a folder, what is no instance is left out: other files, hidden ones, a DICOMDIR, a second file of one instance.
-    Damaged files and those that cannot be opened are not left out but reported as unreadable, because the peer then
-    lacks an instance. So is whatever was named by itself, but a DICOMDIR, which stands for the files that it lists.
+    In a folder, files that are no instances are left out: other files, hidden ones, a DICOMDIR, a second file of one
+    instance. Damaged files and files that cannot be opened are not left out but reported as unreadable, because the
+    peer then lacks an instance. So is every item of its own that is no instance, except a DICOMDIR, which stands for
+    the files that it lists.
 
     Raises:
-        InvalidSeriesError: A folder holds nothing that could be sent.
+        InvalidSeriesError: A folder holds no instance to send.
     """
     if isinstance(items, (Dataset, str, os.PathLike)):
         items = (items,)
@@ -292,7 +294,7 @@ def _read(path: Path) -> Outgoing | Unreadable:
 
 
 def _outgoing(instance: InstanceFile) -> Outgoing | Unreadable:
-    """Returns the file's values that the request to the peer repeats."""
+    """Returns the instance of a file, with the values that the request to the peer repeats."""
     path = printable(instance.path)
     with contained():
         sop_class, sop_instance = text(instance.header, "SOPClassUID"), instance.sop_instance_uid
@@ -304,13 +306,13 @@ def _outgoing(instance: InstanceFile) -> Outgoing | Unreadable:
     try:
         if instance.is_cut_off:
             return Unreadable(_CUT_OFF, path)
-    except UnreadableFileError as error:  # it went away
+    except UnreadableFileError as error:  # the file was removed meanwhile
         return Unreadable(error.reason, path)
     return Outgoing(instance.path, sop_class, sop_instance, syntax, instance.is_part10)
 
 
 def _read_fully(file: BinaryIO, count: int) -> bytes:
-    """Reads that many bytes, fewer at the end alone: file systems over a network may return less at a time."""
+    """Reads ``count`` bytes, fewer only at the end: network file systems may return fewer at a time."""
     piece = file.read(count)
     while 0 < len(piece) < count and (more := file.read(count - len(piece))):
         piece += more
@@ -318,5 +320,5 @@ def _read_fully(file: BinaryIO, count: int) -> bytes:
 
 
 def _are_uids(*values: str) -> bool:
-    """Whether all are digits and dots, at most 64: others could not be put into a request."""
+    """Returns whether all values are at most 64 digits and dots: no other UID fits into a request."""
     return all(_UID.fullmatch(value) for value in values)

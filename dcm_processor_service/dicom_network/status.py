@@ -1,4 +1,4 @@
-"""What the status of a C-STORE answer means (PS3.4, B.2.3; PS3.7, annex C). A status is data, never an exception."""
+"""Explains the status of a C-STORE answer (PS3.4, B.2.3; PS3.7, annex C). A status is data, never an exception."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _RESOURCE_LIMITATION = 0x0213
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """A status code, sorted."""
+    """A status code with its outcome and meaning."""
 
     code: int
     outcome: Outcome
@@ -67,9 +67,9 @@ class StoreStatus:
 
 
 def explain(code: int) -> StoreStatus:
-    """Sorts a status code.
+    """Returns the outcome and the meaning of a status code.
 
-    Only what the standard calls a passing lack of resources is worth another attempt; every other refusal is for good.
+    Only a lack of resources is worth another attempt; every other refusal is permanent.
 
     Example:
         >>> explain(0xA701).retryable, explain(0xB007).outcome.value, explain(0x0124).outcome.value

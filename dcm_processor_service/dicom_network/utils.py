@@ -1,8 +1,8 @@
-"""The object makers of the 0.0.1 API, under their old address; loaded when they are asked for.
+"""The object makers of the 0.0.1 API, under their old address; loaded at first use.
 
 Part of the 0.0.1 API; stays until 2.0.
 
-They are at home in :mod:`dcm_processor_service.derived`.
+They are defined in :mod:`dcm_processor_service.derived`.
 """
 
 from __future__ import annotations

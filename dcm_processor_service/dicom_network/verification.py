@@ -1,4 +1,4 @@
-"""Whether a peer holds what it acknowledged: it is asked at the level of instances, series by series."""
+"""Verifies that a peer holds the instances that it acknowledged: asks for instances, series by series."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
         """Asks a peer for the instances of series."""
 
         def __call__(self, series: Iterable[SeriesKey], /) -> dict[SeriesKey, Held]:
-            """Returns what the peer holds of each."""
+            """Returns the instances that the peer holds of each series."""
 
 
 __all__ = ["COMPARED", "MOST_INSTANCES", "Held", "Identity", "SeriesKey", "by_query", "held", "identity_of", "verify"]
 
 _TEXTS, _NUMBERS = ("ContentDate", "ContentTime"), ("InstanceNumber", "NumberOfFrames", "Rows", "Columns")
 COMPARED = (*_TEXTS, *_NUMBERS)
-"""Attributes in which two instances of one UID often differ, and that many peers return for each."""
+"""Attributes in which two instances of one UID often differ, and which many peers return."""
 
 MOST_INSTANCES = 100_000
-"""Of one series; more is no answer."""
+"""The most instances of one series; with more, the answer is refused."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,19 @@ class SeriesKey:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a peer is asked about an instance."""
+    """The series of an instance, and the values by which it is compared with the peer's."""
 
     series: SeriesKey
     values: Mapping[str, str]
-    """Its values of ``COMPARED``; empty where it has none."""
+    """The values of ``COMPARED``; empty where the instance has none."""
 
 
 Held = dict[str, dict[str, str]]
-"""The values of ``COMPARED`` that a peer tells, by SOPInstanceUID."""
+"""The values of ``COMPARED`` that a peer returned, by SOPInstanceUID."""
 
 
 def identity_of(instance: Outgoing) -> Identity | None:
-    """Reads what a peer is asked about an instance; None where the file cannot be read any more."""
+    """Reads the identity of an instance; returns None if the file can no longer be read."""
     source = instance.source
     try:
         header = source if isinstance(source, Dataset) else _scanned(source)
@@ -84,9 +84,9 @@ def verify(
     options: SendOptions,
     pause: Callable[[float], None],
 ) -> dict[int, InstanceRecord]:
-    """Asks for what is acknowledged, and returns its records with the answer in them.
+    """Asks the peer for acknowledged instances, and returns their records with the answer in them.
 
-    A peer may list an instance a little later than it acknowledges it: what is missing is asked for again.
+    A peer may list an instance a little later than it acknowledges it, so missing instances are asked for again.
     """
     open_records = dict(records)
     judged: dict[int, InstanceRecord] = {}
@@ -126,7 +126,7 @@ def _judged(record: InstanceRecord, identity: Identity | None, listed: dict[Seri
 
 
 def by_query(peer: Peer, options: SendOptions, calling_ae_title: str) -> Ask:
-    """Asks by C-FIND at image level: one request for each series, over one association."""
+    """Returns a function that asks by C-FIND at image level, one request for each series, over one association."""
 
     def ask(series: Iterable[SeriesKey], /) -> dict[SeriesKey, Held]:
         with finding(peer, options, calling_ae_title) as association:
@@ -147,7 +147,7 @@ def _query(key: SeriesKey) -> Dataset:
 
 
 def held(answers: Iterable[Dataset], series: SeriesKey) -> Held:
-    """Sorts a peer's answers about the instances of a series; answers about another series are left out."""
+    """Returns a peer's answers about the instances of a series; leaves out answers about another series."""
     told: Held = {}
     with contained():
         for answer in answers:
@@ -158,7 +158,7 @@ def held(answers: Iterable[Dataset], series: SeriesKey) -> Held:
 
 
 def _compared(header: Header) -> dict[str, str]:
-    """The values in one spelling: times without the zeros at the end of their fractions."""
+    """Returns the values in one spelling: times without trailing zeros in their fractions."""
     found = {keyword: text(header, keyword) for keyword in _TEXTS}
     if "." in found["ContentTime"]:
         found["ContentTime"] = found["ContentTime"].rstrip("0").rstrip(".")

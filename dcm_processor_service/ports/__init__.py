@@ -1,21 +1,21 @@
-"""What stands between the facades and the world: one small Protocol for each kind of store or tool.
+"""The interfaces between the facades and the outside: one small Protocol for each kind of store or tool.
 
-Repositories store, fetch and list; they decide nothing. Absence is ``None`` or ``False``, never an exception. Methods
-of repositories are ``async def``: in the blocking mode they never suspend, in the asynchronous mode they await a
-driver or a thread (see :class:`Offload`). The converter, the sender and the retriever are ordinary functions, and the
-facade offloads them.
+Repositories store, fetch and list; they decide nothing. They report absence as ``None`` or ``False``, never as an
+exception. Methods of repositories are ``async def``: in the blocking mode they never suspend, in the asynchronous mode
+they await a driver or a thread (see :class:`Offload`). The converter, the sender and the retriever are ordinary
+functions, and the facade offloads them.
 
-A store of one's own is a function that takes a :class:`StoreLocation` and an :class:`Offload` and returns a context
+To add a store, write a function that takes a :class:`StoreLocation` and an :class:`Offload` and returns a context
 manager of a :class:`Backend`. Its package names it in the entry-point group ``dcm_processor_service.backends``, and
 that name is the value of ``DCM_PROCESSOR_SERVICE_DB_PROVIDER``::
 
     [project.entry-points."dcm_processor_service.backends"]
     their-store = "their_package:open_store"
 
-URL and database may be empty there: the function says itself, with a ``ConfigurationError``, what it cannot do without.
-Several threads use what it opens, and so may a forked child: :class:`OfOneProcess`, :class:`SharedLock` and
-:func:`pause_at_forks` keep connections and locks apart.
-:mod:`dcm_processor_service.testing.contracts` proves that the store keeps what the others keep.
+URL and database may be empty: the function itself raises a ``ConfigurationError`` if it needs one of them. Several
+threads use the store that it opens, and so may a forked child: :class:`OfOneProcess`, :class:`SharedLock` and
+:func:`pause_at_forks` keep connections and locks of different processes apart.
+The tests of :mod:`dcm_processor_service.testing.contracts` show that the store keeps the same rules as the others.
 """
 
 from dcm_processor_service.ports.concurrency import (

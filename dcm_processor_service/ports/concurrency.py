@@ -31,7 +31,7 @@ def run_inline(coroutine: Coroutine[Any, Any, T]) -> T:
     """Steps a coroutine to its end, without an event loop, and returns its result.
 
     Raises:
-        RuntimeError: The coroutine suspended: an asynchronous repository stands where a blocking one belongs.
+        RuntimeError: The coroutine suspended: an asynchronous repository was used where a blocking one is needed.
 
     Example:
         >>> async def volume_ml() -> float:
@@ -77,23 +77,23 @@ def iterate_inline(items: AsyncIterator[T]) -> Iterator[T]:
 
 
 class Turns(Protocol):
-    """One thread, or one task of an event loop, at a time."""
+    """A lock that lets in one thread, or one task of an event loop, at a time."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
-        """Waits for its turn; leaving the block lets the next one in."""
+        """Waits for the caller's turn; leaving the block lets the next caller in."""
 
 
 class Offload(Protocol):
     """Runs blocking work: in place in the blocking mode, in a thread in the asynchronous one."""
 
     async def __call__(self, work: Callable[[], T], /) -> T:
-        """Runs ``work`` and returns its result; a cancellation goes on when the work has ended."""
+        """Runs ``work`` and returns its result; a cancellation is raised only after the work has ended."""
 
     def way_back(self) -> Callable[[Coroutine[Any, Any, Any]], Any]:
-        """Returns a function by which offloaded work runs a coroutine of the session, and waits for it."""
+        """Returns a function that offloaded work calls to run a coroutine of the session and wait for it."""
 
     def turns(self) -> Turns:
-        """Returns what keeps two callers of this mode from doing one thing at once."""
+        """Returns a lock that keeps two callers of this mode from doing one thing at the same time."""
 
 
 class _ThreadTurns:
@@ -142,7 +142,7 @@ class _InThread:
                 cancelled = error  # a thread cannot be stopped: what it writes must not land after a later write
         if cancelled is None:
             return under_way.result()
-        under_way.exception()  # told here that it is known: the caller has asked for no more than the end
+        under_way.exception()  # marks the exception as retrieved, so that asyncio does not log it
         raise cancelled
 
     def way_back(self) -> Callable[[Coroutine[Any, Any, Any]], Any]:

@@ -1,4 +1,4 @@
-"""What a fork must not inherit: locks that another thread held, and what belongs to one process alone.
+"""Keeps a forked child from inheriting locks that another thread held, and connections that one process owns.
 
 A forked child has one thread, a copy of all memory, and the parent's open files. A lock that another thread held stays
 taken for ever in the child; a pool has no threads; two processes would talk over one connection.
@@ -23,7 +23,8 @@ T = TypeVar("T")
 class SharedLock:
     """A reentrant lock, which is free in a forked child whichever thread of the parent held it.
 
-    What it guards is whole whenever the interpreter changes threads; or else see :func:`pause_at_forks`.
+    Use it only for state that is complete whenever the interpreter switches threads; otherwise use
+    :func:`pause_at_forks`.
 
     Example:
         >>> lock = SharedLock()
@@ -45,7 +46,7 @@ class SharedLock:
         self._lock.release()
 
     def renew(self) -> None:
-        """Frees the lock in a forked child, unless it is the forking thread that holds it."""
+        """Frees the lock in a forked child, unless the forking thread holds it."""
         if self._lock.acquire(blocking=False):
             self._lock.release()
         else:
@@ -53,7 +54,7 @@ class SharedLock:
 
 
 class OfOneProcess(Generic[T]):
-    """A value that each process makes for itself at the first use, one for all of its threads.
+    """A value that each process makes for itself at first use, shared by its threads.
 
     Example:
         >>> OfOneProcess(os.getpid).get() == os.getpid()
@@ -73,7 +74,7 @@ class OfOneProcess(Generic[T]):
             return self._made[1]
 
     def take(self) -> T | None:
-        """Returns what this process has made, to be closed, and forgets it; None when it made nothing."""
+        """Returns this process's value, for the caller to close, and forgets it; None if it was never made."""
         with self._lock:
             made, self._made = self._made, None
             return made[1] if made is not None and made[0] == os.getpid() else None
@@ -83,10 +84,10 @@ class Pausable(Protocol):
     """Something that must be at rest while the process forks."""
 
     def pause(self) -> None:
-        """Waits for operations under way, keeps others from beginning, and releases what no child may inherit."""
+        """Waits for operations under way, keeps others from beginning, and releases all that no child may inherit."""
 
     def resume(self) -> None:
-        """Lets others begin, in the parent as in the child."""
+        """Lets operations begin again, in the parent and in the child."""
 
 
 def pause_at_forks(part: Pausable) -> None:

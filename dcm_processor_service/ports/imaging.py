@@ -1,4 +1,4 @@
-"""The converter: what turns a series into NIfTI."""
+"""The converter, which turns a series into NIfTI."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Retriever", "Sendable", "Sender"]
 
 Sendable: TypeAlias = "Dataset | str | os.PathLike[str]"
-"""Something to send: a dataset, a DICOM file, a DICOMDIR, or a folder with DICOM files somewhere below."""
+"""An item to send: a dataset, a DICOM file, a DICOMDIR, or a folder with DICOM files at any depth."""
 
 
 class Sender(Protocol):
@@ -50,20 +50,21 @@ class Sender(Protocol):
         on_commitment: Callable[[StorageCommitment], None] | None = None,
         cancelled: Callable[[], bool] = ...,
     ) -> SendReport:
-        """Sends what is not acknowledged yet; tells ``on_record`` of each instance, asks ``cancelled`` before each.
+        """Sends instances that are not acknowledged yet; calls ``on_record`` for each, and ``cancelled`` before each.
 
-        Tells ``on_begin`` the SOPInstanceUIDs that are about to be sent, the first at once and the others next. Asks
-        ``may_hold`` whether an instance that the peer calls a duplicate may have come from an earlier sending of ours.
-        Tells ``on_commitment`` of a storage commitment before the peer is asked for it, and again when that has an end.
+        Calls ``on_begin`` with the SOPInstanceUIDs that are sent next, first the one that is sent at once. Calls
+        ``may_hold`` to learn whether an instance that the peer reports as a duplicate may come from an earlier sending
+        of ours. Calls ``on_commitment`` with a storage commitment before the peer is asked for it, and again when it is
+        settled.
 
         Raises:
-            SendRejectedError: Not everything was stored, and ``options.check`` is set.
-            PeerUnreachableError: No association, or none any more.
+            SendRejectedError: Not every instance was stored, and ``options.check`` is set.
+            PeerUnreachableError: No association could be opened, or no further one.
             ConfigurationError: A certificate file of the peer is unusable.
         """
 
     def identify(self, items: Sendable | Iterable[Sendable]) -> list[str]:
-        """Returns the SOPInstanceUIDs of what would be sent."""
+        """Returns the SOPInstanceUIDs of the instances that would be sent."""
 
     def wait_for_commitments(
         self,
@@ -76,33 +77,33 @@ class Sender(Protocol):
     ) -> None:
         """Waits for the answers to requests for storage commitment.
 
-        Tells ``on_commitment`` of each, perhaps from another thread; with ``ask_again`` also of the new transaction
-        that it starts for each first.
+        Calls ``on_commitment`` with each settled transaction, perhaps from another thread; with ``ask_again`` also with
+        the new transaction that it first starts for each.
 
         Raises:
             ConfigurationError: The port that answers may come to is taken, or it cannot speak as all of the peers do.
         """
 
     def echo(self, peer: Peer, *, options: SendOptions = ...) -> EchoResult:
-        """Asks a peer whether it is there."""
+        """Asks a peer whether it answers (C-ECHO)."""
 
     def probe(self, peer: Peer, *, options: SendOptions = ...) -> list[AcceptedContext]:
-        """Asks a peer which kinds of objects it takes."""
+        """Asks a peer which SOP classes it accepts."""
 
     def propose(self, peer: Peer, *, options: SendOptions = ...) -> PeerProposal:
-        """Asks a peer for values of its own fields; sends no instance.
+        """Tests a peer and proposes values for its fields; sends no instance.
 
         Raises:
-            PeerUnreachableError: No association.
+            PeerUnreachableError: No association could be opened.
         """
 
     def check_sending(
         self, items: Sendable | Iterable[Sendable], peer: Peer, *, options: SendOptions = ...
     ) -> SendCheck:
-        """Tells what would become of instances if they were sent; sends none.
+        """Returns what would happen to instances if they were sent; sends none.
 
         Raises:
-            PeerUnreachableError: No association.
+            PeerUnreachableError: No association could be opened.
         """
 
     def check(self, peer: Peer) -> None:
@@ -121,7 +122,7 @@ class Retriever(Protocol):
 
         Raises:
             FindError: The peer did not answer, or found more than ``query.limit``.
-            PeerUnreachableError: No association.
+            PeerUnreachableError: No association could be opened.
         """
 
     def fetch(
@@ -135,12 +136,12 @@ class Retriever(Protocol):
         on_begin: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] = ...,
     ) -> FetchReport:
-        """Writes every instance that was found below ``folder``, a file each, and reports each.
+        """Writes each instance of ``found`` as a file below ``folder``, and reports each.
 
-        Tells ``on_begin`` how many instances are expected, ``on_record`` of each that is here, and asks ``cancelled``
-        between them.
+        Calls ``on_begin`` with the number of instances expected, ``on_record`` with each that has arrived, and
+        ``cancelled`` between them.
 
         Raises:
-            FetchError: Not everything was fetched, and ``options.check`` is set.
-            PeerUnreachableError: No association.
+            FetchError: Not every instance was fetched, and ``options.check`` is set.
+            PeerUnreachableError: No association could be opened.
         """

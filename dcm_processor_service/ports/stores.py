@@ -56,14 +56,14 @@ __all__ = [
 ]
 
 Durability: TypeAlias = Literal["full", "fast"]
-"""What an acknowledged write promises; see :class:`StoreLocation`."""
+"""How safe an acknowledged write is; see :class:`StoreLocation`."""
 
 NormalValue: TypeAlias = Any
 """A value in the normal form of :mod:`dcm_processor_service.codec`."""
 
 
 class Sentinel:
-    """A value that stands for itself alone.
+    """A marker that equals nothing but itself.
 
     Example:
         >>> ABSENT, ABSENT == Sentinel("ABSENT")
@@ -106,7 +106,7 @@ class JobKey:
 
 @dataclass(frozen=True)
 class Found:
-    """A stored value; told apart from nothing stored, since None is a value too.
+    """A stored value; a wrapper, because a stored None differs from no stored value.
 
     Example:
         >>> Found(None) is None
@@ -118,7 +118,7 @@ class Found:
 
 @dataclass(frozen=True)
 class NewFile:
-    """What accompanies the content of a file that is put.
+    """The content type, metadata and extension of a file that is stored.
 
     Example:
         >>> NewFile("application/pdf", {"pages": 2}).content_type
@@ -128,11 +128,11 @@ class NewFile:
     content_type: str
     metadata: Mapping[str, NormalValue]
     extension: str = ""
-    """What the store's own name of the file ends with; empty for that of the file's name."""
+    """The extension of the store's own name for the file; if empty, that of the file's name."""
 
 
 def require_scan(path: Path) -> None:
-    """Refuses the path of a DICOM file that a store refers to, or that was brought here, when nothing is there.
+    """Raises if a DICOM file that a store refers to, or a copy of one, is no longer at its path.
 
     Raises:
         StoredFileNotFoundError: The file was moved or removed; the message names it, without its folder.
@@ -157,13 +157,13 @@ class DataRepository(Protocol):
         """Returns the value, in one round trip."""
 
     async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
-        """Stores the value atomically, when what is stored equals ``expected``; says whether it did."""
+        """Stores the value atomically if the stored value equals ``expected``; returns whether it did."""
 
     async def increment(self, key: JobKey, name: str, by: float) -> NormalValue | None:
-        """Adds to a stored number, starting from 0, atomically; gives the sum, or None when no number is stored."""
+        """Adds to a stored number, or to 0, atomically; returns the sum, or None if the stored value is no number."""
 
     async def delete(self, key: JobKey, name: str) -> bool:
-        """Removes the value; says whether there was one."""
+        """Removes the value; returns whether there was one."""
 
     async def scan(self, key: JobKey, *, values: bool) -> list[tuple[str, NormalValue]]:
         """Lists names in order; with their values, or with None for each."""
@@ -173,16 +173,16 @@ class FileRepository(Protocol):
     """Named files of a job. Replacing is atomic: a reader sees the old content or the new."""
 
     async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
-        """Stores all that is left in ``source`` under the name."""
+        """Stores the rest of ``source``, from its position on, under the name."""
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
-        """Returns what is known of the file."""
+        """Returns the file's record, or None."""
 
     async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:
         """Writes the content to ``sink`` (seekable, at its start), following a replacement that happens meanwhile."""
 
     async def delete(self, key: JobKey, name: str) -> bool:
-        """Removes the file; says whether there was one."""
+        """Removes the file; returns whether there was one."""
 
     async def list(self, key: JobKey) -> list[StoredFile]:
         """Lists the files by name."""
@@ -206,19 +206,19 @@ class JobRepository(Protocol):
         near: Patient | Study | SeriesRecord | None = None,
         most: int | None = None,
     ) -> list[Job]:
-        """Lists jobs of a session, oldest first: all, those of a name, those of some ids, or both; reads no others.
+        """Lists jobs of a session, oldest first: all, or those of a name, of some ids, or of both; reads no others.
 
         Args:
             session_id: The session.
             name: Their name in the manifest.
             ids: Their ids.
-            near: A subject; a store may leave out jobs whose subject contradicts it
-                (:func:`dcm_processor_service.models.subjects.contradicts`), and should, as there may be thousands.
-            most: At most so many of them.
+            near: A subject; a store should leave out jobs whose subject contradicts it
+                (:func:`dcm_processor_service.models.subjects.contradicts`), since there may be thousands.
+            most: The largest number of jobs to return.
         """
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
-        """Writes how far a job is, 0 to 100, in one round trip; a job that is not there stays so."""
+        """Writes a job's progress, 0 to 100, in one round trip; creates no job that is missing."""
 
 
 class PeerRepository(Protocol):
@@ -238,10 +238,10 @@ class DicomRepository(Protocol):
     """Patients, studies, series and their files."""
 
     async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | SeriesRecord | None:
-        """Returns one object by the platform's id, or by its ``uid``; None when there is none.
+        """Returns one record by the platform's id, or by its ``uid``; None if there is none.
 
         Raises:
-            AmbiguousSeriesError: The ``uid`` stands for several.
+            AmbiguousSeriesError: Several records have the ``uid``.
         """
 
     async def children(self, parent: Patient | Study) -> list[Study] | list[SeriesRecord]:
@@ -254,7 +254,7 @@ class DicomRepository(Protocol):
         """Lists the files of a series, in the order in which they arrived."""
 
     def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
-        """Yields each file in the order asked for: its content, or the path where it lies and must not be changed.
+        """Yields each file in the given order: its content, or the path of a file that must not be changed.
 
         Reads many at a time, in few round trips, with bounded memory.
 
@@ -263,16 +263,16 @@ class DicomRepository(Protocol):
         """
 
     def fetch_heads(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
-        """Yields what :meth:`fetch` does, or of each file's content as much of its beginning as is cheap to read.
+        """Yields the same as :meth:`fetch`, but of each content only the first bytes, as many as are cheap to read.
 
-        A store that has nothing to gain by that returns what :meth:`fetch` does.
+        A store that gains nothing by that yields the whole content.
         """
 
 
 class SessionRepository(Protocol):
-    """Sessions as a whole: what is made ready before the first job, and removed after the last.
+    """Sessions as a whole: makes indexes before the first job, and removes data after the last.
 
-    Removing goes on past what is missing, takes many documents in one command, and can be repeated.
+    A removal skips documents that are missing, removes many in one command, and can be repeated.
     """
 
     async def find(self, session_id: str) -> SessionRecord | None:
@@ -282,13 +282,13 @@ class SessionRepository(Protocol):
         """Lists the sessions of a patient that are not closed yet, oldest first."""
 
     async def ensure_indexes(self) -> list[str]:
-        """Makes the indexes that reads of a session need, unless they are there; names the collections."""
+        """Makes the indexes that reads of a session need, unless they exist; returns the collections' names."""
 
     async def remove(self, session_id: str, part: SessionPart) -> int:
-        """Removes all data or all files of a session, or its own document; counts them."""
+        """Removes all data or all files of a session, or its own document; returns how many."""
 
     async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
-        """Removes those of a patient's images that arrived before ``until``, but not those from before ``since``.
+        """Removes a patient's images that arrived before ``until``, except those that arrived before ``since``.
 
         A series, study or patient is removed with its last image.
         """
@@ -298,49 +298,49 @@ class PlatformDocuments(Protocol):
     """Documents as the platform's own packages see them, for the functions of the 0.0.1 API."""
 
     async def set_value(self, key: JobKey, name: str, value: NormalValue) -> str | int:
-        """Stores a value in one round trip; gives the id of a new one, else 1 when it changed and 0 when not."""
+        """Stores a value in one round trip; returns the id of a new one, else 1 if it changed and 0 if not."""
 
     async def file(self, key: JobKey, name: str) -> dict[str, Any] | None:
         """Returns the document of a file."""
 
     async def peer(self, *, name: str = "", peer_id: str = "") -> dict[str, Any] | None:
-        """Returns the document of a node, by name or by id."""
+        """Returns the document of a peer, by name or by id."""
 
     def file_id(self, stored: StoredFile) -> Any:
         """Returns the id of a file in the store's own type."""
 
 
 class WorkspaceRepository(Protocol):
-    """What the platform does for its own store, for stores without one: a laptop's workspace, a test's memory."""
+    """Fills a store that the platform does not fill: a laptop's workspace, or the memory of a test."""
 
     async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
-        """Files a patient, study or series, in place of the one with its id."""
+        """Files a patient, study or series; replaces one of the same id."""
 
     async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
         """Files one DICOM file of a series that was added."""
 
     async def add_job(self, job: Job) -> None:
-        """Files a job, in place of the one with its id."""
+        """Files a job; replaces one of the same id."""
 
     async def remove_job(self, job_id: str) -> None:
-        """Removes a job, where there is one; what it stored belongs to no job then."""
+        """Removes a job, if there is one; its data and files stay, and belong to no job."""
 
     async def add_peer(self, peer: Peer) -> None:
-        """Files a peer, in place of the one with its name."""
+        """Files a peer; replaces one of the same name."""
 
 
 @dataclass(frozen=True)
 class StoreLocation:
-    """Where a backend finds its store, how patient it is, and what an acknowledged write promises.
+    """Where a backend finds its store, how long it waits, and how safe an acknowledged write is.
 
     Attributes:
         url: A connection string, or a folder.
         database: Name of the database, where the store has several.
-        timeout_s: Seconds until a store that cannot be reached is given up.
+        timeout_s: Seconds until the backend gives up a store that it cannot reach.
         mode: Blocking or async.
-        durability: ``full``: a write that returned survives a crash and a power cut. ``fast``: it may be lost then.
-        operation_timeout_s: Seconds that one operation may take, with an election of a new primary within.
-        transfer_timeout_s: Seconds without progress until the moving of a file's content is given up.
+        durability: ``full``: a write that returned survives a crash and a power cut. ``fast``: these may lose it.
+        operation_timeout_s: Seconds that one operation may take, including the election of a new primary.
+        transfer_timeout_s: Seconds without progress until the transfer of a file's content is given up.
 
     Example:
         >>> StoreLocation(url="store://user:password@host", database="d", timeout_s=4, mode="blocking")
@@ -363,7 +363,7 @@ class StoreLocation:
 class Backend:
     """The repositories of one store.
 
-    ``warnings``, where a store has it, asks the store what endangers acknowledged writes; each is one sentence.
+    ``warnings``, if a store has it, returns what endangers acknowledged writes in this store, a sentence each.
 
     Example:
         >>> from dcm_processor_service.testing import MemoryStore
@@ -383,7 +383,7 @@ class Backend:
     warnings: Callable[[], Coroutine[Any, Any, list[str]]] | None = None
 
     def fillable(self) -> WorkspaceRepository:
-        """Returns the workspace, where this store is one.
+        """Returns the workspace, if this store is one.
 
         Raises:
             ConfigurationError: The platform fills this store.

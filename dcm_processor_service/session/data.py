@@ -32,7 +32,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _typed(output: JobOutput, as_type: Any, name: str) -> JobOutput:
-    """Returns a job's value as a type; one that is no such thing is named in its output, for the others are good."""
+    """Returns the output with its value read as ``as_type``; if that fails, without a value, and says why."""
     try:
         return output.model_copy(update={"value": from_normal(output.value, as_type, name)})
     except StoredValueError as error:
@@ -132,10 +132,10 @@ class AsyncData:
 class Data:
     """Named values of this job, and of the jobs before it.
 
-    Values are those of :mod:`dcm_processor_service.codec`: JSON's, bytes, datetimes, and on the way in pydantic
+    A value is anything that :mod:`dcm_processor_service.codec` can store: JSON values, bytes, datetimes; also pydantic
     models, dataclasses, enums, sets, dates, UUIDs, decimals, paths, numpy scalars and small arrays, which a typed read
-    turns back. What is read is a copy. A value larger than one MongoDB
-    document holds is refused: store it with ``session.files.save``.
+    restores. A read returns a copy. A value larger than one MongoDB document is refused: store it with
+    ``session.files.save``.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context
@@ -157,27 +157,28 @@ class Data:
     @overload
     def get(self, name: str, as_type: type[T], *, default: D, job: str | Job | None = None) -> T | D: ...
     def get(self, name: str, as_type: Any = None, *, default: Any = MISSING, job: str | Job | None = None) -> Any:
-        """Returns a value, in one round trip; with a job's name in two, and a third at the first.
+        """Returns a value; takes one round trip to the store, two with a job's name, and one more the first time.
 
         Args:
             name: Its name.
-            as_type: What to read it as: a pydantic model, a dataclass, ``list[float]``…
-            default: Returned in place of an error when there is none; also where the subject of this job has no
-                job of that name, which the registry may have declined.
-            job: Read this job's value in place of the own: a name, or a job out of ``session.jobs(…)``. A name means
-                the job that this one depends on, directly or else through others; else the one for the same subject;
-                else the only one. It never means a job of another series, study or patient.
+            as_type: The type to read the value as: a pydantic model, a dataclass, ``list[float]``…
+            default: Returned if there is no such value, in place of an error. Also returned if this job's subject has
+                no job of that name: the registry function may have declined it.
+            job: The job whose value is read: a name, or a job out of ``session.jobs(…)``; None means this job. A name
+                stands for the job of that name that this job depends on, directly or through others; if there is none,
+                for the job with the same subject; if there is none, for the only one. It never stands for a job of
+                another series, study or patient.
 
         Raises:
-            DataNotFoundError: No value of that name.
+            DataNotFoundError: There is no value of that name.
             StoredValueError: The value cannot be read as ``as_type``.
-            JobNotFoundError: No such job for this job's subject; also when several are meant (AmbiguousJobError).
+            JobNotFoundError: This job's subject has no such job; AmbiguousJobError if several jobs match.
             UpstreamFailedError: The other job failed; its output is never replaced by a default.
         """
         return run_inline(self._async.get(name, as_type, default=default, job=job))
 
     def set(self, name: str, value: object) -> None:
-        """Stores a value in place of the one before; atomic, one round trip.
+        """Stores a value and replaces an earlier one; atomic, one round trip.
 
         Raises:
             InvalidNameError: The name is not allowed.
@@ -205,12 +206,12 @@ class Data:
         """Adds to a stored number, which starts from 0, and returns the sum; atomic between processes.
 
         Raises:
-            StoredValueError: What is stored is no number.
+            StoredValueError: The stored value is not a number.
         """
         return run_inline(self._async.increment(name, by))
 
     def compare_and_set(self, name: str, expected: object | Sentinel, value: object) -> bool:
-        """Stores ``value`` when what is stored equals ``expected`` (``ABSENT``: nothing); says whether it did.
+        """Stores ``value`` if the stored value equals ``expected`` (``ABSENT``: no value); returns whether it did.
 
         Example:
             >>> from dcm_processor_service import ABSENT
@@ -222,14 +223,15 @@ class Data:
         return run_inline(self._async.compare_and_set(name, expected, value))
 
     def collect(self, name: str, *, job: str, as_type: Any = None) -> dict[str, JobOutput]:
-        """Returns what every job named ``job`` of this session stored under ``name``, by job id.
+        """Returns the values that all jobs named ``job`` of this session stored under ``name``, by job id.
 
-        Each :class:`~dcm_processor_service.models.JobOutput` tells the job, with its subject and state, and whether a
-        value was found; a failed job is listed, not raised. A value that cannot be read, or not as ``as_type``, is not
-        found, and ``problem`` says why: the others are there. Two reads, and one more for each thousand jobs.
+        Each :class:`~dcm_processor_service.models.JobOutput` has the job, with its subject and state, and says whether
+        a value was found. A failed job is listed and raises nothing. If one value cannot be read, or not as
+        ``as_type``, its ``found`` is False and ``problem`` says why; the other values are returned. Takes two reads,
+        and one more for each thousand jobs.
 
         Raises:
-            UnsupportedValueError: Nothing at all can be read as ``as_type``.
+            UnsupportedValueError: ``as_type`` is not a type that values can be read as.
 
         Example:
             >>> from dcm_processor_service.testing import fake_context

@@ -1,4 +1,4 @@
-"""Content that is put as a file: opens it and finds its content type."""
+"""Opens the content of a file that is to be stored, and finds its content type."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["FileContent", "opened", "sniff_content_type"]
 
 FileContent: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
-"""What can be put: a path, bytes, or a file opened for reading bytes."""
+"""The content of a file to store: a path, bytes, or a file opened for reading bytes."""
 
 _SNIFF_BYTES = 4096
 _DICOM_PREAMBLE_BYTES = 128
@@ -26,11 +26,11 @@ _ZIP_SIGNATURE = b"PK\x03\x04"
 
 @contextmanager
 def opened(content: FileContent) -> Iterator[BinaryIO]:
-    """Opens content to read its bytes; what the caller opened stays open.
+    """Opens content to read its bytes; a file that the caller opened stays open.
 
     Raises:
         LocalFileError: The file at the path cannot be opened.
-        UnsupportedValueError: It is no content, or was opened as text.
+        UnsupportedValueError: The value is no content of a file, or the file was opened as text.
     """
     given: object = content
     if isinstance(given, io.TextIOBase):
@@ -41,7 +41,7 @@ def opened(content: FileContent) -> Iterator[BinaryIO]:
         with open_to_read(content) as source:
             yield cast("BinaryIO", _Content(source))
     elif hasattr(content, "read"):
-        yield cast("BinaryIO", _Content(content))  # the caller's, who closes it
+        yield cast("BinaryIO", _Content(content))  # the caller opened it, and closes it
     else:
         raise UnsupportedValueError(
             f"a {type(content).__name__} is no file content; give a path, bytes or a file opened with 'rb', or store a "
@@ -66,7 +66,7 @@ class _Content:
         return content
 
     def seekable(self) -> bool:
-        """Returns whether it can be read again; what has only ``read`` cannot."""
+        """Returns whether the stream can be read again; one that has only ``read`` cannot."""
         with file_faults(self._name, "read"):
             return hasattr(self._stream, "seekable") and self._stream.seekable()
 
@@ -80,7 +80,7 @@ class _Content:
 
 
 def sniff_content_type(name: str, source: BinaryIO) -> str:
-    """Returns the content type from the first bytes, else from the name; leaves ``source`` where it was."""
+    """Returns the content type from the first bytes, else from the name; ``source`` keeps its position."""
     import puremagic
 
     by_name = mimetypes.guess_type(name)[0] or "application/octet-stream"

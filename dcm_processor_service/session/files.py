@@ -92,7 +92,7 @@ class AsyncFiles:
     async def open(self, name: str, *, job: str | Job | None = None) -> AsyncIterator[BinaryIO]:
         """Returns the content as an open file; see :meth:`Files.open`."""
         check_name(name, "file")
-        # a folder of our own, which is removed even where the process is killed; a spooled file is no complete one
+        # a folder of the scratch, which a later process removes if this one is killed; a spooled file lacks methods
         # before Python 3.11
         with self._scratch.temporary() as folder, (folder / "content").open("w+b") as sink:
             await self._fetch(name, sink, job)
@@ -157,7 +157,7 @@ async def put_file(
     metadata: Mapping[str, Any] | None = None,
     extension: str = "",
 ) -> StoredFile:
-    """Stores a file, see :meth:`Files.put`; ``extension`` is that of the store's own name for it."""
+    """Stores a file, see :meth:`Files.put`; the store's own name for it ends with ``extension``."""
     check_name(name, "file")
     extra = to_normal(metadata or {})
     if not isinstance(extra, dict) or not isinstance(content_type or "", str):
@@ -173,8 +173,8 @@ async def put_file(
 class Files:
     """Named files of this job, and of the jobs before it.
 
-    Replacing is atomic: a reader, or a crash at any point, sees the old content or the new one. Names may have parts
-    (``masks/liver.nii.gz``) and never lead out of a folder.
+    Replacing a file is atomic: a reader sees the old content or the new one, even if the process crashes at any point.
+    A name may have parts (``masks/liver.nii.gz``); a name that leads out of a folder is refused.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context
@@ -198,12 +198,12 @@ class Files:
         content_type: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> StoredFile:
-        """Stores a file in place of the one before.
+        """Stores a file; replaces an earlier one of that name.
 
         Args:
-            name: Its name.
-            content: A path, bytes, or a file opened with ``rb`` (read from where it is, and left open).
-            content_type: Such as ``application/pdf``; told from the content when not given.
+            name: The file's name.
+            content: A path, bytes, or a file opened with ``rb`` (read from its position on, and left open).
+            content_type: Such as ``application/pdf``; if not given, it is found from the content or the name.
             metadata: Values to keep with the file.
 
         Raises:
@@ -215,13 +215,13 @@ class Files:
     def get(self, name: str, to: str | os.PathLike[str], *, job: str | Job | None = None) -> Path:
         """Downloads a file to a path, or into a folder under its own name; returns the path.
 
-        The name appears when the content is complete and its checksum is right.
+        The file appears under its name only when the content is complete and its checksum is right.
 
         Raises:
-            StoredFileNotFoundError: No file of that name.
+            StoredFileNotFoundError: There is no file of that name.
             StoredValueError: The content is damaged.
             LocalFileError: The file cannot be written.
-            JobNotFoundError: No such job; also when several are meant (AmbiguousJobError).
+            JobNotFoundError: This job's subject has no such job; AmbiguousJobError if several jobs match.
             UpstreamFailedError: The other job failed.
         """
         return run_inline(self._async.get(name, to, job=job))
@@ -231,7 +231,7 @@ class Files:
         return run_inline(self._async.read(name, job=job))
 
     def open(self, name: str, *, job: str | Job | None = None) -> AbstractContextManager[BinaryIO]:
-        """Returns the content as an open file on disk, which goes at the end; errors are those of :meth:`get`."""
+        """Opens the content as a file on disk, removed at the end of the block; errors are those of :meth:`get`."""
         return self._open(name, job)
 
     @contextmanager
@@ -259,7 +259,7 @@ class Files:
         """Stores a value as a file, in the format that the extension names.
 
         ``.nii`` and ``.nii.gz`` take a nibabel image, ``.npy`` an array, ``.npz`` a dictionary of arrays, ``.dcm`` a
-        pydicom dataset, ``.json`` what session data can hold, ``.txt``, ``.md``, ``.csv`` and ``.html`` text.
+        pydicom dataset, ``.json`` any value that session data can hold, ``.txt``, ``.md``, ``.csv`` and ``.html`` text.
 
         Raises:
             UnsupportedValueError: The extension is unknown, or the value does not fit it.
@@ -267,10 +267,10 @@ class Files:
         return run_inline(self._async.save(name, value, metadata=metadata))
 
     def load(self, name: str, *, job: str | Job | None = None) -> Any:
-        """Reads what :meth:`save` stored; the value does not depend on any file.
+        """Reads a value that :meth:`save` stored; the value is wholly in memory.
 
         Raises:
-            StoredValueError: The content is not what the extension says.
+            StoredValueError: The content does not have the format that the extension names.
         """
         return run_inline(self._async.load(name, job=job))
 

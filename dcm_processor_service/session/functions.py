@@ -1,7 +1,7 @@
-"""The functions of the imaging rooms that the facades call, as the container hands them on.
+"""The functions of the imaging packages that the facades call; the container supplies them.
 
-They have one implementation, so they are no ports. The container makes each group at its first use: who stores a value
-loads no imaging library.
+Each has one implementation, so none needs a port. The container makes a group when it is first used, so that a job that
+only stores a value loads no imaging library.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = ["DerivedFunctions", "FileFormats", "ImagingFunctions", "ReadingFuncti
 
 @dataclass(frozen=True)
 class FileFormats:
-    """Values to files and back, by the extension of the name."""
+    """Writes a value to a file and reads it back, in the format that the file's extension names."""
 
     read: Callable[[Path], Any]
     write: Callable[[object, Path], None]
@@ -56,38 +56,38 @@ class FileFormats:
 
 @dataclass(frozen=True)
 class ImagingFunctions:
-    """DICOM files to headers, reports, volumes and pictures; several files are always those of one series."""
+    """Turns DICOM files into headers, reports, volumes and pictures; several files always belong to one series."""
 
     files_below: Callable[[Path, Path | None], Iterator[Path | LeftOutFile]]
-    """Lists the files of a folder at any depth, in order, and what is left out; a second folder is passed over."""
+    """Lists the files of a folder at any depth, in order, and the files left out; skips the second folder."""
 
     glance: Callable[[Path], Glance]
-    """Reads whose a file is, in a fraction of the time that ``header`` takes where it is an ordinary image."""
+    """Reads which instance and series a file belongs to; for most images much faster than ``attributes``."""
 
     is_same_instance: Callable[[Path, Path], bool]
     """Compares two files of one SOPInstanceUID."""
 
     attributes: Callable[[Path, Iterable[str]], dict[str, str]]
-    """Reads some attributes of a file as text, without those that are absent or malformed."""
+    """Reads the named attributes of a file as text; leaves out those that are absent or malformed."""
 
     headers: Callable[[Sequence[Path]], Sequence[Dataset]]
     """Reads the headers of a series, in slice order."""
 
     heads: Callable[[bool], SeriesHeads]
-    """Begins to read a series from the beginnings of its files; keeps datasets where headers will be asked for."""
+    """Makes a reader of a series from the first bytes of its files; True keeps the datasets, for ``headers``."""
 
     dataset: Callable[[Path], Dataset]
     order: Callable[[Sequence[Path]], list[Path]]
     inspect: Callable[[Sequence[Path]], SeriesReport]
     volumes: Callable[[Sequence[Path], Policy, float | None], tuple[Volume, ...]]
-    """Reads the volumes that a policy finds; ``resample`` fills gaps up to so many mm, or None for two median steps."""
+    """Reads the volumes that a policy finds; ``resample`` fills gaps up to the given mm (None: two median steps)."""
 
     verify: Callable[[Sequence[Path], Policy, Path], None]
     """Compares the volumes that a policy finds with what dcm2niix makes of the files, in a folder for temporary files;
     raises where they differ."""
 
     to_source: Callable[[Voxels, Sequence[Path]], SourceSlices]
-    """Brings voxels of another grid to the slices of a series."""
+    """Moves voxels of another grid onto the slices of a series."""
 
     preview: Callable[[Sequence[Path]], bytes]
     """Draws a contact sheet as PNG."""
@@ -101,12 +101,12 @@ class ImagingFunctions:
     pictures_of_results: Callable[
         [Mapping[str, tuple[Path, Mapping[int, str]]], Sequence[Path]], Iterator[ResultPicture | None]
     ]
-    """Draws one of each file (with its labels' names), labels over the series that they were made from."""
+    """Draws a picture of each file, given by name as its path and labels' names; labels over the series' files."""
 
 
 @dataclass(frozen=True)
 class DerivedFunctions:
-    """Results to DICOM objects: what :mod:`dcm_processor_service.derived` makes, checks and writes."""
+    """Turns results into DICOM objects, checks and writes them, with :mod:`dcm_processor_service.derived`."""
 
     image: Callable[[Voxels | Sequence[Picture], SourceFiles, Recipe, ImageOptions, ArrayLike | None], list[Dataset]]
     segmentation: Callable[
@@ -167,20 +167,20 @@ class DerivedFunctions:
     pdf: Callable[[bytes | str | Path, SourceFiles, Recipe, DocumentOptions], Dataset]
     validate: Callable[[Dataset], tuple[Problem, ...]]
     fingerprint: Callable[[Dataset], str]
-    """Returns a digest of all that an object holds but the time of its making."""
+    """Returns a digest of an object's whole content except the time when it was made."""
     save: Callable[[Iterable[Dataset], Path, bool], list[Path]]
-    """Writes files; the last argument tells whether those of an earlier run may be replaced."""
+    """Writes files; the last argument says whether files of an earlier run may be replaced."""
 
 
 @dataclass(frozen=True)
 class ReadingFunctions:
-    """Derived objects as values again: the files of one series to masks, findings, words and documents."""
+    """Reads the derived objects of one series as values: masks, findings, text and documents."""
 
     images_needed: Callable[[Sequence[Path]], str]
     """Returns the SeriesInstanceUID of the images that contours need to become masks; empty if none are needed."""
 
     segments: Callable[[Sequence[Path], Volume | Sequence[Path] | None, Sequence[Path]], tuple[StructureMask, ...]]
-    """Reads SEG and RTSTRUCT onto given images, or their own grid; contours onto the images of the last argument."""
+    """Reads SEG and RTSTRUCT on the grid of the second argument; without one, contours on the last argument's."""
 
     measurements: Callable[[Sequence[Path]], dict[str, Finding]]
     text: Callable[[Sequence[Path]], str]

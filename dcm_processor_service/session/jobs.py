@@ -1,7 +1,7 @@
 """The jobs of a session: this process's own, and others by name.
 
-A job name is not unique in a session: with two series there are two jobs of one name. What a job depends on and what
-it is about tell which of them belongs to it.
+A job name is not unique in a session: with two series there are two jobs of one name. A job's dependencies and its
+subject decide which of them a name stands for.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _LOG = logging.getLogger(__name__)
 
 _NAME = "name of a job"
 _FEW_IDS = 100
-"""The most dependencies that are looked up by id; of more, all jobs of the name are fewer."""
+"""The most dependencies that are looked up by id; with more, the jobs of the name are fewer."""
 _MOST_LISTED = 20
 
 
 class AsyncJobs:
-    """All jobs of the session, as the job of this process sees them."""
+    """Finds jobs of the session: the job of this process, and others by name."""
 
     def __init__(self, key: JobKey, repository: JobRepository, current: AsyncCurrentJob | None = None) -> None:
         self.key = key
@@ -40,18 +40,18 @@ class AsyncJobs:
         self._current = current
         self._own: Job | None = None
         self._known_names: set[str] = set()
-        """Names that jobs of this session have."""
+        """The names that are known to be those of jobs of this session."""
 
     async def list(self, name: str | None = None) -> list[Job]:
         """Lists the session's jobs, oldest first; those of one name when it is given."""
         return await self.repository.list(self.key.session_id, None if name is None else check_text(name, _NAME))
 
     async def output_key(self, job: str | Job | None) -> JobKey:
-        """Returns the key under which ``job`` stores its output; None is the own job.
+        """Returns the key under which ``job`` stores its output; None means this process's job.
 
         Raises:
-            JobNotFoundError: No such job for this job's subject; also when several are meant (AmbiguousJobError).
-            UpstreamFailedError: That job failed, so its output is not to be trusted or not there.
+            JobNotFoundError: This job's subject has no such job; AmbiguousJobError if several jobs match.
+            UpstreamFailedError: That job failed, so its output is missing or cannot be trusted.
         """
         found = await self._find(job) if isinstance(job, str) else job
         if found is None and isinstance(job, str):
@@ -61,8 +61,8 @@ class AsyncJobs:
     async def output_key_if_any(self, job: str | Job | None) -> JobKey | None:
         """Returns the same as :meth:`output_key`, or None if this job's subject has no job of that name.
 
-        The registry may have declined it. A name that no job of the session has may as well be mistyped: the log says
-        so.
+        The registry function may have declined that job. If no job of the session has the name, it may be misspelt, and
+        a warning is logged.
         """
         if not isinstance(job, str):
             return self._key_of(job)
@@ -90,18 +90,18 @@ class AsyncJobs:
         return type(self.key)(session_id=job.session_id, job_id=job.id)
 
     async def _find(self, name: str) -> Job | None:
-        """Finds the job that a name stands for in this job; None if no job of that name can be of its subject.
+        """Returns the job that a name stands for; None if no job of that name fits this job's subject.
 
-        It is one that this job depends on: directly, else through others; else one for the same subject; else the only
-        one. A job of another series, study or patient is never meant, whatever depends on it: at later levels a job
-        depends on every job of the level below.
+        It is a job that this job depends on, directly or through others; if there is none, the job with the same
+        subject; if there is none, the only one. A job of another series, study or patient is never returned, even if
+        this job depends on it: at later levels a job depends on every job of the level below.
 
         Raises:
-            AmbiguousJobError: Several remain.
+            AmbiguousJobError: Several jobs match.
         """
         session_id, own = self.key.session_id, await self._own_job()
         depends_on, subject = (own.depends_on, own.subject) if own else ((), None)
-        # a series has few candidates at once; of a study or patient those that it depends on are fewer, if few
+        # for a series, ``near`` leaves few candidates; for a study or patient, a few dependencies are fewer
         if 0 < len(depends_on) <= _FEW_IDS and not isinstance(subject, SeriesRecord):
             direct = self._possible(await self.repository.list(session_id, name, depends_on))
             if direct:
@@ -126,7 +126,7 @@ class AsyncJobs:
         return found
 
     async def _own_job(self) -> Job | None:
-        """Returns the own job with subject and dependencies: from the store, or from the worker's arguments."""
+        """Returns this process's job with subject and dependencies: from the store, or from the worker's arguments."""
         if self._own is None:
             found = await self.repository.find(self.key.job_id)
             told = self._current.told if self._current else None
@@ -158,7 +158,7 @@ def _chosen(own: Job | None, jobs: Sequence[Job], name: str) -> Job:
     """Returns the only job, or the only one for the same subject.
 
     Raises:
-        AmbiguousJobError: There is none.
+        AmbiguousJobError: Several jobs remain.
     """
     subject = own.subject if own else None
     same_subject = [
@@ -191,7 +191,7 @@ def _ignore(_document: Job) -> None:
 
 
 class AsyncCurrentJob:
-    """The job of this process: its environment, and its document, read once on demand.
+    """The job of this process: its names from the environment, and its document, read once on demand.
 
     Example:
         >>> import asyncio
@@ -214,7 +214,7 @@ class AsyncCurrentJob:
     ) -> None:
         self._key = key
         self._repository = repository
-        self.told: Job | None = None  # the document, as far as it is known without reading it
+        self.told: Job | None = None  # the document, once it was read or preset
         self._on_document = on_document
         self.name = name
         self.event = event
@@ -316,7 +316,7 @@ class CurrentJob:
 
     @property
     def added_params(self) -> dict[str, Any]:
-        """By job name: what the registry functions of this event's jobs returned."""
+        """The parameters that the registry functions of this event's jobs returned, by job name."""
         return self.read().added_params
 
     @property

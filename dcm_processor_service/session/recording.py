@@ -44,7 +44,7 @@ class Recording:
         self._sent.append(report.model_copy(update={"records": records, "left_out": left_out}))
 
     def add_derived(self, made: DerivedObject, dataset: Dataset) -> None:
-        """Records derived objects, each once; some segmentations are kept whole, to be drawn."""
+        """Records a derived object once; keeps segmentations whole for pictures, up to 64 MiB of pixels in all."""
         if made in self._derived:
             return
         self._derived.append(made)
@@ -54,21 +54,21 @@ class Recording:
             self._segmentations.append(dataset)
 
     def add_step(self, record: StepRecord) -> None:
-        """Keeps how a step ended."""
+        """Records how a step ended."""
         self._steps.append(record)
 
     def add_line(self, line: LogLine) -> None:
-        """Keeps a line of the log; the last thousand stay."""
+        """Records a line of the log; the last thousand are kept."""
         self._log.append(line)
 
     @property
     def sent(self) -> tuple[SendReport, ...]:
-        """In order."""
+        """The reports of sendings, in order."""
         return tuple(self._sent)
 
     @property
     def derived(self) -> tuple[DerivedObject, ...]:
-        """In the order in which they were made."""
+        """The derived objects, in the order in which they were made."""
         return tuple(self._derived)
 
     @property
@@ -78,10 +78,10 @@ class Recording:
 
     @property
     def steps(self) -> tuple[StepRecord, ...]:
-        """In the order in which they ended."""
+        """The steps, in the order in which they ended."""
         return tuple(self._steps)
 
     @property
     def log(self) -> tuple[LogLine, ...]:
-        """In order."""
+        """The lines of the log, in order."""
         return tuple(self._log)

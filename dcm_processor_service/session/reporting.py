@@ -48,7 +48,7 @@ def drawable(name: str) -> bool:
 
 @dataclass(frozen=True)
 class AsyncReporting:
-    """Collects the records of a job and its own output."""
+    """Makes the report of a job from its records and its output."""
 
     job: AsyncCurrentJob
     data: AsyncData
@@ -100,11 +100,11 @@ class AsyncReporting:
         )
 
     async def pictures(self, *, leave_out: str = "", folder: Path | None = None) -> dict[str, ResultPicture]:
-        """Draws contact sheets of the job's files, by name; of the subject's series where no file has one.
+        """Draws contact sheets of the job's files and segmentations, by name; of the subject's series if there is none.
 
         Args:
             leave_out: A file that is not drawn.
-            folder: Where the files lie already; fetched from the store when not given.
+            folder: The folder that has the files already; if not given, they are fetched from the store.
         """
         listed = [stored for stored in await self.files.list() if drawable(stored.name) and stored.name != leave_out]
         drawn = await self._drawn(listed[:_MOST_PICTURES], folder) if listed else {}
@@ -148,7 +148,7 @@ class AsyncReporting:
     async def _files_of(self, series: AsyncDicomSeries) -> list[Path]:
         try:
             return await materialise(series.info, await series.instances(), self.repository, self.tools)
-        except DicomError:  # the job itself has said so
+        except DicomError:  # the job has reported the error itself
             return []
 
     async def _scan(self, series: AsyncDicomSeries) -> ResultPicture | None:
@@ -195,7 +195,7 @@ class AsyncReporting:
         return made.model_copy(update=cleaned)
 
     def _sent(self, report: SendReport) -> SendReport:
-        """Scrubs the answers of peers, each sentence once."""
+        """Removes patient attributes from the answers of peers; scrubs each distinct sentence once."""
         said = {meaning: self.plain(meaning) for meaning in {record.meaning for record in report.records}}
         records = [record.model_copy(update={"meaning": said[record.meaning]}) for record in report.records]
         return report.model_copy(update={"records": tuple(records), "unmet": tuple(self.plain(list(report.unmet)))})

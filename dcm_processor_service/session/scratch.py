@@ -1,7 +1,8 @@
-"""Temporary files of one process: made at the first use, removed at its end, or else by the next process.
+"""The folder for temporary files of one process: made at first use, removed at its end or by a later process.
 
-What lies in such a folder is patient data. A process that is killed removes nothing, so each folder holds a file that
-its process has claimed as long as it lives; making a scratch removes the folders whose claims no process holds.
+The folder holds patient data, and a killed process cannot remove it. So each folder has a claim file, which its process
+keeps claimed as long as it lives; a process that makes a scratch first removes the folders whose claims no process
+holds.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class _OwnFolder:
     process: int
 
     def remove(self) -> None:
-        """Removes everything, unless this is a child of the process whose folder it is."""
+        """Removes the folder; a forked child, whose folder it is not, only closes the claim."""
         if self.process == os.getpid():
             shutil.rmtree(self.path, ignore_errors=True)
         self.claim.close()
@@ -55,7 +56,7 @@ class Scratch:
         self._own = OfOneProcess(self._make)
 
     def folder(self, name: str, need_bytes: int = 0) -> Path:
-        """Returns the folder ``name``, made when it is not there yet.
+        """Returns the folder ``name``; makes it if it is missing.
 
         Raises:
             ConfigurationError: The disk has less than ``need_bytes`` free, or the folder cannot be made.
@@ -78,7 +79,7 @@ class Scratch:
         """Makes a folder that is removed at the end of the block.
 
         Raises:
-            ConfigurationError: It cannot be made.
+            ConfigurationError: The folder cannot be made.
         """
         own = self._own.get().path
         with self._making():
@@ -94,7 +95,7 @@ class Scratch:
             _remove_abandoned(parent)
             while True:
                 path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-                with suppress(FileNotFoundError):  # another process has taken it for an abandoned one
+                with suppress(FileNotFoundError):  # another process took it for abandoned and removed it
                     claim = claim_file(path / _CLAIM, new=True)
                     if claim is not None:
                         break
@@ -113,7 +114,7 @@ class Scratch:
             ) from error
 
     def remove(self) -> None:
-        """Removes everything."""
+        """Removes the folder with everything in it."""
         own = self._own.take()
         if own is not None:
             own.remove()
@@ -126,10 +127,10 @@ def _remove_abandoned(parent: Path) -> None:
     for folder in found:
         try:
             claim = claim_file(folder / _CLAIM)
-        except FileNotFoundError:  # killed before it had claimed it
+        except FileNotFoundError:  # its process was killed before it made the claim
             with suppress(OSError):
                 folder.rmdir()
-        except OSError:  # not to be opened, so not ours to remove
+        except OSError:  # we may not open it, so we must not remove it
             continue
         else:
             if claim is not None:

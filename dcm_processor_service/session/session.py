@@ -1,4 +1,4 @@
-"""The four facades of one job."""
+"""The session of one job, with its facades."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["AsyncSession", "Session"]
 
 
 class AsyncSession:
-    """What an asynchronous callback talks to: ``await session.data.get(…)`` and so on.
+    """The session of a job, for asynchronous callbacks: ``await session.data.get(…)`` and so on.
 
     Example:
         >>> import asyncio
@@ -133,17 +133,17 @@ class Session:
         return run_inline(self._async.jobs(name))
 
     def report(self, name: str = "report.html", *, show_patient: bool = False) -> StoredFile:
-        """Stores a page about this job so far as a session file, in place of an earlier one.
+        """Stores a page about this job so far as a session file; replaces an earlier one.
 
         It shows the subject, data, files with contact sheets (labels as outlines over the scan, with names, colours and
-        ml), derived objects, what was sent where with the result of each instance, the time and peak memory of steps,
-        and in a worker the log. It holds all that it shows: no script, no network. Names of labels are those that a
-        file was stored with (``files.save(…, metadata={"labels": {1: "liver"}})``).
+        ml), derived objects, sendings with the peer and the result of each instance, the time and peak memory of steps,
+        and in a worker the log. The page needs no script and no network. The names of labels come from the file's
+        metadata (``files.save(…, metadata={"labels": {1: "liver"}})``).
 
         Args:
-            name: Of the file.
-            show_patient: Whether name, id, birth date and sex of the patient are shown. Without it no text on the page
-                has a value that the headers say of the patient; what is burned into pixels stays.
+            name: The name of the session file.
+            show_patient: Whether the page shows name, id, birth date and sex of the patient. If not, no text on the
+                page contains a patient attribute of the headers; text burned into pixels stays.
 
         Raises:
             JobNotFoundError: The job has no document.

@@ -1,4 +1,4 @@
-"""Labels that distinguish a series for a reader: modality, description, date; nothing of the patient."""
+"""Describes subjects for reports: what distinguishes a series, and, on request, who the patient is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DATE_DIGITS = 8
 
 
 def input_series(record: SeriesRecord, scrub: Callable[[str], str], *, sha256: str = "", count: int = 0) -> InputSeries:
-    """Returns the entry of a series in a report; ``scrub`` removes patient values from texts of the staff.
+    """Returns the entry of a series in a report; ``scrub`` removes patient attributes from free text.
 
     Example:
         >>> from dcm_processor_service.models import SeriesRecord
@@ -66,7 +66,7 @@ def _said(value: Any) -> str:
 
 
 def _day(text: str) -> str:
-    """Returns a date of DICOM (PS3.5, section 6.2) as ISO 8601; another text is left out."""
+    """Returns a date of DICOM (PS3.5, section 6.2) as ISO 8601; an empty string for any other text."""
     if len(text) != _DATE_DIGITS or not (text.isascii() and text.isdigit()):
         return ""
     return f"{text[:4]}-{text[4:6]}-{text[6:]}"

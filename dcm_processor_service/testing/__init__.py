@@ -1,9 +1,9 @@
-"""For tests of callbacks: contexts over memory, synthetic series, golden results, an archive on the loopback.
+"""Tools for tests of callbacks: contexts over memory, synthetic series, golden files, an archive on the loopback.
 
-The fakes are the memory backend, which passes the same contract suite as SQLite and MongoDB; each of its repositories
-takes the place of another in one line. :mod:`.contracts` is that suite, for stores of other packages. With pytest the
-fixtures ``ctx``, ``fake_context``, ``pacs`` and ``mongodb`` are there without an import. Names are loaded when they are
-used (PEP 562).
+The fakes are the memory backend, which passes the same contract tests as SQLite and MongoDB; each of its repositories
+can replace another one in one line. :mod:`.contracts` holds these tests, for stores of other packages. pytest finds the
+fixtures ``ctx``, ``fake_context``, ``pacs`` and ``mongodb`` without an import. Names are loaded when they are used (PEP
+562).
 """
 
 from __future__ import annotations

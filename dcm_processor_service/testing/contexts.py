@@ -56,15 +56,16 @@ def fake_context(
 
     Args:
         params: The job's params.
-        added_params: What the registry functions returned, by job name.
-        series: Datasets to file; the job is about their series, or their study when they are of several.
-        subject: What the job is about, in place of that of ``series``.
-        peers: Peers that are known; the first one sent the images.
+        added_params: The parameters that the registry functions returned, by job name.
+        series: Datasets to store; the job is about their series, or about their study if there are several series.
+        subject: The job's subject, in place of that of ``series``.
+        peers: The known peers; the first one sent the images.
         jobs: Other jobs of the session.
-        upstream: Data of jobs that ran before this one, by job name and by name: ``{"segment": {"volume_ml": 5.0}}``.
-        upstream_files: Their files, as ``files``.
-        data: What the job itself has stored already.
-        files: Its files: bytes, a path or an open file, else a value as for ``files.save``.
+        upstream: Data of jobs that ran before this one, by job name and name of the value: ``{"segment": {"volume_ml":
+            5.0}}``.
+        upstream_files: Files of these jobs, by job name, each as in ``files``.
+        data: Data that the job itself has stored already.
+        files: Files that the job has stored already: bytes, a path or an open file, else a value as for ``files.save``.
         customise: Overrides providers of the container: ``lambda container: container.converter.override(MyFake())``.
         settings: Values of the context, each as :class:`~dcm_processor_service.RuntimeSettings` has it:
             ``job_name="segment"``, ``service_name``, ``job_event``, ``ae_title``, ``service_version``, ``peer_id``,
@@ -131,7 +132,7 @@ def fake_async_context(
 
 @dataclass(frozen=True)
 class _Output:
-    """What the store holds of this and earlier jobs."""
+    """The data and files that the store holds of this and earlier jobs."""
 
     upstream: Mapping[str, Mapping[str, Any]]
     upstream_files: Mapping[str, Mapping[str, Any]]

@@ -1,7 +1,7 @@
 """A throw-away certificate authority, for tests of TLS on a laptop or in CI; never for real data.
 
-The certificates are made by the ``openssl`` program: it stands on nearly every machine that runs Python with TLS, so
-that a library for certificates would be one dependency more for tests alone.
+The certificates are made by the ``openssl`` program: nearly every machine that runs Python with TLS has it, and a
+library for certificates would be one more dependency, for tests alone.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class FakeAuthority:
     """Signs certificates that no one else trusts.
 
     Args:
-        folder: Where its files go.
-        name: Tells authorities in one folder apart.
-        own: Its certificate; None makes one that it signs itself.
+        folder: The folder for its files.
+        name: A name that distinguishes authorities in one folder.
+        own: The authority's certificate; None makes one that it signs itself.
 
     Raises:
         ConfigurationError: There is no ``openssl`` program.

@@ -1,4 +1,4 @@
-"""What an archive for tests does wrong."""
+"""The faults of an archive for tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Faults"]
 
 @dataclass(frozen=True)
 class Faults:
-    """What the archive does wrong; nothing by default.
+    """The faults of a :class:`FakePacs`; none by default.
 
     Example:
         >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
@@ -25,64 +25,64 @@ class Faults:
     """
 
     refuse_classes: Collection[str] = ()
-    """SOP classes whose presentation contexts are refused."""
+    """SOP classes whose presentation contexts the archive refuses."""
     accept_syntaxes: Sequence[str] | None = None
-    """The only transfer syntaxes that are accepted, in the order of its liking; None accepts the usual ones."""
+    """The only transfer syntaxes that the archive accepts, preferred ones first; None accepts the usual ones."""
     status: int = 0x0000
-    """What a C-STORE is answered with; a failure is not kept."""
+    """The status of the answer to a C-STORE; with a failure the instance is not kept."""
     status_after: int = 0
-    """How many instances are stored before that begins."""
+    """The number of instances that are stored before ``status`` is given."""
     status_times: int | None = None
-    """How many instances are answered so; None means all."""
+    """The number of instances that get ``status``; None means all."""
     abort_after: int | None = None
-    """How many instances arrive before the association is aborted, in place of an answer."""
+    """The number of instances that are answered; the next one makes the archive abort the association."""
     abort_times: int = 1
-    """How often that happens; each time counts anew."""
+    """How often that happens; the count of instances restarts each time."""
     abort_on: Collection[str] = ()
-    """SOPInstanceUIDs that make it abort whenever they arrive."""
+    """SOPInstanceUIDs that make the archive abort whenever they arrive."""
     keep_aborted: bool = False
-    """What is aborted is stored nevertheless: only its acknowledgement is lost."""
+    """Whether the instance at an abort is stored nevertheless, so that only its acknowledgement is lost."""
     delay_s: float = 0.0
-    """How long each answer takes."""
+    """How long each answer takes, in seconds."""
     reject: tuple[int, int, int] | None = None
     """Result, source and reason with which associations are rejected (PS3.8, table 9-21)."""
     reject_times: int | None = None
     """How many associations are rejected; None means all."""
     most_associations: int | None = None
-    """How many associations it has at once; further ones are rejected."""
+    """The most associations at a time; the archive rejects further ones."""
     check_titles: bool = False
-    """Rejects who calls it by another title than its own."""
+    """Whether the archive rejects callers that use another called AE title than its own."""
     calling_ae_titles: Sequence[str] = ()
-    """Rejects who calls itself otherwise; empty accepts everyone."""
+    """The calling AE titles that the archive accepts; empty accepts all."""
     duplicates: int = 0x0000
-    """What a second instance of a SOPInstanceUID is answered with, such as 0x0111."""
+    """The status of the answer to a second instance of one SOPInstanceUID, such as 0x0111."""
     forgets: Collection[str] = ()
-    """SOPInstanceUIDs that it acknowledges and does not keep."""
+    """SOPInstanceUIDs that the archive acknowledges and does not keep."""
     keeps_first: bool = False
-    """It acknowledges a second instance of a SOPInstanceUID, and keeps the first."""
+    """Whether the archive acknowledges a second instance of one SOPInstanceUID, and keeps the first."""
     query: Literal["ok", "fail", "none"] = "ok"
-    """What comes of a C-FIND; ``none`` does not offer it."""
+    """Whether a C-FIND succeeds or fails; with ``none`` the archive does not offer it."""
     refuses_levels: Collection[str] = ()
-    """Levels at which it cannot be asked, such as ``IMAGE``."""
+    """Query levels that the archive refuses, such as ``IMAGE``."""
     ignores_keys: Collection[str] = ()
-    """Keywords of keys that it does not match."""
+    """Keywords of keys that the archive does not match."""
     untold_keys: Collection[str] = ()
-    """Keywords of keys that it neither matches nor tells."""
+    """Keywords of keys that the archive neither matches nor returns."""
     retrieve: Collection[str] = ("c-get", "c-move")
-    """What it offers to send by."""
+    """The services for retrieval that the archive offers."""
     retrieve_status: int = 0x0000
-    """What a C-GET or C-MOVE ends with; nothing is sent then."""
+    """The final status of a C-GET or C-MOVE; unless it is 0, nothing is sent."""
     withholds: Collection[str] = ()
-    """SOPInstanceUIDs that it lists and does not send."""
+    """SOPInstanceUIDs that the archive lists and does not send."""
     alters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Other values for attributes, by SOPInstanceUID and keyword, in what it sends."""
+    """Other values for attributes of sent instances, by SOPInstanceUID and keyword."""
     drop_after: int | None = None
-    """How many instances it sends before it drops the association or connection."""
+    """How many instances the archive sends before it drops the association or connection."""
     drop_times: int = 1
-    """How often that happens; each time counts anew."""
+    """How often that happens; the count of instances restarts each time."""
     commitment: Literal["ok", "fail", "silent", "none"] = "ok"
-    """What comes of a request for storage commitment; ``none`` does not offer it."""
+    """The answer to a request for storage commitment; with ``none`` the archive does not offer it."""
     commitment_port: int | None = None
-    """Where the answer goes to over a new association; None answers over the same one."""
+    """The port to which the answer goes over a new association; None answers over the same association."""
     commitment_retries: bool = False
-    """Whether it tries again until the answer is taken; otherwise it tries once."""
+    """Whether the archive tries again until the answer is accepted; otherwise it tries once."""

@@ -1,4 +1,4 @@
-"""A small archive in this process, with faults to order, for tests of code that sends.
+"""A small archive in this process, with faults on request, for tests of code that sends.
 
 It listens on the loopback interface, on a free port unless one is given. With ``tls=True`` it makes a throw-away
 authority and certificate of its own, see :mod:`dcm_processor_service.testing.fake_certificates`.
@@ -90,15 +90,15 @@ class FakePacs:
     """An archive on the loopback interface, while the ``with`` block runs.
 
     Args:
-        faults: What it does wrong.
+        faults: The faults of the archive.
         ae_title: Its AE title.
         host: The address that it listens at.
         port: The port that it listens at; 0 for any that is free.
         tls: Speak TLS, with a throw-away certificate for ``localhost`` and the loopback addresses.
-        certificate: The certificate to show instead; then ``authority`` says whom clients must trust.
+        certificate: The certificate to show instead; clients must then trust ``authority``.
         authority: The authority that signs.
         require_client_certificate: Refuse clients without a certificate of the same authority.
-        holds: What it holds from the start.
+        holds: The instances that it holds from the start.
         destinations: Hosts and ports by the AE titles that a C-MOVE may name.
 
     Example:
@@ -179,7 +179,7 @@ class FakePacs:
 
     @property
     def peer(self) -> Peer:
-        """How to reach it."""
+        """The archive as a peer."""
         return Peer(
             name=self._ae_title,
             ae_title=self._ae_title,
@@ -191,13 +191,13 @@ class FakePacs:
 
     @property
     def web_peer(self) -> Peer:
-        """How to reach it over DICOMweb, by QIDO-RS and WADO-RS; it serves that from the first use on."""
+        """The archive as a DICOMweb peer, for QIDO-RS and WADO-RS; it serves these from the first use on."""
         if not self._url:
             self._url = self._cleanup.enter_context(serving_web(self, self._drop_after))
         return self.peer.model_copy(update={"url": self._url})
 
     def datasets(self) -> list[Dataset]:
-        """What is stored, in the order of its arrival."""
+        """Returns the stored instances, in order of arrival."""
         return [dcmread(BytesIO(content)) for content in self.received.values()]
 
     def _tls_context(self) -> ssl.SSLContext:
@@ -214,7 +214,7 @@ class FakePacs:
         return context
 
     def _client_tls(self) -> ssl.SSLContext | None:
-        """How it reaches others, to store or to report: over TLS where it speaks that, with its own certificate."""
+        """Returns the TLS settings for associations that the archive opens itself; None without TLS."""
         if self.authority is None or self._certificate is None:
             return None
         context = ssl.create_default_context(cafile=self.authority.ca_file)
@@ -230,7 +230,7 @@ class FakePacs:
         self._entity.require_calling_aet = list(self.faults.calling_ae_titles)
 
     def _supported(self, sop_class_uids: Iterable[str]) -> Iterator[PresentationContext]:
-        """Supports every class that is asked for, private ones too, but those that are to be refused."""
+        """Yields a context for every requested class, private ones too, except those that are to be refused."""
         own, services = self.faults.accept_syntaxes, self._services()
         for uid in dict.fromkeys(sop_class_uids):
             if uid == STORAGE_COMMITMENT and self.faults.commitment != "none":
@@ -241,16 +241,16 @@ class FakePacs:
                 yield build_context(uid)
             elif uid not in {STORAGE_COMMITMENT, *_SERVICES, *self.faults.refuse_classes}:
                 context = build_context(uid, list(_SYNTAXES if own is None else own))
-                context.scu_role = context.scp_role = True  # who asks by C-GET is stored to
+                context.scu_role = context.scp_role = True  # with a C-GET, the archive stores to the requestor
                 yield context
 
     def _services(self) -> set[str]:
-        """The services besides storage that are offered."""
+        """Returns the services besides storage that the archive offers."""
         offered = {uid for uid, name in _SERVICES.items() if name in {"", *self.faults.retrieve}}
         return offered - ({STUDY_ROOT_FIND} if self.faults.query == "none" else set())
 
     def _take_fault(self, name: str, times: int | None) -> bool:
-        """Counts a fault that happens a number of times."""
+        """Counts a fault, and returns whether it still happens."""
         with self._lock:
             self._counts[name] += 1
             return times is None or self._counts[name] <= times
@@ -341,7 +341,7 @@ class FakePacs:
         return to_send(self.received, identifier, self.faults)
 
     def _drop_after(self) -> int | None:
-        """After how many instances this sending is to be dropped."""
+        """Returns after how many instances this sending is to be dropped."""
         if self.faults.drop_after is None or not self._take_fault("drop", self.faults.drop_times):
             return None
         return self.faults.drop_after
@@ -376,7 +376,7 @@ class FakePacs:
                 return
 
     def _report_back(self, report: Dataset, kind: int, called: str, port: int) -> bool:
-        """Brings an answer over an association of its own; says whether it was taken."""
+        """Sends an answer over an association of its own; returns whether it was accepted."""
         try:  # pynetdicom would leave a socket open if nothing listens
             socket.create_connection((self._host, port), timeout=_PATIENCE_S).close()
         except OSError:

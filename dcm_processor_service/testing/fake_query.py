@@ -1,4 +1,4 @@
-"""What an archive answers to a query: the levels of the Study Root model over a few datasets (PS3.4, annex C)."""
+"""The answers of an archive to a query: the levels of the Study Root model over a few datasets (PS3.4, annex C)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _GATHERED = {
     "ModalitiesInStudy": "Modality",
     "SOPClassesInStudy": "SOPClassUID",
 }
-"""Attributes that answer for all instances of a study or series, and the attributes they are computed from."""
+"""Attributes that summarise all instances of a study or series, and the attributes they are computed from."""
 
 _NO_KEYS = ("QueryRetrieveLevel", "SpecificCharacterSet")
 
@@ -61,7 +61,7 @@ def answers(
 
 
 def matching(held: Iterable[Dataset], query: Dataset, *, ignored: Collection[str] = ()) -> Iterator[Dataset]:
-    """Yields the instances that all keys of a query match (PS3.4, C.2.2.2), but for those that are ignored."""
+    """Yields the instances that match all keys of a query (PS3.4, C.2.2.2) except the ignored keys."""
     passed_over = {*_NO_KEYS, *ignored}
     for dataset in held:
         if all(_matches(dataset, element) for element in query if element.keyword not in passed_over):

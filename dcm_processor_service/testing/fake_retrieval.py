@@ -1,4 +1,4 @@
-"""What an archive sends when it is asked to: C-GET and C-MOVE over a few datasets, with faults to order."""
+"""C-GET and C-MOVE of an archive over a few datasets, with faults on request."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _altered(dataset: Dataset, faults: Faults) -> Dataset:
 
 
 def got(event: evt.Event, instances: list[Dataset], drop_after: int | None) -> Iterator[Any]:
-    """Answers a C-GET as pynetdicom wants it: how many there are, then each; drops it midway if told to."""
+    """Answers a C-GET as pynetdicom requires: yields the number, then each instance; aborts midway if told to."""
     yield len(instances)
     yield from _sent(event, instances, drop_after)
 
@@ -61,7 +61,7 @@ def moved(
     destinations: Mapping[str, tuple[str, int]],
     tls: ssl.SSLContext | None,
 ) -> Iterator[Any]:
-    """Answers a C-MOVE as pynetdicom wants it: where to, how many there are, then each."""
+    """Answers a C-MOVE as pynetdicom requires: yields the destination, the number, then each instance."""
     destination = destinations.get(str(event.move_destination).strip())
     if destination is None:
         yield None, None

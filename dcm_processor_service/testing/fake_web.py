@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         retrievals: list[Dataset]
 
         def datasets(self) -> list[Dataset]:
-            """Returns what it holds."""
+            """Returns the instances that it holds."""
 
 
 __all__ = ["serving_web"]
@@ -39,7 +39,7 @@ _ROOT = "/dicom-web/"
 _BOUNDARY = "part-of-the-fake"
 _PATIENCE_S = 2.0  # with a client that connects and says nothing
 _POLL_S = 0.02
-_LONGEST_PAGE = 100  # whatever is asked for, as many services have it
+_LONGEST_PAGE = 100  # whatever limit is asked for, as in many services
 
 
 class _WebServer(ThreadingHTTPServer):
@@ -51,7 +51,7 @@ class _WebServer(ThreadingHTTPServer):
         self.drop_after = drop_after
 
     def handle_error(self, *_arguments: object) -> None:
-        """Says nothing: a client may go away at any time."""
+        """Logs nothing: a client may disconnect at any time."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -109,16 +109,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = cut is not None
 
     def log_message(self, *_arguments: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @contextmanager
 def serving_web(pacs: Holder, drop_after: Callable[[], int | None]) -> Iterator[str]:
-    """Serves what an archive holds while the block runs; yields the root of its addresses.
+    """Serves the instances of an archive while the block runs; yields the root URL.
 
     Args:
         pacs: The archive.
-        drop_after: Asked for each WADO-RS answer, after how many instances it is cut off.
+        drop_after: Called for each WADO-RS answer; returns after how many instances the answer is cut off.
     """
     server = _WebServer(pacs, drop_after)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": _POLL_S}, name="fake-web")
@@ -132,7 +132,7 @@ def serving_web(pacs: Holder, drop_after: Callable[[], int | None]) -> Iterator[
 
 
 def _identifier(steps: list[str]) -> Dataset | None:
-    """What an address asks for: ``studies/1.2/series`` is the series of a study; None where it is no such address."""
+    """Returns the query of a path: ``studies/1.2/series`` lists the series of a study; None for any other path."""
     if any(step not in _LEVELS for step in steps[::2]):
         return None
     query = Dataset()

@@ -1,4 +1,4 @@
-"""Derived objects against the ones that were looked at and kept: golden files."""
+"""Compares derived objects with golden files: objects that a person has looked at and kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAY_DIFFER = frozenset({
     "ReportDetailItemUID", "SeriesDate", "SeriesTime", "ContentDate", "ContentTime", "InstanceCreationDate",
     "InstanceCreationTime", "ContributionDateTime", "DateTime", "SoftwareVersions", "ObservationDateTime",
 })  # fmt: skip
-"""What follows from the session, the clock or the installed release, and says nothing of the result."""
+"""Attributes that depend on the session, the clock or the installed release, not on the result."""
 _PIXELS = frozenset({"PixelData", "FloatPixelData", "DoubleFloatPixelData"})
 _MOST_SHOWN = 20
 _LONGEST = 60
@@ -35,21 +35,21 @@ def compare_derived(
     ignore: Collection[str] = (),
     update: bool = False,
 ) -> None:
-    """Asserts that a derived object is as one that was kept, but for what may differ from run to run.
+    """Asserts that a derived object equals a golden file, except for attributes that differ from run to run.
 
-    May differ: the object's own UIDs, its times of making, and software versions. All else, references to the source
-    included, and every voxel must be as it was.
+    The object's own UIDs, the times when it was made, and software versions may differ. All other attributes, including
+    references to the source, and every voxel must be equal.
 
     Args:
-        dataset: What the code under test made.
-        golden: The DICOM file that it is compared with; keep it with the tests.
-        tolerance: How far a voxel's stored value may be off.
+        dataset: The object that the code under test made.
+        golden: The DICOM file to compare with; keep it with the tests.
+        tolerance: The largest allowed difference of a voxel's stored value.
         ignore: Keywords of further attributes that may differ, at any depth.
-        update: Write the file anew, after looking at what has changed.
+        update: Write the file anew; do this after you have looked at the changes.
 
     Raises:
         AssertionError: They differ: the message lists the first twenty tags, and how many voxels are off by how much.
-            Or there is no such file.
+            Also if there is no golden file.
 
     Example:
         >>> import tempfile
@@ -119,7 +119,7 @@ def _same(old: DataElement, new: DataElement) -> bool:
 
 
 def _shown(element: DataElement) -> str:
-    """Returns a value as a message may hold it."""
+    """Returns a value as text for a message, without patient attributes."""
     if element.keyword in NAMES or element.keyword in IDS or element.keyword == "PatientBirthDate":
         return "a value"
     if isinstance(element.value, bytes):

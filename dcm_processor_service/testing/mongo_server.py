@@ -1,4 +1,4 @@
-"""A real MongoDB for tests, out of a wheel or from the PATH, started on a free loopback port and removed at the end."""
+"""A real MongoDB for tests, from a wheel or from the PATH, started on a free loopback port and removed at the end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STOP_TIMEOUT_S = 30
 
 @dataclass(frozen=True)
 class MongoDatabase:
-    """A database of its own on a real server: what the pytest fixture ``mongodb`` is.
+    """A database of its own on a real server; the pytest fixture ``mongodb`` returns one.
 
     Attributes:
         url: The server's connection string.
@@ -49,12 +49,12 @@ class MongoDatabase:
     name: str
 
     def settings(self) -> SettingsValues:
-        """Returns what :class:`~dcm_processor_service.RuntimeSettings` needs to use it."""
+        """Returns the settings with which :class:`~dcm_processor_service.RuntimeSettings` uses the database."""
         return {"db_provider": "mongodb", "db_url": self.url, "db_name": self.name}
 
 
 def find_mongod() -> Path | None:
-    """Returns the server's program: that of a wheel, else the system's; None if there is none."""
+    """Returns the path of the ``mongod`` program: of a wheel, else of the system; None if there is none."""
     for wheel in WHEELS:
         try:
             files = metadata.files(wheel) or []
@@ -70,7 +70,7 @@ def find_mongod() -> Path | None:
 
 @contextmanager
 def running_mongod() -> Iterator[str]:
-    """Starts a one-node replica set on a free loopback port, returns its URL, stops it and removes its data.
+    """Starts a replica set of one server on a free loopback port, yields its URL, then stops it and removes its data.
 
     Raises:
         ConfigurationError: There is no ``mongod``; the message says what to install.
@@ -94,7 +94,7 @@ def running_mongod() -> Iterator[str]:
 
 @contextmanager
 def mongo_database(url: str) -> Iterator[MongoDatabase]:
-    """Returns a new database of a server, and removes it at the end."""
+    """Yields a new database of a server, and removes it at the end."""
     from pymongo import MongoClient
 
     database = MongoDatabase(url, f"test_{uuid.uuid4().hex[:12]}")
@@ -121,7 +121,7 @@ def _command(program: Path, folder: Path, port: int) -> list[str]:
         *("--replSet", "rs0", "--oplogSize", "128", "--wiredTigerCacheSizeGB", "0.5"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
         *("--setParameter", "enableTestCommands=1"),  # fail points: two writers can be made to meet
-        *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),  # there is no other member to hand over to
+        *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),  # there is no other member to take over
     ]
 
 

@@ -1,4 +1,4 @@
-"""Whether a text holds values of the patient."""
+"""Checks that a text holds no attributes of the patient."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["assert_no_phi"]
 
 
 def assert_no_phi(text: str | bytes, ctx: RuntimeContext | AsyncRuntimeContext) -> None:
-    """Asserts that a text holds no name, id or date that the headers of the job's patient, studies and series say.
+    """Asserts that a text holds no name, id or date from the headers of the job's patient, studies and series.
 
-    They are found in every spelling that the log is kept clean of, such as ``DOE_jane`` and ``31.1.1979``. What could
-    as well be an ordinary word counts where it is written as a name. The message names attributes, never values.
+    Values are found in every spelling that is removed from the log, such as ``DOE_jane`` and ``31.1.1979``. A value
+    that may be an ordinary word counts only where it is written as a name. The message names attributes, never values.
 
     Args:
-        text: What a callback printed, stored or sent; bytes are read as UTF-8.
+        text: Text that a callback printed, stored or sent; bytes are read as UTF-8.
         ctx: The context that it ran with.
 
     Raises:
@@ -60,7 +60,7 @@ def _holds(text: str, subjects: list[Patient | Study | SeriesRecord]) -> bool:
 
 
 def _known_values(ctx: RuntimeContext | AsyncRuntimeContext) -> dict[str, list[Patient | Study | SeriesRecord]]:
-    """Returns, by keyword, the subjects reduced to that attribute, of the attributes that identify a person."""
+    """Returns, for each attribute that identifies a person, the subjects reduced to that attribute."""
     known: dict[str, list[Patient | Study | SeriesRecord]] = {}
     for subject in _subjects(ctx):
         for keyword, value in subject.metadata.items():
@@ -82,5 +82,5 @@ def _subjects(ctx: RuntimeContext | AsyncRuntimeContext) -> list[Patient | Study
 
 
 async def _all_of(dicom: AsyncDicom) -> list[Patient | Study | SeriesRecord]:
-    """Over memory, which never waits."""
+    """Returns all subjects; runs over memory, which never waits."""
     return [await dicom.patient(), *await dicom.studies(), *(series.info for series in await dicom.series())]

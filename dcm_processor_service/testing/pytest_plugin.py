@@ -41,10 +41,10 @@ def fake_context() -> Callable[..., RuntimeContext]:
 def ctx(request: pytest.FixtureRequest) -> RuntimeContext:
     """Returns a context over memory, about a synthetic CT series of four slices.
 
-    ``@pytest.mark.ctx(params={"threshold": 0.5}, series="mr")`` on a test, class or module gives the arguments of
-    :func:`dcm_processor_service.testing.fake_context`; those that stand nearer to the test win. ``series`` may be a
-    kind of :func:`dcm_processor_service.testing.synthetic_series`, ``series=None`` files none. In a test that uses
-    ``pacs`` as well, that is the peer that sent the images.
+    ``@pytest.mark.ctx(params={"threshold": 0.5}, series="mr")`` on a test, class or module sets arguments of
+    :func:`dcm_processor_service.testing.fake_context`; a marker nearer to the test wins. ``series`` may be a kind of
+    :func:`dcm_processor_service.testing.synthetic_series`; ``series=None`` stores no series. If the test also uses
+    ``pacs``, that is the peer that sent the images.
     """
     from dcm_processor_service.testing import fake_context as make
     from dcm_processor_service.testing import synthetic_series
@@ -64,7 +64,7 @@ def ctx(request: pytest.FixtureRequest) -> RuntimeContext:
 def pacs(request: pytest.FixtureRequest) -> Iterator[FakePacs]:
     """Starts a :class:`dcm_processor_service.testing.FakePacs` on the loopback interface, and stops it after the test.
 
-    ``@pytest.mark.pacs(faults={"status": 0xA700}, ae_title="ARCHIVE")`` gives its arguments; ``faults`` may be a dict.
+    ``@pytest.mark.pacs(faults={"status": 0xA700}, ae_title="ARCHIVE")`` sets its arguments; ``faults`` may be a dict.
     """
     from dcm_processor_service.testing import FakePacs, Faults
 
@@ -94,8 +94,8 @@ def _mongodb_url() -> Iterator[str]:
 def mongodb(_mongodb_url: str) -> Iterator[MongoDatabase]:
     """Returns a database of its own on a real MongoDB, which starts at the first use and ends with the tests.
 
-    It has ``url``, ``name`` and ``settings()``. Where no ``mongod`` is installed the test is skipped with what to
-    install; where the variable ``CI`` is set, it fails.
+    It has ``url``, ``name`` and ``settings()``. If no ``mongod`` is installed, the test is skipped and the message says
+    what to install; if the variable ``CI`` is set, the test fails.
     """
     from dcm_processor_service.testing.mongo_server import mongo_database
 
@@ -104,7 +104,7 @@ def mongodb(_mongodb_url: str) -> Iterator[MongoDatabase]:
 
 
 def _arguments(request: pytest.FixtureRequest, marker: str) -> dict[str, Any]:
-    """Returns what all markers of a name say, the nearest last."""
+    """Returns the arguments of all markers of a name; the nearest marker wins."""
     found = [*request.node.iter_markers(marker)]
     if any(one.args for one in found):
         raise pytest.UsageError(f"@pytest.mark.{marker} takes arguments by name alone, such as {marker}(params={{}})")

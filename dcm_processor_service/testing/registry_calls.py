@@ -25,19 +25,19 @@ def fake_registry(
 ) -> tuple[bool, dict[str, Any]]:
     """Calls a registry function as the scheduler does, and reads its answer as the scheduler does.
 
-    An exception, which the scheduler would take for a refusal, is raised here.
+    An exception of the function, which the scheduler would take for a refusal, is raised.
 
     Args:
         registry: A function that :func:`~dcm_processor_service.accepts` made, or any other.
         headers: The platform's document of the series, study or patient: ``_id``, ``Metadata`` by keyword, and
-            ``Instances``, ``Series`` or ``Studies``. A record is made into one.
+            ``Instances``, ``Series`` or ``Studies``; or a record, which is turned into such a document.
         params: The job's params, from the manifest.
-        added_params: By job name: what was returned for the jobs that were accepted before.
+        added_params: The parameters returned for the jobs that were accepted before, by job name.
         job_name: The job's name in the manifest.
         session_id: The platform's id of the session.
 
     Returns:
-        Whether the job is made, and what is added to the params.
+        Whether the job is made, and the values that are added to its params.
 
     Example:
         >>> from dcm_processor_service import SeriesRules, accepts

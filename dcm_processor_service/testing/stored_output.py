@@ -1,4 +1,4 @@
-"""What a context's store holds before a test begins: output of other jobs, data and files of the job itself."""
+"""Fills a context's store before a test begins: output of other jobs, data and files of the job itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["store_output", "upstream_jobs"]
 
 
 def upstream_jobs(names: Mapping[str, object], own: Job) -> tuple[Job, ...]:
-    """Returns a job that is done for each name, about what the job itself is about."""
+    """Returns a finished job for each name, with the subject of the job itself."""
     return tuple(
         Job(
             id=platform_id("upstream", own.session_id, name),
@@ -44,14 +44,14 @@ def upstream_jobs(names: Mapping[str, object], own: Job) -> tuple[Job, ...]:
 def store_output(
     backend: Backend, formats: Callable[[], FileFormats], key: JobKey, data: Mapping[str, Any], files: Mapping[str, Any]
 ) -> None:
-    """Stores what a job is to have left.
+    """Stores data and files as the output of a job.
 
     Args:
-        backend: Over memory.
-        formats: Makes what turns values into files, where it is needed.
-        key: Of the job.
+        backend: A backend over memory.
+        formats: Returns the functions that turn values into files; called only if a value needs it.
+        key: The key of the job.
         data: Values by name, as for ``session.data``.
-        files: By name: bytes, a path, an open file, or a value as for ``files.save``.
+        files: Contents by name: bytes, a path, an open file, or a value as for ``files.save``.
     """
     for name, value in data.items():
         run_inline(backend.data.put(key, check_name(name, "data"), to_normal(value), ANY))

@@ -1,4 +1,4 @@
-"""Synthetic series, without any person: the kinds that a service meets, with UIDs of their own."""
+"""Synthetic series of no real person: the kinds that a service meets, with UIDs of their own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 __all__ = ["SyntheticKind", "synthetic_series"]
 
 SyntheticKind: TypeAlias = Literal["ct", "mr", "pet", "4d", "enhanced", "dx", "localizer"]
-"""What :func:`synthetic_series` makes."""
+"""The kinds of series that :func:`synthetic_series` makes."""
 
 _ROOT = "1.2.826.0.1.3680043.8.498"
 _MOST_SLICES = 31
 _SERIES_NUMBERS = {"ct": 1, "mr": 11, "pet": 12, "4d": 13, "enhanced": 14, "dx": 15, "localizer": 16}
-"""Of the first series of a kind in its study."""
+"""The SeriesNumber of the first series of each kind in its study."""
 _FURTHER = 100
 _SLICE_MM = 2
 _VOLUMES = 3
@@ -32,7 +32,7 @@ _CLASSES = {
 
 @dataclass(frozen=True)
 class _Place:
-    """Whose series it is, and its size."""
+    """The patient, study and series of an instance, and its size in pixels."""
 
     study_uid: str
     series_uid: str
@@ -53,25 +53,25 @@ def synthetic_series(
     study: int = 1,
     series: int = 1,
 ) -> list[Dataset]:
-    """Makes the instances of a series, without any person: axial, 1 mm pixels, 2 mm from slice to slice.
+    """Makes the instances of a series of no real person: axial, 1 mm pixels, 2 mm from slice to slice.
 
     The value of each pixel is its slice's number times 1000 plus its place in the slice, so that a wrong order shows.
     Rescale slope is 1 and intercept −1024 for CT, as scanners write it.
 
     Args:
-        slices: How many; of ``dx`` and ``localizer`` there are one and two whatever is asked for.
-        rows: Of an image.
-        columns: Of an image.
-        modality: CT or MR, where no kind is given.
-        kind: ``ct``, ``mr``; ``pet`` with a rescale slope of each slice's own; ``4d`` with three volumes in time;
+        slices: The number of slices; ``dx`` always has one image, and ``localizer`` two.
+        rows: The rows of an image.
+        columns: The columns of an image.
+        modality: CT or MR; used if no kind is given.
+        kind: ``ct``, ``mr``; ``pet``, in which each slice has its own rescale slope; ``4d`` with three volumes in time;
             ``enhanced``, one instance of many frames; ``dx``, a radiograph; ``localizer``, a sagittal and a coronal
             image.
-        patient: Number of the patient: another one has another PatientID.
+        patient: Number of the patient, each with a PatientID of its own.
         study: Number of the patient's study.
         series: Number of the series of this kind in its study.
 
     Raises:
-        ValueError: More than 31 slices, whose values 16 bits do not hold; or no such kind.
+        ValueError: More than 31 slices, whose values 16 bits cannot hold; or the kind is unknown.
 
     Example:
         >>> [int(dataset.InstanceNumber) for dataset in synthetic_series(slices=3)]
@@ -105,7 +105,7 @@ def synthetic_series(
 
 
 def _instance(place: _Place, number: int, modality: str, sop_class: str = "") -> Dataset:
-    """Returns what every instance has."""
+    """Returns a dataset with the attributes that every instance has."""
     from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID, ExplicitVRLittleEndian
@@ -150,7 +150,7 @@ def _slice(place: _Place, k: int, modality: str) -> Dataset:
 
 
 def _pet(place: _Place, k: int, slices: int) -> Dataset:
-    """Returns an axial slice of activity, whose scale is its own (PS3.3, section C.8.9.1)."""
+    """Returns an axial slice of activity, with a rescale slope of its own (PS3.3, section C.8.9.1)."""
     dataset = _slice(place, k, "PT")
     dataset.RescaleSlope, dataset.RescaleIntercept = 0.5 + k / 4, 0
     dataset.Units, dataset.CountsSource, dataset.DecayCorrection = "BQML", "EMISSION", "START"
@@ -172,7 +172,7 @@ def _in_time(place: _Place, slices: int, volume: int, k: int) -> Dataset:
 
 
 def _radiograph(place: _Place) -> Dataset:
-    """Returns a projection, which lies nowhere in the patient."""
+    """Returns a projection, which has no position in the patient."""
     dataset = _instance(place, 1, "DX")
     dataset.ImageType, dataset.PresentationIntentType = ["ORIGINAL", "PRIMARY"], "FOR PRESENTATION"
     dataset.ImagerPixelSpacing, dataset.BodyPartExamined, dataset.ViewPosition = [0.5, 0.5], "CHEST", "PA"

@@ -1,4 +1,4 @@
-"""What is no text is no name and no id: an operator of a database reaches no store."""
+"""A name or id must be text: no store is given a database operator in its place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOSTILE: list[Any] = [{"$gt": ""}, {"$ne": None}, {"$oid": "1" * 24}, ["PACS"], 
 FOUND = FoundSeries(patient_id="1", study_instance_uid="1.2", series_instance_uid="1.2.3")
 KEY = JobKey(SESSION_ID, JOB_ID)
 SAID = r"the (id|name|id or UID|id or name|name of a (peer|job)) is text, not a \w+; give it as a str"
-"""What a store says to it."""
+"""The errors that a store may raise for it."""
 
 
 @pytest.fixture(params=HOSTILE, ids=str)
@@ -30,13 +30,13 @@ def hostile(request: pytest.FixtureRequest) -> Any:
 
 
 def fill(store: StoreUnderTest) -> None:
-    """Adds what an operator would find."""
+    """Adds documents that an operator would find."""
     store.seed.peer(Peer(id="b" * 24, name="PACS", ae_title="OTHER", host="other-hospital.example", port=104))
     store.seed.subject(SeriesRecord(id="1" * 24, series_instance_uid="1.2"))
 
 
 async def accepted(call: Any, said: str = "") -> str:
-    """Returns which call did not refuse, or in other words; all are awaited, whatever becomes of the others."""
+    """Returns the calls that did not refuse, or with another error; awaits all of them."""
     try:
         await call
     except InvalidNameError as error:
@@ -46,7 +46,7 @@ async def accepted(call: Any, said: str = "") -> str:
     return str(call.__qualname__)
 
 
-async def test_facades_refuse_it(store: StoreUnderTest, hostile: Any) -> None:
+async def test_facades_refuse_an_operator_as_a_name_or_id(store: StoreUnderTest, hostile: Any) -> None:
     fill(store)
     session = store.session()
     await session.data.set("value", 1)
@@ -79,7 +79,7 @@ async def test_facades_refuse_it(store: StoreUnderTest, hostile: Any) -> None:
             await read
 
 
-async def test_repositories_refuse_it_again(store: StoreUnderTest, hostile: Any) -> None:
+async def test_repositories_refuse_an_operator_as_a_name_or_id(store: StoreUnderTest, hostile: Any) -> None:
     fill(store)
     backend = store.container().backend()
     now = datetime.now(timezone.utc)
@@ -118,7 +118,7 @@ async def test_repositories_refuse_it_again(store: StoreUnderTest, hostile: Any)
     assert [name for call in calls if (name := await accepted(call, SAID))] == []
 
 
-def test_a_key_holds_text(hostile: Any) -> None:
+def test_a_job_key_accepts_only_text(hostile: Any) -> None:
     with pytest.raises(InvalidNameError, match="id of a session is text"):
         JobKey(hostile, JOB_ID)
     with pytest.raises(InvalidNameError, match="id of a job is text"):

@@ -33,7 +33,7 @@ async def tell(container: Container, fraction: float, message: str = "") -> None
 
 
 async def shown(store: StoreUnderTest) -> dict[str, tuple[int, str]]:
-    """What a viewer of the queue sees: another process, through another connection."""
+    """Returns the job as another process reads it, through another connection."""
     jobs = await store.session(OTHER_ID).jobs()
     return {job.id: (job.progress_percent, job.progress_message) for job in jobs}
 
@@ -73,7 +73,7 @@ async def test_each_new_step_takes_the_place_of_the_one_before(store: StoreUnder
         assert await shown(store) == {JOB_ID: (percent, message)}
 
 
-async def test_what_came_too_soon_is_written_by_flush_and_the_end_at_once(store: StoreUnderTest) -> None:
+async def test_progress_held_back_is_written_by_flush_and_at_the_end(store: StoreUnderTest) -> None:
     container = store.container()
     await tell(container, 0.1, "segmenting")
     await tell(container, 0.2, "segmenting")
@@ -84,7 +84,7 @@ async def test_what_came_too_soon_is_written_by_flush_and_the_end_at_once(store:
     assert await shown(store) == {JOB_ID: (100, "segmenting")}
 
 
-async def test_a_message_names_no_patient(store: StoreUnderTest) -> None:
+async def test_no_message_names_a_patient(store: StoreUnderTest) -> None:
     store.seed.job(Job(id=OTHER_ID, session_id=SESSION_ID, name="segment", subject=SUBJECT))
     container = store.container(OTHER_ID)
     await container.async_session().dicom.subject()
@@ -93,18 +93,20 @@ async def test_a_message_names_no_patient(store: StoreUnderTest) -> None:
 
 
 @pytest.mark.parametrize("fraction", [-0.01, 1.01, float("nan")])
-async def test_what_is_no_fraction_is_refused_and_nothing_is_written(store: StoreUnderTest, fraction: float) -> None:
+async def test_a_progress_that_is_no_fraction_is_refused_and_nothing_is_written(
+    store: StoreUnderTest, fraction: float
+) -> None:
     with pytest.raises(UnsupportedValueError, match="from 0 to 1"):
         await tell(store.container(), fraction, "x")
     assert await shown(store) == {JOB_ID: (0, "")}
 
 
-async def test_a_job_that_is_not_there_is_not_made(store: StoreUnderTest) -> None:
+async def test_progress_of_a_missing_job_makes_no_job(store: StoreUnderTest) -> None:
     await tell(store.container("e" * 24), 0.5, "x")
     assert await shown(store) == {JOB_ID: (0, "")}
 
 
-def test_the_runner_writes_what_has_waited_when_the_callback_has_ended(store: StoreUnderTest) -> None:
+def test_the_runner_writes_held_back_progress_when_the_callback_has_ended(store: StoreUnderTest) -> None:
     def blocking(ctx: RuntimeContext) -> None:
         ctx.progress(0.1, "slices")
         ctx.progress(0.2, "slices")

@@ -1,4 +1,4 @@
-"""The page of a job, in every store: the platform's documents are enough for it."""
+"""The page of a job, in every store: it needs only the platform's documents."""
 
 from __future__ import annotations
 

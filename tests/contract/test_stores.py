@@ -1,4 +1,4 @@
-"""Our own stores keep the contracts that third parties prove theirs with."""
+"""Our own stores pass the contract tests that are published for other stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the platform's own packages write, for the contracts over MongoDB."""
+"""Writes the documents of the platform's own packages, for the contracts over MongoDB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patients, studies, series, and their files out of the GridFS bucket ``dicomfiles``, many at a time."""
+"""Patients, studies and series, and their files from the GridFS bucket ``dicomfiles``, read many at a time."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 __all__ = ["MongoDicomRepository"]
 
 GROUP_CHUNKS = 100
-"""A server's first answer to a query holds 101 documents; what fills it costs another round trip."""
+"""A server's first answer to a query holds at most 101 documents; 101 or more cost another round trip."""
 
 GROUP_BYTES = 6 * 1024 * 1024
-"""Larger answers keep the server, the wire and the decoder waiting for each other; smaller ones cost round trips."""
+"""With larger answers, server, network and decoder wait for each other; smaller ones cost more round trips."""
 
 _CHUNK_BYTES = 255 * 1024  # of GridFS unless a writer asks for more
 
 
 class MongoDicomRepository:
-    """What the platform's DICOM server filed."""
+    """Reads what the platform's DICOM server has stored."""
 
     def __init__(self, collection: Callable[[str], Collection]) -> None:
         self._subjects = {level: collection(subjects_of(level)) for level in SubjectLevel}
@@ -48,15 +48,15 @@ class MongoDicomRepository:
         self._chunks = collection("dicomfiles.chunks")
 
     async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | SeriesRecord | None:
-        """Returns one object by id, instance UID, or (a patient) the platform's hash.
+        """Returns one record by id, by instance UID, or, for a patient, by the platform's hash.
 
-        The platform files what it receives from two peers twice, under one UID. None of them is picked then.
+        If two peers send the same study, the platform stores it twice under one UID, and this raises.
 
         Raises:
-            AmbiguousSeriesError: The UID stands for several; the message has their ids, which are unique.
+            AmbiguousSeriesError: Several records have the UID; the message has their ids, which are unique.
         """
         if not id_or_uid:
-            return None  # a document without a UID cannot be one that was asked for
+            return None  # a document without a UID must not match an empty UID
         rows = await self._subjects[level].find(subject_query(level, id_or_uid), limit=COPIES_SHOWN)
         refuse_copies(level, id_or_uid, [id_text(row["_id"]) for row in rows])
         return subject(level, rows[0]) if rows else None
@@ -80,15 +80,15 @@ class MongoDicomRepository:
     async def instances(self, series: SeriesRecord) -> list[Instance]:
         """Lists the files of a series, in order of arrival.
 
-        An instance whose file is gone is listed too, with a size of 0 bytes, so that a count tells of it; reading it
-        says what is missing.
+        An instance whose file is gone is listed too, with a size of 0 bytes, so that it is counted; reading it raises
+        an error that names it.
         """
         projection = {"length": 1, "metadata.SOPInstanceUID": 1}
         rows = by_id(await self._files.find({"_id": either(*series.instance_ids)}, projection=projection))
         return [instance(instance_id, rows.get(instance_id)) for instance_id in series.instance_ids]
 
     async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
-        """Returns each file's content, a group of files in one query.
+        """Yields each file's content; reads a group of files in one query.
 
         Raises:
             StoredFileNotFoundError: A file is gone.
@@ -105,7 +105,7 @@ class MongoDicomRepository:
                     yield member, _content(member, chunks.get(member.id, []))
 
     async def fetch_heads(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
-        """Returns the first chunk of each file, a group of files in one query.
+        """Yields the first chunk of each file; reads a group of files in one query.
 
         Raises:
             StoredFileNotFoundError: A file is gone.
@@ -122,7 +122,7 @@ class MongoDicomRepository:
 
 
 def _groups(instances: Sequence[Instance], *, heads: bool = False) -> Iterator[list[Instance]]:
-    """Cuts a series into groups of so many chunks and bytes, unless a single file has more."""
+    """Splits a series into groups up to a number of chunks and bytes; a single larger file is a group of its own."""
     group: list[Instance] = []
     chunks = size_bytes = 0
     for member in instances:

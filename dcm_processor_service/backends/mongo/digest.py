@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 __all__ = ["Digest"]
 
 _SMALL_BYTES = 128 * 1024
-"""Below this, computing the checksum takes no longer than handing it to a thread."""
+"""Below this size, computing the checksum takes no longer than passing it to a thread."""
 
 
 class Digest:
-    """The checksum of an upload; that of large chunks is computed while they are being sent."""
+    """Computes the checksum of an upload; for large chunks, while they are being sent."""
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
@@ -24,7 +24,7 @@ class Digest:
         self._last: Future[None] | None = None
 
     def update(self, blocks: list[bytes]) -> None:
-        """Starts to add blocks once those before are in, so that no more than two batches are in memory."""
+        """Waits until earlier blocks are added, then starts to add these: at most two batches are in memory."""
         if self._last is None and sum(map(len, blocks)) < _SMALL_BYTES:
             self._add(blocks)
             return

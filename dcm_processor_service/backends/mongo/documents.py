@@ -1,7 +1,7 @@
-"""The platform's documents: their shapes, their BSON types, and our models of them. Pure functions.
+"""Pure functions that convert between the platform's documents, with their BSON types, and our models.
 
-What others wrote has ids as ObjectId or as text, and ``sessionId`` or ``session_id``: both are looked for. What is
-written here has the platform's own types.
+Documents of other programs have ids as ObjectId or as text, in ``sessionId`` or ``session_id``: queries look for all of
+these. Documents written here have the platform's own types.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ __all__ = [
 Document: TypeAlias = "dict[str, Any]"
 
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=timezone.utc)
-"""How documents are decoded: datetimes come back aware, in UTC."""
+"""The options for decoding documents: datetimes are aware, in UTC."""
 
 _PLAIN_TYPES = frozenset({bool, bytes, datetime, float, int, str, type(None)})
 _FILE_NAME_HEX_DIGITS = 32
@@ -75,11 +75,11 @@ CHUNK_INDEXES = (
         partialFilterExpression={"upload.session_id": {"$exists": True}},
     ),
 )
-"""Fields that reads need, and fields that find unfinished uploads."""
+"""The index for reads, and the index that finds unfinished uploads."""
 
 
 def new_id() -> ObjectId:
-    """Returns an id that no document has yet; later ones of a process sort after earlier ones."""
+    """Returns a new id; in one process, later ids sort after earlier ones."""
     return ObjectId()
 
 
@@ -90,7 +90,7 @@ def either(*ids: str) -> Document:
 
 
 def id_text(value: object) -> str:
-    """Returns an id as the API speaks it: text, whether it came as ObjectId, text or Extended JSON.
+    """Returns an id as text, from ObjectId, text or Extended JSON.
 
     Example:
         >>> id_text({"$oid": "0123456789abcdef01234567"})
@@ -112,19 +112,19 @@ def _owner(key: JobKey) -> Document:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Returns a part of a document that should be one of its own; what is something else counts as empty."""
+    """Returns a part of a document that should be a mapping; any other value counts as empty."""
     if value is None or type(value) is dict:
         return value or {}
-    return value if isinstance(value, Mapping) else {}  # asking an ABC takes ten times as long
+    return value if isinstance(value, Mapping) else {}  # a check against an ABC takes ten times as long
 
 
 def listed(value: Any) -> Sequence[Any]:
-    """Returns a part of a document that should be a list; what is something else counts as empty."""
+    """Returns a part of a document that should be a list; any other value counts as empty."""
     return value if isinstance(value, (list, tuple)) else ()
 
 
 def id_texts(values: Any) -> Any:
-    """Returns a list of ids as text; what is no list as it is, so that :func:`modelled` refuses it."""
+    """Returns a list of ids as text; returns any other value unchanged, so that :func:`modelled` refuses it."""
     return tuple(map(id_text, values)) if isinstance(values, (list, tuple)) else values or ()
 
 
@@ -132,7 +132,7 @@ def plain(value: Any, what: str) -> NormalValue:
     """Returns a stored value in plain Python types: no Int64, no ObjectId (its text), no Binary (its bytes).
 
     Raises:
-        StoredValueError: It holds a BSON type that has no counterpart, such as a regular expression.
+        StoredValueError: The value holds a BSON type that Python lacks here, such as a regular expression.
     """
     if type(value) in _PLAIN_TYPES:
         return value
@@ -157,7 +157,7 @@ def plain(value: Any, what: str) -> NormalValue:
 
 
 def data_query(key: JobKey, name: str | None = None) -> Document:
-    """Finds the values of a job, or the one of a name."""
+    """Returns the query for the values of a job, or for one of them by name."""
     query: Document = {"session_id": either(key.session_id), "job_id": either(key.job_id)}
     return query if name is None else {**query, "name": check_text(name, "name")}
 
@@ -165,17 +165,18 @@ def data_query(key: JobKey, name: str | None = None) -> Document:
 def equals_literal(field: str, value: NormalValue) -> Document:
     """Returns the condition that a field equals a value as a whole.
 
-    An ordinary condition would look into arrays and take a missing field for None; an expression does neither, tells
-    bools from numbers, and compares NaN as equal to itself.
+    An ordinary condition would look into arrays, and would match None to a missing field. An expression does neither,
+    distinguishes bools from numbers, and treats NaN as equal to itself.
     """
     return {"$expr": {"$eq": [f"${field}", {"$literal": value}]}}
 
 
 def new_data(key: JobKey, name: str) -> Document:
-    """Returns what a new document of session data has besides its name and value.
+    """Returns the fields of a new document of session data, except its value.
 
-    Its ``_id`` follows from session, job and name: of two writers at the same time one meets the other's document,
-    and no index is needed for it. What tells it from one that was removed before is when it was made.
+    Its ``_id`` follows from session, job and name: if two writers make it at the same time, the second one finds the
+    first one's document, without an index. A field with a new id distinguishes it from a document of the same ``_id``
+    that was removed before.
     """
     owner = _owner(key)
     digest = hashlib.sha256(owner["session_id"].binary + owner["job_id"].binary + name.encode()).digest()
@@ -183,9 +184,9 @@ def new_data(key: JobKey, name: str) -> Document:
 
 
 def same_document(row: Document) -> Document:
-    """Returns the condition that a document of session data is the one of ``row``, not one of its ``_id`` made since.
+    """Returns the condition that a document is the one of ``row``, not one made later under the same ``_id``.
 
-    What another program has made has an ``_id`` that never comes again.
+    A document of another program has an ``_id`` that is never used again.
     """
     made = mapping(row.get("operations")).get("made")
     return {"_id": row["_id"]} if made is None else {"_id": row["_id"], _MADE: made}
@@ -195,14 +196,14 @@ def same_document(row: Document) -> Document:
 
 
 def files_query(key: JobKey, name: str | None = None) -> Document:
-    """Finds the files of a job, or every version of the one of a name."""
+    """Returns the query for the files of a job, or for all versions of one file."""
     return {f"metadata.{field}": condition for field, condition in data_query(key, name).items()}
 
 
 def replaced_query(key: JobKey, name: str, document: Document) -> Document:
-    """Finds the versions that ``document`` replaces: older ones, and any that another program stored.
+    """Returns the query for the versions that ``document`` replaces: older ones, and any of another program.
 
-    Two writers at once agree on which of their versions is older, so never remove each other's.
+    Two writers at the same time agree on which version is older, so that they do not both remove the other's.
     """
     version, file_id = document["version"], document["_id"]
     return {
@@ -219,8 +220,8 @@ def replaced_query(key: JobKey, name: str, document: Document) -> Document:
 def newest(documents: Iterable[Document]) -> Document | None:
     """Returns the newest version of a file.
 
-    Versions of this package carry the store's logical time, which no clock turns back: a new primary goes on after the
-    last write that it knows. What another program stored has a date alone, so is compared by date.
+    Versions of this package carry the store's logical time, which never goes back: a new primary continues after the
+    last write that it knows. Files of other programs have only a date, so they are compared by date.
     """
     rows = list(documents)
     ours = [row for row in rows if isinstance(row.get("version"), Timestamp)]
@@ -238,12 +239,12 @@ def _uploaded_at(document: Document) -> datetime:
 
 
 def upload_mark(key: JobKey, name: str) -> Document:
-    """Returns what every chunk carries, so that an upload without a document is found: whose it is."""
+    """Returns the mark of every chunk: session, job and name, by which an upload without a document is found."""
     return {**_owner(key), "name": check_text(name, "name")}
 
 
 def uploads_pipeline(session_id: str, job_id: str | None = None) -> list[Document]:
-    """Lists the ids of files whose chunks carry a mark, out of the index alone, each with its name."""
+    """Returns the pipeline that lists files by the marks of their chunks, with names; it reads only the index."""
     query: Document = {"upload.session_id": either(session_id)}
     if job_id is not None:
         query |= {"upload.job_id": either(job_id)}
@@ -251,19 +252,19 @@ def uploads_pipeline(session_id: str, job_id: str | None = None) -> list[Documen
 
 
 def retirement(key: JobKey) -> Document:
-    """Returns the document of an upload that was given up: an empty file without a name.
+    """Returns the upsert for an upload that was given up: an empty file without a name.
 
-    While it is there, the upload cannot become visible; it goes with the session's files.
+    While it exists, the upload cannot become visible; it is removed with the session's files.
     """
     fields = {"filename": "", "length": Int64(0), "chunkSize": 1, "metadata": _owner(key), "retired": True}
     return {"$setOnInsert": fields, "$currentDate": {"uploadDate": True}}
 
 
 def file_change(key: JobKey, name: str, new: NewFile, *, size_bytes: int, sha256: str, chunk_bytes: int) -> Document:
-    """Returns the upsert that makes a new version's document; the store says when, in its logical time and its clock's.
+    """Returns the upsert that makes a new version's document; the store sets its logical time and its date.
 
-    The file name begins with the checksum: the 0.0.1 API's upload over this document gives a name of its own and
-    keeps the rest, and so tells that the checksum no longer holds.
+    The file name begins with the checksum. An upload by the 0.0.1 API changes the file name of this document and keeps
+    the other fields, so a file name without the checksum shows that the checksum is outdated.
     """
     check_text(name, "name")
     fields = {
@@ -287,7 +288,7 @@ def chunk_document(file_id: ObjectId, number: int, content: bytes, mark: Documen
 
 
 def chunks_query(file_id: object, first: int, last: int) -> Document:
-    """Finds chunks by number, from ``first`` to before ``last``."""
+    """Returns the query for chunks by number, from ``first`` to before ``last``."""
     return {"files_id": file_id, "n": {"$gte": first, "$lt": last}}
 
 
@@ -298,7 +299,7 @@ def stored_file(document: Document) -> StoredFile:
     sha256 = metadata.pop("sha256", None)
     metadata.pop("session_id", None)
     if sha256 is not None and not str(document.get("filename")).startswith(str(sha256)[:_FILE_NAME_HEX_DIGITS]):
-        sha256 = None  # of the content that the 0.0.1 API has replaced
+        sha256 = None  # it belongs to the content that the 0.0.1 API has replaced
     what = f"the file {name!r}"
     fields = {
         "id": id_text(document["_id"]),
@@ -320,11 +321,11 @@ _PEER_OPTIONS = (
     *("cert_file", "key_file", "ca_file", "url", "transfer_syntax_uid", "timeout_s", "connection_timeout_s"),
     *("max_associations", "max_pdu_bytes", "max_request_bytes", "tls_server_name", "certificate_sha256"),
 )
-"""The platform knows the files; the others are ours, for whoever adds them to a document."""
+"""The platform writes the files; the other fields are ours, for an operator to add to a document."""
 
 
 def peer(document: Document) -> Peer:
-    """Reads a peer: of ``peers`` or of ``dicomnodes``."""
+    """Reads a peer's document, of ``peers`` or of ``dicomnodes``."""
     fields = {
         "id": id_text(document["_id"]),
         "name": document.get("name"),
@@ -348,11 +349,11 @@ class _Level(NamedTuple):
     collection: str
     model: type[Patient | Study | SeriesRecord]
     key: str
-    """The field that names an object besides its ``_id``."""
+    """The field that identifies a record besides its ``_id``."""
     uids: dict[str, str]
     """The model's UIDs, each with the document's field."""
     members: tuple[str, str]
-    """The ids of what lies below: the model's field and the document's."""
+    """The fields with the ids of the level below: the model's and the document's."""
 
 
 _STUDY_UID = {"study_instance_uid": "StudyInstanceUID"}
@@ -384,24 +385,24 @@ def subject(level: SubjectLevel, document: Mapping[str, Any]) -> Patient | Study
 
 
 def subjects_of(level: SubjectLevel) -> str:
-    """Names the collection of a level."""
+    """Returns the name of a level's collection."""
     return _LEVELS[level].collection
 
 
 def subject_query(level: SubjectLevel, id_or_uid: str) -> Document:
-    """Finds one object by id (24 hexadecimal digits), else by its instance UID, or a patient by the platform's hash."""
+    """Returns the query for one record by id (24 hex digits), else by instance UID or the platform's patient hash."""
     if is_platform_id(check_text(id_or_uid, "id or UID")):
         return {"_id": either(id_or_uid)}
     return {_LEVELS[level].key: id_or_uid}
 
 
 def parent_query(level: SubjectLevel, child_id: str) -> Document:
-    """Finds the object of a level that lists a child."""
+    """Returns the query for the record of a level that lists a child."""
     return {_LEVELS[level].members[1]: either(child_id)}
 
 
 def instance(instance_id: str, document: Document | None) -> Instance:
-    """Reads a DICOM file's document; without one the instance is known by its id alone."""
+    """Reads a DICOM file's document; without a document, the instance has only its id."""
     metadata = mapping((document or {}).get("metadata"))
     fields = {
         "id": instance_id,

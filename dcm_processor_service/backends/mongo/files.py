@@ -1,12 +1,12 @@
 """Session files in the GridFS bucket ``sessionfiles``.
 
-GridFS cannot replace content, so a replacement is a new version: chunks first, then the document that makes it
-visible; then the older document is removed, then its chunks. A process killed at any point leaves the old or the
-new version; readers take the newest, and start over if it is replaced while they read.
+GridFS cannot replace content, so a replacement is a new version: a put writes the chunks, then the document that makes
+them visible; then it removes the older document, then its chunks. A process killed at any point leaves the old or the
+new version. Readers take the newest, and start over if it is replaced while they read.
 
-Every chunk says whose it is, so that the next put of the name, and the clean-up of the session, find the chunks of an
-upload that was never finished. Before they are removed, a document under its id retires the upload: if its process
-is alive after all, it cannot make visible what is no longer there.
+Every chunk carries session, job and name, so that the next put of the name, and the clean-up of the session, find the
+chunks of an unfinished upload. Before they are removed, a document under the upload's id retires it, so that its
+process, should it still live, cannot make an upload without chunks visible.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ if TYPE_CHECKING:
 __all__ = ["QUICK_S", "MongoFileRepository"]
 
 CHUNK_BYTES = 1024 * 1024
-"""Faster than the drivers' 255 KiB, and than 4 MiB."""
+"""This size is faster than the drivers' 255 KiB, and than 4 MiB."""
 
 BATCH_BYTES = 8 * CHUNK_BYTES
-"""What one command carries: memory stays bounded, and a slow line sends it within the time-out."""
+"""The bytes of one command: they bound the memory, and a slow line sends them within the time-out."""
 
 QUICK_S = 3.0
-"""An upload that took no longer is visible before a clean-up that saw its chunks removes them: that waits for it."""
+"""A clean-up waits for longer than this, so an upload that took no longer is visible before its chunks are removed."""
 
 _OLDEST_FIRST = [("version", 1), ("_id", 1)]
 
 
 class MongoFileRepository:
-    """Named files: besides chunks at most two commands for each operation, and one more at a job's first put."""
+    """Named files: at most two commands for each operation besides chunks, and one more at a job's first put."""
 
     def __init__(self, files: Collection, chunks: Collection, offload: Offload) -> None:
         self._files = files
@@ -72,12 +72,12 @@ class MongoFileRepository:
         self._indexed = False
         self._under_way: set[ObjectId] = set()
         self._left: dict[JobKey, dict[str, set[ObjectId]]] = {}
-        """By job and name: uploads from before this process first wrote for the job; a put takes its name's."""
+        """Uploads from before this process first wrote for a job, by job and name; a put takes those of its name."""
         self._foreign: dict[JobKey, dict[str, list[Any]]] = {}
-        """The same for files that another program had stored."""
+        """Files that another program had stored, by job and name."""
 
     async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
-        """Writes a new version, makes it visible, removes the older one and what unfinished uploads left."""
+        """Writes a new version, makes it visible, then removes the older one and unfinished uploads."""
         mark, file_id = upload_mark(key, name), new_id()
         self._under_way.add(file_id)
         try:
@@ -87,7 +87,7 @@ class MongoFileRepository:
             stored, version, replaced = await self._publish(key, name, file_id, new, content, began)
             await self._retire(key, name, version, abandoned - {replaced})
         except BaseException:
-            self._left.pop(key, None)  # what this put may have left is looked for by the next
+            self._left.pop(key, None)  # makes the next put look for what this one may have left
             self._foreign.pop(key, None)
             raise
         finally:
@@ -100,7 +100,7 @@ class MongoFileRepository:
             size_bytes = await self._write(file_id, source, digest, mark)
             return size_bytes, await self._offload(digest.hexdigest)
         except StoreUnavailableError:
-            raise  # nothing can be tidied up either; the next put does so
+            raise  # the chunks cannot be removed either; the next put removes them
         except BaseException:
             await self._discard(file_id)
             raise
@@ -110,7 +110,7 @@ class MongoFileRepository:
     async def _publish(
         self, key: JobKey, name: str, file_id: ObjectId, new: NewFile, content: tuple[int, str], began: float
     ) -> tuple[StoredFile, Document | None, ObjectId | None]:
-        """Makes the version visible, removes the one before; returns its file, its document, the removed one's id."""
+        """Makes the version visible and removes the one before; returns file, document, and id of the removed one."""
         size_bytes, sha256 = content
         change = file_change(key, name, new, size_bytes=size_bytes, sha256=sha256, chunk_bytes=CHUNK_BYTES)
         try:
@@ -148,7 +148,7 @@ class MongoFileRepository:
     async def _made_visible(self, file_id: ObjectId, change: Document) -> Document:
         """Creates the version's document; if the answer is lost, checks whether it is there.
 
-        To repeat it would be wrong: a later put may have replaced the version and removed its chunks.
+        A repetition would be wrong: a later put may have replaced the version and removed its chunks.
         """
         try:
             query = {"_id": file_id, "retired": {"$exists": False}}
@@ -162,7 +162,7 @@ class MongoFileRepository:
             raise
 
     async def _abandoned(self, key: JobKey, name: str) -> set[ObjectId]:
-        """Lists earlier uploads of this name that are not under way here; asks the store once for each job."""
+        """Returns earlier uploads of this name that are not under way here; asks the store once for each job."""
         if not self._indexed:
             await self._chunks.create_indexes(CHUNK_INDEXES)
             self._indexed = True
@@ -175,7 +175,7 @@ class MongoFileRepository:
         return self._left[key].pop(name, set()) - self._under_way
 
     async def _retire(self, key: JobKey, name: str, version: Document | None, uploads: set[ObjectId]) -> None:
-        """Removes replaced versions that have no reader, and uploads that never became visible."""
+        """Removes replaced versions, and uploads that never became visible."""
         if not uploads or version is None:
             return
         visible = {row["_id"] for row in await self._files.find(_among(uploads), projection=["_id"])}
@@ -202,11 +202,11 @@ class MongoFileRepository:
         return size_bytes
 
     async def _discard(self, file_id: Any) -> None:
-        with suppress(StoreError):  # the error that brings us here is the one to tell
+        with suppress(StoreError):  # the error that led here is the one to raise
             await self._chunks.delete_many({"files_id": file_id})
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
-        """Returns what is known of the newest version."""
+        """Returns the record of the newest version."""
         document = await self._newest(key, name)
         return None if document is None else stored_file(document)
 
@@ -214,7 +214,7 @@ class MongoFileRepository:
         return newest(await self._files.find(files_query(key, name)))
 
     async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:
-        """Writes the content to ``sink``; begins again when it is replaced meanwhile."""
+        """Writes the content to ``sink``; starts over if it is replaced meanwhile."""
         broken: tuple[Any, Any] | None = None
         while (document := await self._newest(key, name)) is not None:
             stored = stored_file(document)
@@ -231,7 +231,7 @@ class MongoFileRepository:
         return None
 
     async def _copy(self, document: Document, stored: StoredFile, sink: BinaryIO) -> str:
-        """Copies the chunks; returns what is wrong with them, or an empty text."""
+        """Copies the chunks; returns their fault, or an empty text."""
         try:
             chunk_bytes = int(document.get("chunkSize") or 0) or CHUNK_BYTES
         except (TypeError, ValueError, OverflowError):
@@ -254,7 +254,7 @@ class MongoFileRepository:
         return "" if stored.sha256 in {None, digest.hexdigest()} else "its checksum differs"
 
     async def delete(self, key: JobKey, name: str) -> bool:
-        """Removes every version: documents first, so that no reader meets one without chunks."""
+        """Removes every version: documents first, so that no reader finds one without chunks."""
         rows = await self._files.find(files_query(key, name), projection=["version"])
         foreign = await remove_foreign(self._files, self._chunks, [row["_id"] for row in rows if "version" not in row])
         ids = [row["_id"] for row in rows if "version" in row]
@@ -275,12 +275,12 @@ class MongoFileRepository:
 
 
 def _among(uploads: set[ObjectId]) -> Document:
-    """Finds those of some uploads that are visible."""
+    """Returns the query for the visible ones of some uploads."""
     return {"_id": {"$in": list(uploads)}, "retired": {"$exists": False}}
 
 
 def _read_blocks(source: BinaryIO) -> list[bytes]:
-    """Reads what one command carries, in chunks that are full but for the last."""
+    """Reads the chunks of one command; all but the last are full."""
     blocks: list[bytes] = []
     while len(blocks) * CHUNK_BYTES < BATCH_BYTES:
         block = _read_block(source)
@@ -296,7 +296,7 @@ def _read_block(source: BinaryIO) -> bytes:
     while missing and (part := source.read(missing)):
         parts.append(part)
         missing -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)  # no copy of what came in one piece
+    return parts[0] if len(parts) == 1 else b"".join(parts)  # a single piece is not copied
 
 
 def _write_blocks(blocks: list[bytes], sink: BinaryIO, digest: hashlib._Hash) -> None:

@@ -1,8 +1,8 @@
-"""Session files that another program stored, such as the 0.0.1 API: their chunks say nothing of whose they are.
+"""Session files that another program stored, such as the 0.0.1 API: their chunks have no mark of session and job.
 
-Of a version of ours, chunks that a killed process left without a document are found by their mark. Of a foreign one
-nothing would find them. So its document stays until its chunks are gone: retired, without a name, it shows nothing to
-readers and everything to the clean-up of its session.
+Chunks of our own versions that a killed process left without a document are found by their mark. Chunks of a foreign
+file could not be found. So its document stays until its chunks are removed: retired, without a name, it is hidden from
+readers, and the clean-up of its session still finds it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FOREIGN", "foreign_files", "remove_foreign"]
 
 FOREIGN: Document = {"version": {"$exists": False}}
-"""Finds documents that this package has not made."""
+"""The query for documents that this package has not made."""
 
 
 async def foreign_files(files: Collection, key: JobKey) -> dict[str, list[Any]]:
@@ -34,7 +34,7 @@ async def foreign_files(files: Collection, key: JobKey) -> dict[str, list[Any]]:
 
 
 async def remove_foreign(files: Collection, chunks: Collection, ids: Several[Any]) -> int:
-    """Removes foreign files; killed at any point, the clean-up of the session finds the rest. Returns their number."""
+    """Removes foreign files, and returns their number; after a kill, the clean-up of the session finds the rest."""
     ids = list(ids)
     if not ids:
         return 0

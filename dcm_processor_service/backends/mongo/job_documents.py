@@ -1,7 +1,7 @@
-"""Job documents: what the scheduler and the queue write, and our model of it. Pure functions.
+"""Pure functions for job documents, as the scheduler and the queue write them, and our model of a job.
 
-The queue records a job whose callback raised as done, with the error inside its result; and a job whose process died as
-``error``, never done. Pre- and post-services have neither name nor event. Heartbeats of workers lie in the same
+The queue records a job whose callback raised as done, with the error in its result, and a job whose process died as
+``error``, not done. Pre- and post-services have neither name nor event. Heartbeats of workers are in the same
 collection.
 """
 
@@ -41,7 +41,7 @@ __all__ = [
 OLDEST_FIRST = [("createdAt", 1), ("_id", 1)]
 
 PROJECTION = {"result.result": 0, "errorMessage.trace": 0}
-"""Leaves out fields that may be large and are never used."""
+"""The projection that leaves out large, unused fields."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ _EVENTS = {event.value: event for event in JobEvent}
 
 
 def job_query(job_id: str) -> Document:
-    """Finds one job."""
+    """Returns the query for one job."""
     return {"_id": either(job_id), **_NO_HEARTBEAT}
 
 
@@ -68,8 +68,8 @@ def jobs_query(
     ids: Sequence[str] | None = None,
     near: Patient | Study | SeriesRecord | None = None,
 ) -> Document:
-    """Finds the jobs of a session: all, those of a name, those of some ids, those near a subject, or all of these."""
-    # in each branch, so that each finds its jobs by an index
+    """Returns the query for jobs of a session: all, or those of a name, of some ids, or near a subject, combined."""
+    # repeated in each branch, so that each branch uses an index
     only: Document = {} if name is None else {"job_name": check_text(name, "name of a job")}
     if ids is not None:
         only["_id"] = either(*ids)
@@ -85,8 +85,8 @@ def jobs_query(
 def _near(subject: Patient | Study | SeriesRecord) -> list[Document]:
     """Returns the conditions for jobs whose subject may be this one, above it, or below it.
 
-    The scheduler's event tells the level of a job. At the own level the subject must be the same one, and at the level
-    below one of its members, where it lists them; a job without a subject may be about any.
+    The scheduler's event gives the level of a job. At this subject's level, the job's subject must be the same; at the
+    level below, it must be one of its members, if it lists them. A job without a subject may be about any.
     """
     same = {event: [subject.id] for event in JobEvent if event.level == subject.level}
     if isinstance(subject, (Patient, Study)) and subject.child_ids:
@@ -101,12 +101,12 @@ def _near(subject: Patient | Study | SeriesRecord) -> list[Document]:
 
 
 def progress_change(percent: int, message: str) -> Document:
-    """Returns the change that tells how far a job is."""
+    """Returns the update that sets a job's progress."""
     return {"$set": {"progress": percent, "progressMessage": message}, "$currentDate": {"lastProgressAt": True}}
 
 
 def values_query(session_id: str, jobs: Sequence[Document], data_name: str) -> Document:
-    """Finds what some jobs stored under a name, whether their ids are spelt there as ObjectId or as text."""
+    """Returns the query for the values of some jobs under a name, with ids as ObjectId or as text."""
     ids = [job["_id"] for job in jobs]
     binary = [job_id for job_id in ids if isinstance(job_id, ObjectId)]  # most are, and need no parsing
     others = [id_text(job_id) for job_id in ids if not isinstance(job_id, ObjectId)]
@@ -118,10 +118,10 @@ def values_query(session_id: str, jobs: Sequence[Document], data_name: str) -> D
 
 
 def outputs(jobs: Iterable[Document], values: Iterable[Document], data_name: str) -> list[JobOutput]:
-    """Joins jobs with the values that they stored under a name; an output names what of it cannot be read."""
+    """Joins jobs with their values under a name; an output says why its job or value cannot be read."""
     by_job: dict[str, Document] = {}
     for row in values:
-        by_job.setdefault(id_text(row["job_id"]), row)  # of several, the one that a plain read finds
+        by_job.setdefault(id_text(row["job_id"]), row)  # of several values, the one that an ordinary read finds
     what = f"the data {data_name!r}"
     return [_output(job, by_job, what) for job in jobs]
 
@@ -145,7 +145,7 @@ def _output(document: Document, by_job: Mapping[str, Document], what: str) -> Jo
 
 
 def readable_jobs(rows: Iterable[Document]) -> list[Job]:
-    """Reads job documents; a malformed one is left out, because its subject is unknown."""
+    """Reads job documents; leaves out malformed ones, whose subject is unknown."""
     return [found for _row, found in readable(rows, job, "the session's jobs")]
 
 
@@ -154,7 +154,7 @@ def job(document: Document) -> Job:
     job_id = id_text(document["_id"])
     what = f"the job {job_id}"
     kwargs = mapping(mapping(document.get("data")).get("kwargs"))
-    if document.get("scriptEscaped"):  # by a retry, for the worker's generated script
+    if document.get("scriptEscaped"):  # a retry has escaped them for the worker's generated script
         kwargs = {**kwargs, **{part: unescaped(kwargs.get(part)) for part in ("headers", "params", "added_params")}}
     event = _event(document.get("job_event"))
     state, error_message = _outcome(document)
@@ -216,7 +216,7 @@ def _percent(progress: object) -> int:
 
 
 def _subject(headers: Mapping[str, Any], event: JobEvent | None) -> Patient | Study | SeriesRecord | None:
-    """Tells the level by what the document lists, since a series' has its study's UID as well; else by the event."""
+    """Reads the subject; its level follows from the members that the document lists, else from the event."""
     if not headers.get("_id"):
         return None
     for members, level in _LEVEL_OF_MEMBERS.items():

@@ -1,8 +1,8 @@
-"""Tokens by which a stored document knows the operations that were applied to it.
+"""Tokens in a stored document that record the operations applied to it.
 
-A write whose answer is lost may have been applied. It is safe to repeat when the document says so itself: it keeps, for
-each lane, the last operation that came through it. A lane is used by one operation at a time, so a document has as many
-entries as there ever were concurrent writers of it.
+A write whose answer is lost may have been applied. It is safe to repeat if the document shows whether it was: for each
+lane, the document keeps the last operation of the lane. One operation at a time uses a lane, so a document has as many
+entries as it ever had concurrent writers.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ _INTEGERS = ["int", "long", "missing"]
 
 
 class Operation(NamedTuple):
-    """One operation, and the lane that it comes through."""
+    """One operation, and the lane that it uses."""
 
     lane: str
     id: ObjectId
 
     @property
     def field(self) -> str:
-        """The field of a document that has the last operation of the lane."""
+        """The field of a document that holds the last operation of the lane."""
         return f"operations.{self.lane}"
 
     def was_applied(self) -> Document:
-        """Returns the condition that a document has seen this operation."""
+        """Returns the condition that this operation was applied to a document."""
         return {f"{self.field}.id": self.id}
 
 
 class Operations:
-    """The lanes of one process; may be used from several threads and tasks."""
+    """The lanes of one process; several threads and tasks may use them."""
 
     def __init__(self) -> None:
         self._lock = SharedLock()
@@ -53,7 +53,7 @@ class Operations:
 
     @contextmanager
     def new(self) -> Iterator[Operation]:
-        """Opens a new operation; its lane is free again at the end."""
+        """Yields a new operation; its lane is free again at the end of the block."""
         with self._lock:
             if self._pid != os.getpid():  # a forked child has lanes of its own
                 self._free, self._pid = [], os.getpid()
@@ -66,9 +66,9 @@ class Operations:
 
 
 def increment_change(new: Document, by: float, operation: Operation) -> list[Document]:
-    """Returns the update that adds to a number, once however often it is sent, and keeps the sum with the operation.
+    """Returns the update that adds to a number only once, however often it is sent, and keeps the sum.
 
-    The server refuses what is no number (code 241), and a sum of integers beyond 64 bits (code 28766).
+    The server refuses a value that is no number (code 241), and a sum of integers beyond 64 bits (code 28766).
     """
     number = {"$ifNull": ["$value", 0]}
     total: Any = {"$add": [number, Int64(by) if isinstance(by, int) and abs(by) >= 2**31 else by]}

@@ -1,4 +1,4 @@
-"""Documents as the platform's own packages see them, in the types that BSON gives them."""
+"""Documents as the platform's own packages see them, with BSON types."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["MongoPlatformDocuments"]
 
 
 class MongoPlatformDocuments:
-    """What the functions of the 0.0.1 API gave: ids as ObjectId, whole documents."""
+    """Returns what the functions of the 0.0.1 API returned: ids as ObjectId, whole documents."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class MongoPlatformDocuments:
         return newest(await self._files.find(files_query(key, name)))
 
     async def peer(self, *, name: str = "", peer_id: str = "") -> dict[str, Any] | None:
-        """Returns the document of a node: a peer of the platform, else one of its own listeners."""
+        """Returns the document of a peer of the platform, else of one of its own listeners."""
         query = {"name": check_text(name, "name of a peer")} if name else {"_id": either(peer_id)}
         for nodes in self._peers:
             if rows := await nodes.find(query, limit=1):
@@ -51,5 +51,5 @@ class MongoPlatformDocuments:
         return None
 
     def file_id(self, stored: StoredFile) -> ObjectId:
-        """Returns the id of a file as GridFS has it."""
+        """Returns the id of a file as an ObjectId."""
         return ObjectId(stored.id)

@@ -1,4 +1,4 @@
-"""Lists of documents that others write: a malformed one is left out and told, and does not hide the rest."""
+"""Reads lists of documents that other programs write: leaves out and logs malformed ones."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _LOG = logging.getLogger(__name__)
 
 
 def readable(rows: Iterable[Document], read: Callable[[Document], T], where: str) -> list[tuple[Document, T]]:
-    """Reads documents, each beside what it says; the log tells of those that cannot be read.
+    """Returns each document with its model; logs documents that cannot be read.
 
     Args:
         rows: The documents.
-        read: Reads one.
-        where: What they are left out of, for the log.
+        read: Reads one document.
+        where: The list that they are left out of, for the log.
     """
     found = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""The repositories over the platform's collections, written once for both modes of driver."""
+"""The repositories over the platform's collections, written once for both modes of the driver."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ T = TypeVar("T")
 UPSERT_ATTEMPTS = 5
 
 JOBS_AT_ONCE = 1000
-"""How many jobs' values one command asks for: the server answers within the time of one operation."""
+"""The number of jobs whose values one command reads, so that it ends within the time limit of an operation."""
 
 
 def bundle(client: LazyClient, mode: DriverMode, offload: Offload) -> Backend:
@@ -71,10 +71,10 @@ def bundle(client: LazyClient, mode: DriverMode, offload: Offload) -> Backend:
 
 
 class MongoDataRepository:
-    """Named values: one document each, found in one command.
+    """Named values: one document each, read in one command.
 
-    Where the 0.0.1 API's concurrent writers left several documents of one name, every operation takes the same one,
-    and deleting removes all.
+    If concurrent writers of the 0.0.1 API left several documents of one name, every operation uses the same one, and
+    delete removes all.
     """
 
     def __init__(self, values: Collection) -> None:
@@ -87,30 +87,30 @@ class MongoDataRepository:
         return Found(plain(rows[0].get("value"), f"the data {name!r}")) if rows else None
 
     async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
-        """Stores the value, when what is stored equals ``expected``."""
+        """Stores the value, if the stored value equals ``expected``."""
         query, new = data_query(key, name), new_data(key, name)
         with self._operations.new() as operation:
             stamped = {"value": value, operation.field: {"id": operation.id}}
             if expected is ANY:
-                await self._put_in_any_case(query, {"$set": stamped, "$setOnInsert": new}, operation)
+                await self._put_unconditionally(query, {"$set": stamped, "$setOnInsert": new}, operation)
                 return True
             if expected is ABSENT:
-                return await self._put_once(query, {"$setOnInsert": {**new, **stamped}}, operation, upsert=True)
+                return await self._put_if(query, {"$setOnInsert": {**new, **stamped}}, operation, upsert=True)
             query |= equals_literal("value", expected)
-            return await self._put_once(query, {"$set": stamped}, operation, upsert=False)
+            return await self._put_if(query, {"$set": stamped}, operation, upsert=False)
 
-    async def _put_in_any_case(self, query: Document, change: Document, operation: Operation) -> None:
-        """Stores a value; when an answer was lost, only where no document has seen it yet.
+    async def _put_unconditionally(self, query: Document, change: Document, operation: Operation) -> None:
+        """Stores a value; after a lost answer, only if no document records this operation yet.
 
-        Otherwise it could come twice, the second time over what others have made of it: an acknowledged increment; or
-        beside a document of the 0.0.1 API, which has another id than ours.
+        Otherwise it could be applied twice, the second time over a change of another writer, such as an acknowledged
+        increment, or beside a document of the 0.0.1 API, which has another id than ours.
         """
         lost: list[bool] = []
         applied = operation.was_applied()
         await _settled(lambda: self._values.update_one(query, change, upsert=True, unless=applied, lost=lost))
 
-    async def _put_once(self, query: Document, change: Document, operation: Operation, *, upsert: bool) -> bool:
-        """Stores a value on a condition; when an answer was lost, asks the document whether the operation was ours."""
+    async def _put_if(self, query: Document, change: Document, operation: Operation, *, upsert: bool) -> bool:
+        """Stores a value on a condition; after a lost answer, checks whether the document records this operation."""
         lost: list[bool] = []
         try:
             done = await self._values.update_one(query, change, upsert=upsert, lost=lost)
@@ -123,12 +123,12 @@ class MongoDataRepository:
         return bool(await self._values.find({**unconditional, **operation.was_applied()}, projection=["_id"], limit=1))
 
     async def upsert(self, key: JobKey, name: str, value: NormalValue) -> UpdateResult:
-        """Stores the value whatever is there; tells what that did."""
+        """Stores the value in any case; returns the result of the update."""
         query, change = data_query(key, name), {"$set": {"value": value}, "$setOnInsert": new_data(key, name)}
         return await _settled(lambda: self._values.update_one(query, change, upsert=True))
 
     async def increment(self, key: JobKey, name: str, by: float) -> NormalValue | None:
-        """Adds to a number, once, however often the store has to be asked."""
+        """Adds to a number once, even if the command is repeated."""
         query = data_query(key, name)
         with self._operations.new() as operation:
             change = increment_change(new_data(key, name), by, operation)
@@ -147,7 +147,7 @@ class MongoDataRepository:
         return plain(changed["operations"][operation.lane]["sum"], f"the data {name!r}")
 
     async def delete(self, key: JobKey, name: str) -> bool:
-        """Removes the value: the documents that are there when it begins, so that a repetition removes no later one."""
+        """Removes the value: only the documents that exist at the start, so that a repetition removes no later one."""
         there = await self._values.find(data_query(key, name), projection=["operations.made"])
         if not there:
             return False
@@ -159,13 +159,13 @@ class MongoDataRepository:
         projection = {"_id": 0, "name": 1, **({"value": 1} if values else {})}
         found: dict[str, NormalValue] = {}
         for row in await self._values.find(data_query(key), projection=projection):
-            if isinstance(name := row.get("name"), str):  # else another program's, which nobody can ask for
+            if isinstance(name := row.get("name"), str):  # other programs may store another type
                 found.setdefault(name, plain(row.get("value"), f"the data {name!r}"))
         return sorted(found.items())
 
 
 async def _settled(upsert: Callable[[], Awaitable[T]]) -> T:
-    """Repeats an upsert when another writer made the document meanwhile: then it is found, unless removed again."""
+    """Repeats an upsert if another writer made the document meanwhile: the repetition finds and updates it."""
     for _attempt in range(UPSERT_ATTEMPTS - 1):
         with suppress(DuplicateIdError):
             return await upsert()
@@ -213,14 +213,15 @@ class MongoJobRepository:
         )
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
-        """Writes how far a job is, in the fields that the queue itself writes."""
+        """Writes a job's progress into the fields that the queue itself uses."""
         await self._jobs.update_one(job_documents.job_query(job_id), job_documents.progress_change(percent, message))
 
 
 class MongoPeerRepository:
     """DICOM peers: the platform's peers (``peers``), and its own listeners (``dicomnodes``).
 
-    A peer goes before a listener of the same name: a result that went to ourselves would be lost to those who wait.
+    A peer is preferred to a listener of the same name: a result sent to the platform itself would not reach its
+    receiver.
     """
 
     def __init__(self, peers: Collection, listeners: Collection) -> None:
@@ -233,14 +234,14 @@ class MongoPeerRepository:
         return peer(rows[0]) if rows else None
 
     async def find(self, name: str) -> Peer | None:
-        """Returns a peer by name: of the peers first."""
+        """Returns a peer by name: first of the peers, then of the listeners."""
         for nodes in (self._peers, self._listeners):
             if rows := await nodes.find({"name": check_text(name, "name of a peer")}, limit=1):
                 return peer(rows[0])
         return None
 
     async def list(self) -> list[Peer]:
-        """Lists all peers by name; where both kinds have one of a name, the one that :meth:`find` gives."""
+        """Lists all peers by name; of a name in both collections, the one that :meth:`find` returns."""
         found: dict[str, Peer] = {}
         for nodes in (self._peers, self._listeners):
             for row in await nodes.find({}):

@@ -1,7 +1,8 @@
-"""Sessions as a whole: their indexes, and removing what they leave.
+"""Sessions as a whole: makes their indexes, and removes their data, files and images.
 
-Files go before what names them, so that a clean-up which was killed finds the rest when it runs again; documents of the
-hierarchy go only when nothing is in them at that time, whatever arrives meanwhile.
+Files are removed before the documents that list them, so that a killed clean-up finds the rest when it runs again.
+Documents of patients, studies and series are removed only if they are empty at that time, in case images arrive
+meanwhile.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ __all__ = ["MongoSessionRepository"]
 
 BATCH_FILES = 1000
 BATCH_BYTES = 64 * 1024 * 1024
-"""What one command removes: the server does so within the store's time-out."""
+"""The bytes of files that one command removes, so that it ends within the store's time-out."""
 
 BATCH_MEMBERS = 20_000
-"""How many members one command takes out of their parents: some megabytes of ids."""
+"""The number of members that one command removes from their parents: some megabytes of ids."""
 
 _INDEXES: dict[str, Sequence[IndexModel]] = {
     "sessiondata": [IndexModel([("session_id", 1), ("job_id", 1), ("name", 1)])],
@@ -65,12 +66,12 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 @dataclass
 class _Hierarchy:
-    """The ids of a patient's studies, series and instances: by level, in order of arrival."""
+    """The ids of a patient's studies, series and instances, in order of arrival."""
 
     studies: list[str] = field(default_factory=list)
     series: list[str] = field(default_factory=list)
     instances_of: dict[str, list[str]] = field(default_factory=dict)
-    """By series."""
+    """The ids of instances, by id of the series."""
 
     @property
     def instances(self) -> list[str]:
@@ -98,7 +99,7 @@ class MongoSessionRepository:
         """Lists the ids of a patient's instances.
 
         Raises:
-            StoredValueError: The documents do not tell them.
+            StoredValueError: A document that should list them is malformed.
         """
         hierarchy = await self._hierarchy(patient_id)
         return hierarchy.instances if hierarchy else []
@@ -109,11 +110,11 @@ class MongoSessionRepository:
         return sorted(map(_record, rows), key=lambda session: session.created_at)
 
     async def ensure_indexes(self) -> list[str]:
-        """Makes the indexes that a session's reads need, unless they are there."""
+        """Makes the indexes that a session's reads need, unless they exist."""
         ready = set()
         for name, indexes in _INDEXES.items():
-            # the build goes on without us, under another primary; and in collections that others write into, a role may
-            # allow no indexes, without which reads are slower and right
+            # a build continues on the server without us; and in collections of other programs our role may not be
+            # allowed to make indexes: reads are then slower, and still right
             refused = (ConfigurationError,) if name in _OF_OTHERS else ()
             with suppress(StoreUnavailableError, *refused):
                 await self._collection(name).create_indexes(indexes, unlimited=True)
@@ -136,12 +137,13 @@ class MongoSessionRepository:
         return removed + await self._remove_unfinished(session_id)
 
     async def _remove_unfinished(self, session_id: str) -> int:
-        """Removes the chunks of uploads that were never finished; returns the number of uploads.
+        """Removes the chunks of unfinished uploads; returns the number of uploads.
 
-        One that becomes visible meanwhile loses its document, too. One that does so later finds its chunks gone.
+        If an upload becomes visible meanwhile, its document is removed, too. If it does so later, its put finds that
+        its chunks are gone.
         """
         chunks, removed = self._collection("sessionfiles.chunks"), 0
-        await chunks.create_indexes(CHUNK_INDEXES, unlimited=True)  # without it the search reads every file's content
+        await chunks.create_indexes(CHUNK_INDEXES, unlimited=True)  # without it the query reads all contents
         uploads = await chunks.aggregate(uploads_pipeline(session_id))
         if uploads:
             await chunks.pause(QUICK_S + 1.0)
@@ -155,7 +157,7 @@ class MongoSessionRepository:
         return (await self._collection(f"{bucket}.files").delete_many({"_id": {"$in": list(ids)}})).documents
 
     async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
-        """Removes images by the time of their arrival, and what they leave empty."""
+        """Removes images by their time of arrival, then series, studies and patients that are empty."""
         hierarchy = await self._hierarchy(patient_id)
         if hierarchy is None:
             return RemovedImages()
@@ -192,7 +194,7 @@ class MongoSessionRepository:
         return found
 
     async def _forget(self, level: str, members: str, parents: Sequence[str], gone: Iterable[str]) -> None:
-        """Takes members that are gone out of their parents."""
+        """Removes ids of members that are gone from their parents' lists."""
         ids = either(*gone)["$in"]
         if ids:
             with_list = {"_id": either(*parents), members: {"$type": "array"}}
@@ -202,7 +204,7 @@ class MongoSessionRepository:
         return (await self._collection(level).delete_many({"_id": either(*ids), members: _EMPTY})).documents
 
     async def _close(self, level: str, members: str, ids: Sequence[str], below: str, member_ids: Sequence[str]) -> int:
-        """Takes members that are gone, or were never there, out of their parents; removes parents without any."""
+        """Removes ids of members that do not exist from their parents' lists; then removes parents without members."""
         left = by_id(await self._collection(below).find({"_id": either(*member_ids)}, projection=["_id"]))
         await self._forget(level, members, ids, [member for member in member_ids if member not in left])
         return await self._remove_empty(level, members, ids)
@@ -220,10 +222,10 @@ def _record(row: Document) -> SessionRecord:
 
 
 def _members(row: Document, field_name: str) -> list[str]:
-    """Returns the ids of what a document lists.
+    """Returns the ids in a list of a document.
 
     Raises:
-        StoredValueError: It holds something else there, and nobody knows which images are below it.
+        StoredValueError: The field is no list, so that the images below it are not known.
     """
     listed = row.get(field_name)
     if listed is not None and not isinstance(listed, list):
@@ -240,9 +242,9 @@ def _slices(ids: Sequence[str], size: int = BATCH_FILES) -> Iterator[Sequence[st
 
 
 def _groups(members_of: Mapping[str, Sequence[str]], gone: set[str]) -> Iterator[tuple[list[str], list[str]]]:
-    """Returns parents with what is gone of their members, so many members at a time.
+    """Yields parents with those of their members that are gone, a limited number of members at a time.
 
-    Each parent is named with its own members alone, or the work would grow with the square.
+    Each group has only its own parents' members; otherwise the work would grow with the square of their number.
     """
     parents: list[str] = []
     members: list[str] = []
@@ -258,7 +260,7 @@ def _groups(members_of: Mapping[str, Sequence[str]], gone: set[str]) -> Iterator
 
 
 def _batches(files: Iterable[Document]) -> Iterator[list[Any]]:
-    """Returns ids of files in groups of so many bytes, unless a single file has more."""
+    """Yields ids of files in groups up to a number of bytes; a single larger file is a group of its own."""
     batch: list[Any] = []
     size_bytes = 0
     for row in files:

@@ -1,8 +1,8 @@
-"""A workspace in MongoDB: a database of its own that this package fills, in the platform's shapes.
+"""A workspace in MongoDB: a database of its own that this package fills with documents like the platform's.
 
-What the platform's scheduler and DICOM server write for theirs is written here for the jobs of ``run --store``. A
-database that the platform, or anyone else, fills is never written to: the first thing that is filed is a mark, and only
-in a database without one that is empty.
+This module writes for the jobs of ``run --store`` what the platform's scheduler and DICOM server write for theirs. It
+never writes to a database that the platform or another program fills: it first stores a mark, and that only in an empty
+database.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["MongoWorkspaceRepository"]
 
 CHUNK_BYTES = 255 * 1024
-"""Of GridFS, and of the platform's own DICOM server."""
+"""The chunk size of GridFS and of the platform's own DICOM server."""
 
 BATCH_CHUNKS = 32
-"""What one command carries: 8 MB."""
+"""The chunks of one command: 8 MB."""
 
 _MARKS = "dcm_workspace"
 _MARK = "workspace"
@@ -56,10 +56,10 @@ class MongoWorkspaceRepository:
         self._is_own = False
 
     async def _own(self) -> None:
-        """Makes sure that the database is a workspace.
+        """Makes sure that the database is a workspace; marks an empty one.
 
         Raises:
-            ConfigurationError: Someone else fills it.
+            ConfigurationError: The platform or another program fills the database.
         """
         if self._is_own:
             return
@@ -89,12 +89,12 @@ class MongoWorkspaceRepository:
         await self._put(name, _subject_document(subject) | {"PeerUID": peer_id})
 
     async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
-        """Files the bytes of one DICOM file, unless the same are stored.
+        """Stores the bytes of one DICOM file, unless the same bytes are stored already.
 
         Raises:
             StoreError: The file can no longer be read.
         """
-        del series_id  # the series' document lists its instances
+        del series_id  # not needed: the series' document lists its instances
         await self._own()
         data = _bytes_of(content)
         sha256 = hashlib.sha256(data).hexdigest()

@@ -1,8 +1,8 @@
-"""Contents of session files, beside the database; a content that no row points to is removed.
+"""Stores contents of session files beside the database, and removes contents that no row points to.
 
-Before a content is written or removed its name stands in a claim, a file that its process keeps locked as long as it
-lives. A process killed at any point leaves a claim that no process holds: the next one that writes or cleans up removes
-what the claim names and no row points to.
+Before a process writes or removes a content, it writes the content's name into a claim, a file that it keeps locked as
+long as it lives. A process killed at any point leaves a claim that no process holds. The next process that writes or
+cleans up removes the contents that this claim names and no row points to.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _KEPT = "SELECT content FROM files WHERE content IN (SELECT value FROM json_each
 
 
 class Claim:
-    """Names of contents that are coming or going, told to the disk before anything happens to them."""
+    """Names of contents that are about to be written or removed, written to the disk before that happens."""
 
     def __init__(self, file: BinaryIO, folder: Path) -> None:
         self._file = file
@@ -41,30 +41,30 @@ class Claim:
         self.going: list[str] = []
 
     def names(self, content: str, need_bytes: Callable[[], int]) -> None:
-        """Writes the name of a content that is to be written, of so many bytes, and may be left without a row."""
+        """Writes the name of a content that will be written; ``need_bytes`` returns its size, for an error."""
         self._write([content], need_bytes)
 
     def removes(self, *contents: str) -> None:
-        """Writes names of contents that go when the claim ends well."""
+        """Writes the names of contents that are removed when the claim ends without an error."""
         self._write(contents, lambda: 0)
         self.going.extend(contents)
 
     def _write(self, contents: Iterable[str], need_bytes: Callable[[], int]) -> None:
         with translated(self._folder, need_bytes):
             left = memoryview("".join(f"{content}\n" for content in contents).encode())
-            while left:  # the last bytes of a disk may take a part
+            while left:  # a disk that is nearly full may write only a part
                 left = left[self._file.write(left) :]
 
 
 class Contents:
-    """The folder of contents, and that of claims."""
+    """The folders of contents and of claims."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
         self._swept = False
 
     def path(self, content: str) -> Path:
-        """Returns where a content lies."""
+        """Returns the path of a content."""
         return self._store.folder / CONTENT_FOLDER / content
 
     @property
@@ -73,7 +73,7 @@ class Contents:
 
     @contextmanager
     def claim(self) -> Iterator[Claim]:
-        """Yields a claim; after a failure, what it names goes unless a row points to it."""
+        """Yields a claim; after a failure, removes the contents that it names and no row points to."""
         self._store.require_writable()
         with translated(self._store.folder):
             path, file = self._new_claim()
@@ -94,7 +94,7 @@ class Contents:
         while True:
             path = self._claims / uuid.uuid4().hex
             file = claim_file(path, new=True)
-            if file is not None:  # else another process took it for a dead one's, between its making and its claiming
+            if file is not None:  # else another process took it for a dead one's before it was claimed
                 return path, file
 
     def write(self, claim: Claim, content: str, source: BinaryIO) -> tuple[int, str]:
@@ -112,24 +112,24 @@ class Contents:
         return counted.size_bytes, counted.digest.hexdigest()
 
     def sweep(self, *, whole: bool = False) -> None:
-        """Removes what dead processes have left: what their claims name, and once, or if ``whole``, all without a row.
+        """Removes contents that dead processes have claimed; the first time, or if ``whole``, all without a row.
 
         Raises:
-            StoreError: Something cannot be removed.
+            StoreError: A content cannot be removed.
         """
         self._store.require_writable()
         with translated(self._store.folder):
             whole = whole or not self._swept
-            # in this order: what is written from now on is not among the found, or its claim is among the live
+            # in this order: a content written from now on is not in ``found``, or its claim is a living process's
             found = {path.name for path in self.path("").iterdir()} if whole else set()
             for path in list(self._claims.iterdir()):
-                with suppress(FileNotFoundError):  # it has just ended
+                with suppress(FileNotFoundError):  # the claim has just ended
                     found -= self._end(path)
             self._unlink(found - self._kept(found))
             self._swept = True
 
     def _end(self, path: Path) -> set[str]:
-        """Ends the claim of a dead process; returns the names in that of a living one."""
+        """Ends the claim of a dead process; returns the names in the claim of a living one."""
         file = claim_file(path)
         if file is None:
             return set(path.read_text(encoding="utf-8").split())
@@ -159,14 +159,14 @@ class _Counted:
         self.size_bytes = 0
 
     def blocks(self) -> Iterator[bytes]:
-        """Reads what is left."""
+        """Yields the rest of the source."""
         while block := self._source.read(_BLOCK_BYTES):
             self.digest.update(block)
             self.size_bytes += len(block)
             yield block
 
     def total(self) -> int:
-        """Returns the size of all of it; reads the rest to know it."""
+        """Returns the size of the whole source; reads the rest to find it."""
         for _block in self.blocks():
             continue
         return self.size_bytes

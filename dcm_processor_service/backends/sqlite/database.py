@@ -1,4 +1,4 @@
-"""Opens the workspace's database: for writing, making it if needed, or for reading one that may not be written."""
+"""Opens the workspace's database: for writing, and makes it if needed, or for reading a read-only one."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ CREATE INDEX instances_of_series ON instances (series_id);
 
 
 def is_read_only(folder: Path) -> bool:
-    """Says whether there is a workspace that this process may not write to."""
+    """Returns whether there is a workspace that this process may not write to."""
     database = folder / DATABASE_NAME
     return database.exists() and not (os.access(folder, os.W_OK) and os.access(database, os.W_OK))
 
 
 def open_to_write(folder: Path, timeout_s: float, durability: Durability) -> sqlite3.Connection:
-    """Opens the database, making it and its folders if needed; takes no lock on a database that exists already.
+    """Opens the database, and makes it and its folders if needed; takes no lock on an existing database.
 
     Raises:
         OSError: A folder or the file cannot be made.
-        sqlite3.Error: It is no database, or another process holds it.
+        sqlite3.Error: The file is no database, or another process holds it.
         StoreError: Something in the folder is a link.
         StoredValueError: A newer version of this package made it.
     """
@@ -71,7 +71,7 @@ def open_to_write(folder: Path, timeout_s: float, durability: Durability) -> sql
     _make_file(path, durable=durable)
     connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
     try:
-        # FULL syncs the log at each commit; NORMAL loses the last commits at a power cut, and tears nothing
+        # FULL syncs the log at each commit; NORMAL may lose the last commits at a power cut, and damages nothing
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         _prepare(connection, timeout_s)
     except BaseException:
@@ -81,7 +81,7 @@ def open_to_write(folder: Path, timeout_s: float, durability: Durability) -> sql
 
 
 def _make_file(path: Path, *, durable: bool) -> None:
-    """Makes the empty file, private; SQLite gives its log the permissions that the database has."""
+    """Makes an empty private file; SQLite gives its log the permissions of the database."""
     try:
         open_new(path, private=True).close()
     except FileExistsError:
@@ -98,14 +98,14 @@ def _make_private(path: Path, mode: int) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, timeout_s: float) -> None:
-    """Makes the schema unless it is there. SQLite does not wait where two processes make one database at once."""
+    """Makes the schema, unless it exists; retries, since SQLite does not wait if two processes make it at once."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
             if _version(connection) == 0:
                 connection.execute("PRAGMA journal_mode = WAL")
                 _migrate(connection)
-                # what is in the database itself can be changed on a full disk, and closing then removes the log
+                # rows in the database file itself can be changed on a full disk, and closing then removes the log
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.OperationalError as error:
             if not is_locked(error) or time.monotonic() > deadline:
@@ -142,11 +142,11 @@ def _migrate(connection: sqlite3.Connection) -> None:
 def open_to_read(folder: Path, timeout_s: float) -> sqlite3.Connection:
     """Opens the database of a folder that may not be written to.
 
-    SQLite wants to write beside a database even to read it. Where it cannot, and there is no log of another process,
-    it may treat the file as immutable, but only for one read, since a log may be there at the next.
+    SQLite writes files beside a database even to read it. Where it cannot, and no other process has a log there, it may
+    treat the file as immutable, but only for one read, because a log may exist at the next.
 
     Raises:
-        sqlite3.Error: It is not a database, or only a process that may write can read its log.
+        sqlite3.Error: The file is no database, or it has a log that only a process with write permission can read.
         StoredValueError: A newer version of this package made it.
     """
     path = folder / DATABASE_NAME

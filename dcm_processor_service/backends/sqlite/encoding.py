@@ -1,7 +1,7 @@
 """Normal-form values as JSON text, so that a workspace can be read with any SQLite browser.
 
-JSON has no bytes, datetimes and NaN: those become one-key objects whose key starts with ``$``, which no normal form
-has.
+JSON has no bytes, datetimes, NaN or infinities: these become objects of one key that starts with ``$``, as no key of a
+normal form does.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def encode(value: NormalValue) -> str:
 
 
 def decode(text: str) -> NormalValue:
-    r"""Returns the value back.
+    r"""Returns the value of a JSON text.
 
     Example:
         >>> decode('{"mask":{"$bytes":"AQ=="}}')
         {'mask': b'\x01'}
 
     Raises:
-        StoredValueError: The text is not what :func:`encode` writes.
+        StoredValueError: The text is not one that :func:`encode` writes.
     """
     try:
         return json.loads(text, object_hook=_untag)
@@ -62,10 +62,10 @@ def dump(model: BaseModel) -> str:
 
 
 def load(model: type[M], text: str) -> M:
-    """Returns the model back.
+    """Returns the model of a JSON text.
 
     Raises:
-        StoredValueError: The text is no such model's.
+        StoredValueError: The text does not fit the model.
     """
     return modelled(model, f"a {model.__name__} of the workspace", decode(text))
 

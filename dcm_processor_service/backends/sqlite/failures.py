@@ -1,6 +1,6 @@
-"""What SQLite and the disk say of a workspace, in this package's words.
+"""Translates errors of SQLite and of the system about a workspace into this package's errors.
 
-Python 3.10 tells no error code of SQLite's, so its messages, which are part of its interface, stand for them.
+Python 3.10 does not report SQLite's error codes, so its messages, which are part of its interface, are used instead.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def is_locked(error: sqlite3.Error) -> bool:
-    """Says whether another process is writing."""
+    """Returns whether the error means that another process is writing."""
     return _LOCKED in str(error)
 
 
 def read_only(folder: Path) -> StoreError:
-    """Returns the error of a write to a workspace that this process may only read."""
+    """Returns the error for a write to a workspace that this process may only read."""
     return StoreError(
         f"the workspace {str(folder)!r} is read-only: it can be read, not written; choose a folder that you may write "
         "to, or ask its owner for the permission"
@@ -52,15 +52,15 @@ def _unknown() -> int:
 
 @contextmanager
 def translated(folder: Path, need_bytes: Callable[[], int] = _unknown) -> Iterator[None]:
-    """Turns what SQLite and the system say into an error that names the workspace and what to do.
+    """Turns errors of SQLite and of the system into errors that name the workspace and say what to do.
 
     Args:
         folder: The workspace.
-        need_bytes: Tells how much the block writes; 0 when that is not known.
+        need_bytes: Returns how many bytes the block writes; 0 if that is not known.
     """
     try:
         yield
-    except DcmProcessorError:  # some are an OSError too
+    except DcmProcessorError:  # some of these are also an OSError
         raise
     except (UnicodeEncodeError, OverflowError) as error:
         raise UnsupportedValueError(

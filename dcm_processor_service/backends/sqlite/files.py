@@ -1,7 +1,7 @@
-"""Session files of the embedded store: content beside the database, replaced by switching a row.
+"""Session files of the embedded store: each content is a file beside the database, to which a row points.
 
-The content of a new version is written under a name of its own and reaches the disk before the row points to it; the
-old content goes after that. A process killed at any point leaves the row on the old or on the new content.
+A new version's content is written under a name of its own, and is on the disk before the row points to it; then the old
+content is removed. A process killed at any point leaves a row that points to the old or to the new content.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class SqliteFileRepository:
         return stored
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
-        """Returns what is known of the file."""
+        """Returns the file's record, or None."""
         rows = await self._store.read(_FIND, key.session_id, key.job_id, check_text(name, "name"))
         return load(StoredFile, rows[0][1]) if rows else None
 
@@ -85,13 +85,13 @@ class SqliteFileRepository:
             try:
                 source = self._contents.path(content).open("rb")
             except FileNotFoundError as error:
-                if content == seen:  # it was not replaced meanwhile, so it is lost
+                if content == seen:  # the row is unchanged, so the content is lost
                     raise StoredValueError(
                         f"the content of the file {row[2]!r} is missing from the workspace; store it again"
                     ) from error
                 seen = content
                 continue
-            with source:  # once it is open, a replacement no longer takes it away
+            with source:  # once the file is open, a replacement does not affect it
                 _copy_verified(source, sink, stored)
             return stored
         return None

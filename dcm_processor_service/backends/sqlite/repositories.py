@@ -43,7 +43,7 @@ _FIND_DATA = "SELECT value FROM data WHERE session_id = ? AND job_id = ? AND nam
 
 @contextmanager
 def open_sqlite(location: StoreLocation, offload: Offload) -> Iterator[Backend]:
-    """Opens the workspace folder that ``location.url`` names; it is made at the first use."""
+    """Opens the workspace folder that ``location.url`` names; the folder is made at first use."""
     store = SqliteStore(folder_of(location.url), location.timeout_s, offload, location.durability)
     try:
         yield Backend(
@@ -71,7 +71,7 @@ class SqliteDataRepository:
         return Found(decode(rows[0][0])) if rows else None
 
     async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
-        """Stores the value, when what is stored equals ``expected``."""
+        """Stores the value, if the stored value equals ``expected``."""
         row = (key.session_id, key.job_id, check_text(name, "name"))
         text = encode(value)
 
@@ -158,7 +158,7 @@ class SqliteJobRepository:
         if ids is not None:
             statement += " AND id IN (SELECT value FROM json_each(?))"
             values = [*values, encode([check_text(one, "id") for one in ids])]
-        if near is not None:  # at the own level the same subject alone
+        if near is not None:  # at the subject's level, only jobs of the same subject
             level, subject_id = (f"json_extract(document, '$.subject.{field}')" for field in ("level", "id"))
             statement += f" AND ({level} IS NOT ? OR {subject_id} = ?)"
             values = [*values, near.level, near.id]
@@ -167,7 +167,7 @@ class SqliteJobRepository:
         return [load(Job, text) for (text,) in rows]
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
-        """Writes how far a job is."""
+        """Writes a job's progress."""
         check_text(job_id, "id")
 
         def work(connection: sqlite3.Connection) -> None:
@@ -208,10 +208,10 @@ class SqliteDicomRepository:
         self._store = store
 
     async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | SeriesRecord | None:
-        """Returns one object by id or instance UID.
+        """Returns one record by id or instance UID.
 
         Raises:
-            AmbiguousSeriesError: The UID stands for several.
+            AmbiguousSeriesError: Several records have the UID.
         """
         check_text(id_or_uid, "id or UID")
         rows = await self._store.read(
@@ -229,13 +229,13 @@ class SqliteDicomRepository:
         return found[0] if found else None
 
     async def children(self, parent: Patient | Study) -> list[Study] | list[SeriesRecord]:
-        """Lists what lies below a patient or study."""
+        """Lists the studies of a patient or the series of a study."""
         if isinstance(parent, Patient):
             return await self._subjects(Study, parent.study_ids)
         return await self._subjects(SeriesRecord, parent.series_ids)
 
     async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
-        """Returns what lists a study or series."""
+        """Returns the patient that lists a study, or the study that lists a series."""
         level, members = ("patient", "$.study_ids") if isinstance(child, Study) else ("study", "$.series_ids")
         rows = await self._store.read(
             "SELECT document FROM subjects WHERE level = ? AND EXISTS "
@@ -249,7 +249,7 @@ class SqliteDicomRepository:
         return load(Patient, rows[0][0]) if isinstance(child, Study) else load(Study, rows[0][0])
 
     async def _subjects(self, model: type[M], ids: Sequence[str]) -> list[M]:
-        # one JSON parameter holds all ids, so the number of them is not bounded by SQLite's parameters
+        # one JSON parameter holds all ids, because SQLite limits the number of parameters
         rows = await self._store.read(
             "SELECT subjects.document FROM json_each(?) AS wanted JOIN subjects ON subjects.id = wanted.value "
             "ORDER BY wanted.key",
@@ -263,7 +263,7 @@ class SqliteDicomRepository:
         return [load(Instance, text) for (text,) in rows]
 
     async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
-        """Returns the path where each file lies."""
+        """Yields the path of each file."""
         rows = await self._store.read(
             "SELECT instances.id, instances.path FROM json_each(?) AS wanted "
             "JOIN instances ON instances.id = wanted.value",
@@ -281,7 +281,7 @@ class SqliteDicomRepository:
             yield instance, path
 
     def fetch_heads(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
-        """Returns what :meth:`fetch` does."""
+        """Yields the same as :meth:`fetch`."""
         return self.fetch(instances)
 
 
@@ -297,7 +297,7 @@ class SqliteWorkspaceRepository:
 
     async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
         """Files a patient, study or series."""
-        del peer_id  # a workspace has one sender: its owner
+        del peer_id  # a workspace has no peers that send to it
         await self._change(
             "INSERT INTO subjects VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document",
             subject.id,
@@ -307,7 +307,7 @@ class SqliteWorkspaceRepository:
         )
 
     async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
-        """Files one DICOM file, by the path where it lies."""
+        """Files one DICOM file by its path."""
         if isinstance(content, bytes):
             raise UnsupportedValueError("a workspace refers to DICOM files by path; write the bytes to a file first")
         await self._change(
@@ -320,7 +320,7 @@ class SqliteWorkspaceRepository:
         )
 
     def _place(self, content: Path) -> str:
-        """Returns where a file lies, links and all; below the workspace from there, so that it can be moved."""
+        """Returns the path of a file with its links; inside the workspace a relative one, so that this can be moved."""
         path, folder = (os.path.abspath(one) for one in (content, self._store.folder))  # noqa: PTH100  links and all
         inside = path.startswith(os.path.join(folder, ""))  # noqa: PTH118  with the separator at the end
         return path[len(folder) + 1 :] if inside else path

@@ -1,4 +1,4 @@
-"""Sessions of a workspace: there as long as their jobs are. Its images are files of the owner's, and stay."""
+"""Sessions of a workspace: they exist as long as their jobs do. Images are the owner's files and are never removed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SOME_DAY = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class SqliteSessionRepository:
-    """Sessions, told from their jobs."""
+    """Sessions, derived from their jobs."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
         self._contents = Contents(store)
 
     async def find(self, session_id: str) -> SessionRecord | None:
-        """Returns one session, as old as its first job."""
+        """Returns one session; its creation time is that of its first job."""
         rows = await self._store.read(
             "SELECT document FROM jobs WHERE session_id = ? ORDER BY position LIMIT 1", check_text(session_id, "id")
         )
@@ -39,12 +39,12 @@ class SqliteSessionRepository:
         return SessionRecord(id=session_id, created_at=first.created_at or _SOME_DAY)
 
     async def of_patient(self, patient_id: str) -> list[SessionRecord]:
-        """Lists none: no session of a workspace stands in another's way."""
+        """Returns an empty list: sessions of a workspace do not share images that a clean-up removes."""
         check_text(patient_id, "id")
         return []
 
     async def ensure_indexes(self) -> list[str]:
-        """Makes nothing: the schema has its indexes."""
+        """Makes nothing: the schema has all indexes."""
         return []
 
     async def remove(self, session_id: str, part: SessionPart) -> int:
@@ -70,7 +70,7 @@ class SqliteSessionRepository:
         return count
 
     async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
-        """Removes nothing: a workspace refers to files that are its owner's."""
+        """Removes nothing: a workspace refers to files that belong to its owner."""
         check_text(patient_id, "id")
         del since, until
         return RemovedImages()

@@ -1,4 +1,4 @@
-"""The workspace folder: one connection to its database, used by one thread at a time, of one process."""
+"""The workspace folder: one connection to its database for each process, used by one thread at a time."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def folder_of(url: str) -> Path:
 
 
 class SqliteStore:
-    """One connection, used by one thread at a time; opened at the first use, and closed while the process forks.
+    """One connection, used by one thread at a time; opened at first use, and closed while the process forks.
 
-    To carry a connection into a child breaks the locks of both (https://www.sqlite.org/howtocorrupt.html, section 2.6).
+    A connection that is carried into a child breaks the locks of both processes
+    (https://www.sqlite.org/howtocorrupt.html, section 2.6).
     """
 
     def __init__(self, folder: Path, timeout_s: float, offload: Offload, durability: Durability = "full") -> None:
@@ -43,7 +44,7 @@ class SqliteStore:
         pause_at_forks(self)
 
     def pause(self) -> None:
-        """Waits for the transaction that is under way, and closes the connection."""
+        """Waits for the transaction under way, and closes the connection."""
         self._lock.acquire()
         self.close()
 
@@ -52,15 +53,15 @@ class SqliteStore:
         self._lock.release()
 
     async def run(self, work: Callable[[sqlite3.Connection], T], need_bytes: int = 0) -> T:
-        """Runs one transaction that writes about ``need_bytes``, where the offload says."""
+        """Runs one transaction that writes about ``need_bytes``, by the offload."""
         return await self._offload(lambda: self.transaction(work, need_bytes))
 
     async def compute(self, work: Callable[[], T]) -> T:
-        """Runs work on files, where the offload says."""
+        """Runs work on files, by the offload."""
         return await self._offload(work)
 
     def transaction(self, work: Callable[[sqlite3.Connection], T], need_bytes: int = 0) -> T:
-        """Runs one transaction: all of it is done and kept when this returns, or none of it."""
+        """Runs one transaction: its changes are stored when this returns; if it raises, none is."""
         with self._lock, translated(self.folder, lambda: need_bytes):
             connection = self._to_write()
             try:
@@ -73,32 +74,32 @@ class SqliteStore:
             return result
 
     def _roll_back(self, connection: sqlite3.Connection, error: BaseException) -> None:
-        if connection.in_transaction:  # SQLite has rolled back by itself where the disk is full
+        if connection.in_transaction:  # on a full disk, SQLite has rolled back by itself
             connection.execute("ROLLBACK")
         if DISK_FULL in str(error):
-            self.close()  # what was written of the log goes with it
+            self.close()  # this removes the incomplete log
 
     def rows(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        """Reads, without a transaction of its own."""
+        """Returns the rows of a query, without a transaction of its own."""
         with self._lock, translated(self.folder), self._to_read() as connection:
             return connection.execute(statement, values).fetchall()
 
     async def read(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Reads, where the offload says."""
+        """Returns the rows of a query, by the offload."""
         return await self._offload(lambda: self.rows(statement, values))
 
     def close(self) -> None:
-        """Closes the connection; the next use would open it again."""
+        """Closes the connection; the next use opens it again."""
         with self._lock:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
 
     def require_writable(self) -> None:
-        """Opens the workspace to write.
+        """Opens the workspace for writing.
 
         Raises:
-            StoreError: It may not be written to.
+            StoreError: This process may not write to it.
         """
         with self._lock, translated(self.folder):
             self._to_write()

@@ -1,1 +1,1 @@
-"""From the transfer syntax of an instance to one that a peer takes."""
+"""Converts an instance to a transfer syntax that a peer takes."""

@@ -1,7 +1,7 @@
-"""Instances in another transfer syntax: plain ones here, compressed ones in a process of their own.
+"""Converts instances to another transfer syntax: plain ones in this process, compressed ones in a child process.
 
-Decoders and encoders of compressed pixels may end their process on a damaged file. That is a child then, and costs one
-instance; the sending goes on.
+Decoders and encoders of compressed pixels may crash their process on a damaged file. If the process is a child, only
+one instance is lost and the sending goes on.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _MOST_KEPT = 4
 _LIMITS = Limits()
 
 CHILDREN = ChildPool(lambda: ChildProcess(_WORKER, "convert compressed pixels"))
-"""One set for the process, whatever it sends."""
+"""The children of this process, shared by all sendings."""
 
 
 def converted(dataset: Dataset, own_uid: str, wanted_uid: str) -> BytesIO:
-    """Returns an instance as a DICOM file in the wanted transfer syntax; the dataset is not to be used any more.
+    """Returns an instance as a DICOM file in the wanted transfer syntax; the dataset must not be used afterwards.
 
     Raises:
-        UnreadableInstanceError: It cannot be encoded.
-        UnsupportedTransferSyntaxError: There is no codec for it here, or its pixel data is faulty.
+        UnreadableInstanceError: The instance cannot be encoded.
+        UnsupportedTransferSyntaxError: No codec for it is installed, or its pixel data is faulty.
     """
     is_plain = own_uid == wanted_uid or {own_uid, wanted_uid} <= PLAIN
     if is_plain or "PixelData" not in dataset:

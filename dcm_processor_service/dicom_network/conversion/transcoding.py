@@ -1,7 +1,7 @@
-"""Another encoding of an instance, never another image.
+"""Changes the encoding of an instance, and never its image.
 
-Uncompressed syntaxes into each other, decompression, and lossless compression by pydicom's encoders. What was lossy
-before is decoded as it is; nothing becomes lossy here.
+Converts between uncompressed syntaxes, decompresses, and compresses without loss by pydicom's encoders. Lossy pixels
+are decoded as they are; no conversion here loses anything.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ __all__ = [
 UNCOMPRESSED = frozenset(map(str, (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)))
 
 PLAIN = UNCOMPRESSED | {str(DeflatedExplicitVRLittleEndian)}
-# what cannot be without loss, with the defined terms of PS3.3, C.7.6.1.1.5.1; JPEG 2000 may be either
+# syntaxes that are always lossy, with the defined terms of PS3.3, C.7.6.1.1.5.1; JPEG 2000 may be either
 _LOSSY_METHODS = {
     str(JPEGBaseline8Bit): "ISO_10918_1",
     str(JPEGExtended12Bit): "ISO_10918_1",
@@ -72,7 +72,7 @@ class UnreadableInstanceError(DicomError):
 
 
 def lossless_encoders() -> tuple[str, ...]:
-    """The lossless compressions that this installation can write.
+    """Returns the lossless transfer syntaxes that this installation can write.
 
     Example:
         >>> "1.2.840.10008.1.2.5" in lossless_encoders()
@@ -83,9 +83,9 @@ def lossless_encoders() -> tuple[str, ...]:
 
 
 def copy_of(dataset: Dataset, transfer_syntax_uid: str) -> Dataset:
-    """Returns a dataset that may be changed, sharing the bulk data, and saying how it is encoded.
+    """Returns a copy that may be changed: it shares the bulk data, and its file meta information names the syntax.
 
-    Elements that were never accessed stay as they were read, without a change and without a warning.
+    Elements that were never accessed stay raw, so they cause no change and no warning.
     """
     own = Dataset()
     # from the end: a private element is decoded when its creator, which sorts before it, is there already
@@ -100,14 +100,14 @@ def copy_of(dataset: Dataset, transfer_syntax_uid: str) -> Dataset:
 
 
 def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
-    """Converts a dataset, in place, from its own transfer syntax to the wanted one; gives it back.
+    """Converts a dataset, in place, from its own transfer syntax to the wanted one, and returns it.
 
     Raises:
-        UnsupportedTransferSyntaxError: There is no codec for it here, or it is no still image.
+        UnsupportedTransferSyntaxError: No codec for it is installed, or it is no still image.
     """
     if own_uid == wanted_uid:
         return dataset
-    _refuse_what_readers_take_differently(dataset, own_uid, wanted_uid)
+    _refuse_encodings_that_readers_misread(dataset, own_uid, wanted_uid)
     try:
         if own_uid not in PLAIN and "PixelData" in dataset:  # without pixels nothing of it is compressed (PS3.5, A.4)
             _decompress(dataset, own_uid)
@@ -115,7 +115,7 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
             _swap_bytes(dataset)
         if wanted_uid not in PLAIN:
             dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-            _put_colours_together(dataset)
+            _interleave_samples(dataset)
             with _whole_words(dataset, wanted_uid):
                 dataset.compress(UID(wanted_uid), encoding_plugin=_encoder_of(wanted_uid), generate_instance_uid=False)
         elif wanted_uid == ExplicitVRBigEndian:
@@ -126,12 +126,12 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
     return dataset
 
 
-def _refuse_what_readers_take_differently(dataset: Dataset, own_uid: str, wanted_uid: str) -> None:
-    """Refuses what would be written as the standard says, and read as other values or not at all.
+def _refuse_encodings_that_readers_misread(dataset: Dataset, own_uid: str, wanted_uid: str) -> None:
+    """Refuses conversions that follow the standard, but whose result some readers read wrongly or not at all.
 
     Raises:
-        UnsupportedTransferSyntaxError: Samples of 32 bits in big endian, whose words some readers turn singly; eight
-            stored bits in words of 16 as JPEG-LS, which DCMTK does not read.
+        UnsupportedTransferSyntaxError: Samples of 32 bits in big endian, whose 16-bit words some readers swap one by
+            one; eight stored bits in words of 16 as JPEG-LS, which DCMTK does not read.
     """
     allocated, stored = int(dataset.get("BitsAllocated") or 0), int(dataset.get("BitsStored") or 0)
     is_long = wanted_uid == ExplicitVRBigEndian and allocated > _WORD_BITS and "PixelData" in dataset
@@ -144,14 +144,14 @@ def _refuse_what_readers_take_differently(dataset: Dataset, own_uid: str, wanted
 
 
 def refusal(own_uid: str, wanted_uid: str) -> UnsupportedTransferSyntaxError:
-    """Makes the error that says why an instance cannot be converted, and what to do."""
+    """Returns the error that says why an instance cannot be converted, and what to do."""
     return UnsupportedTransferSyntaxError(
         f"{UID(own_uid).name} cannot be converted to {UID(wanted_uid).name} here; {_remedy(own_uid)}"
     )
 
 
 def part10(dataset: Dataset) -> bytes:
-    """Encodes a dataset as a DICOM file, in the transfer syntax that its file meta information says.
+    """Encodes a dataset as a DICOM file, in the transfer syntax that its file meta information names.
 
     Raises:
         UnreadableInstanceError: The dataset cannot be encoded, because a value does not fit its VR or a UID is missing.
@@ -165,47 +165,47 @@ def part10(dataset: Dataset) -> bytes:
 
 
 def _decompress(dataset: Dataset, own_uid: str) -> None:
-    """Decodes the pixel data, and says of it what is true of it then (PS3.3, section C.7.6.3.1.2)."""
+    """Decodes the pixel data, and updates the attributes that describe it (PS3.3, section C.7.6.3.1.2)."""
     encoded = dataset.get_item("PixelData").value
     decoders = decoders_of(own_uid)
     if decoders[:1] == ("imagecodecs",) and dataset.get("SamplesPerPixel", 1) == 1:
         _decompress_by_imagecodecs(dataset, own_uid)
     else:
         if own_uid in _BY_PILLOW and dataset.get("SamplesPerPixel", 1) != 1:
-            _leave_colours_as_coded(dataset, own_uid)
+            _encapsulate_without_colour_markers(dataset, own_uid)
         # colours stay as they were coded: YBR to RGB rounds
         dataset.decompress(as_rgb=False, generate_instance_uid=False)
         drop_offset_tables(dataset)
     if dataset.PhotometricInterpretation == "YBR_FULL_422":
         dataset.PhotometricInterpretation = "YBR_FULL"  # decoders give each pixel its own chrominance
     if own_uid in _LOSSY_METHODS and not dataset.get("LossyImageCompression"):
-        _tell_that_it_is_lossy(dataset, own_uid, len(encoded))
+        _mark_as_lossy(dataset, own_uid, len(encoded))
 
 
 def _decompress_by_imagecodecs(dataset: Dataset, own_uid: str) -> None:
-    """Decodes grey frames with the library that pydicom has no way to; no other one has JPEG of 12 bits."""
+    """Decodes grey frames with imagecodecs, which pydicom cannot call; no other library reads JPEG of 12 bits."""
     image = EncodedImage(dataset, own_uid)
     numbers = range(1, len(image.frames) + 1)
     put_frames(dataset, (image.decode(number, "imagecodecs", for_display=False) for number in numbers))
 
 
-def _leave_colours_as_coded(dataset: Dataset, own_uid: str) -> None:
-    """Encapsulates colours anew without what makes Pillow turn them into RGB under a header that says YBR."""
+def _encapsulate_without_colour_markers(dataset: Dataset, own_uid: str) -> None:
+    """Encapsulates colours anew, without the markers that make Pillow return RGB though the header says YBR."""
     dataset.PixelData = encapsulate(
         EncodedImage(dataset, own_uid).frames, has_bot=False
-    )  # a table cannot count beyond 4 GB
+    )  # an offset table cannot count beyond 4 GB
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
     drop_offset_tables(dataset)
 
 
-def _put_colours_together(dataset: Dataset) -> None:
-    """Puts the samples of each pixel side by side, for pydicom's encoders take any others for that (C.7.6.3.1.3)."""
+def _interleave_samples(dataset: Dataset) -> None:
+    """Puts the samples of each pixel side by side: pydicom's encoders assume that order (C.7.6.3.1.3)."""
     subsampled = dataset.get("PhotometricInterpretation") == "YBR_FULL_422"
     if dataset.get("SamplesPerPixel", 1) == 1 or not (subsampled or dataset.get("PlanarConfiguration")):
         return
     decoder = get_decoder(ExplicitVRLittleEndian)
-    # all frames at once: taken one by one, pydicom looks for subsampled ones where others would lie
+    # all frames at once: for single subsampled frames pydicom computes wrong offsets
     content = decoder.as_array(dataset, raw=True)[0].tobytes()
     dataset.PixelData = content + b"\0" * (len(content) % 2)
     dataset.PlanarConfiguration = 0
@@ -213,8 +213,8 @@ def _put_colours_together(dataset: Dataset) -> None:
         dataset.PhotometricInterpretation = "YBR_FULL"
 
 
-def _tell_that_it_is_lossy(dataset: Dataset, own_uid: str, encoded_bytes: int) -> None:
-    """Keeps what the transfer syntax told until now: the values are not those of the scanner (C.7.6.1.1.5)."""
+def _mark_as_lossy(dataset: Dataset, own_uid: str, encoded_bytes: int) -> None:
+    """Records in attributes what only the transfer syntax said before: the pixels are lossy (C.7.6.1.1.5)."""
     dataset.LossyImageCompression = "01"
     dataset.LossyImageCompressionRatio = round(len(dataset.PixelData) / max(encoded_bytes, 1), 2)
     dataset.LossyImageCompressionMethod = _LOSSY_METHODS[own_uid]
@@ -222,7 +222,7 @@ def _tell_that_it_is_lossy(dataset: Dataset, own_uid: str, encoded_bytes: int) -
 
 @contextmanager
 def _whole_words(dataset: Dataset, wanted_uid: str) -> Iterator[None]:
-    """Has RLE write both bytes of a word, whatever is stored in it: pydicom hands on one alone of up to eight bits."""
+    """Makes RLE write both bytes of a 16-bit word: with up to eight stored bits pydicom would pass on one."""
     stored, high = dataset.BitsStored, dataset.HighBit
     if wanted_uid == RLELossless and dataset.BitsAllocated == _WORD_BITS:
         dataset.BitsStored, dataset.HighBit = _WORD_BITS, _WORD_BITS - 1
@@ -233,7 +233,7 @@ def _whole_words(dataset: Dataset, wanted_uid: str) -> Iterator[None]:
 
 
 def _encoder_of(uid: str) -> str:
-    """The plugin of pydicom that compresses, where not any will do: GDCM's RLE ends the process on an odd size."""
+    """Returns pydicom's plugin for a syntax, empty for any: GDCM's RLE ends the process on an odd size."""
     if uid != RLELossless:
         return ""
     available = get_encoder(RLELossless).available_plugins
@@ -251,7 +251,7 @@ def _remedy(uid: str) -> str:
 
 
 def _swap_bytes(dataset: Dataset) -> None:
-    """Turns bulk values around, to big endian or from it; pydicom turns all others (PS3.5, 7.3)."""
+    """Swaps the bytes of bulk values, to or from big endian; pydicom swaps all other values (PS3.5, 7.3)."""
     for element in list(dataset):
         if element.VR == "SQ":
             for item in element.value:
@@ -263,7 +263,7 @@ def _swap_bytes(dataset: Dataset) -> None:
 def _swap_element(dataset: Dataset, element: DataElement) -> None:
     word_bytes = _WORD_BYTES.get(element.VR, 1)
     if element.keyword == "PixelData" and word_bytes > 1:
-        # a sample of 32 bits is turned as a whole, as it is read; two of 8 bits change places (PS3.5, 8.1.2)
+        # a sample of 32 bits is swapped as a whole, as readers do; two of 8 bits change places (PS3.5, 8.1.2)
         word_bytes = max(int(dataset.get("BitsAllocated", 16)) // 8, word_bytes)
     if word_bytes > 1 and isinstance(element.value, bytes):
         element.value = np.frombuffer(element.value, dtype=f">u{word_bytes}").astype(f"<u{word_bytes}").tobytes()

@@ -1,4 +1,4 @@
-"""A process that converts compressed instances: a DICOM file comes in, another one goes out."""
+"""A child process that converts compressed instances: reads a DICOM file, writes the converted one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts into each request what a DICOMweb peer knows us by; fetches and renews tokens."""
+"""Adds credentials to each request to a DICOMweb peer; fetches and renews tokens."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Authorization"]
 
-_RENEWED_BEFORE_S = 30.0  # so that a token does not expire on its way
-_LIFE_S = 300.0  # where the service does not tell
+_RENEWED_BEFORE_S = 30.0  # so that a token does not expire while a request is under way
+_LIFE_S = 300.0  # if the service does not say
 _PATIENCE_S = 10.0
 _UNAUTHORIZED, _SERVER_ERROR, _OK = 401, 500, 200
 
 
 class Authorization(httpx.Auth):
-    """Several threads may use it."""
+    """Authorises requests to a peer; several threads may use it."""
 
     def __init__(self, peer: Peer, auth: WebAuth, clock: Callable[[], float] = time.monotonic) -> None:
         self._peer = peer
@@ -40,7 +40,7 @@ class Authorization(httpx.Auth):
         self._until = 0.0
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Authorises a request; one without a body goes again, with a new token, where its token was refused."""
+        """Authorises a request; sends a GET again with a new token if the peer refused the first one."""
         used = request.headers["Authorization"] = self._header()
         response = yield request
         if response.status_code != _UNAUTHORIZED or request.method != "GET":
@@ -50,10 +50,10 @@ class Authorization(httpx.Auth):
             yield request
 
     def renewed(self, used: str) -> str:
-        """Returns what takes the place of a header that was refused: another thread may have renewed it already.
+        """Returns a header to replace a refused one; another thread may have renewed the token already.
 
         Raises:
-            ConfigurationError: There is no token.
+            ConfigurationError: No token is available.
             httpx.RequestError: The token service cannot be reached.
         """
         with self._lock:
@@ -87,11 +87,11 @@ class Authorization(httpx.Auth):
             return self._token
 
     def _fetched(self, auth: ClientCredentials) -> tuple[str, float]:
-        """Asks the token service, and returns a token with its life in seconds.
+        """Asks the token service; returns a token and its lifetime in seconds.
 
         Raises:
             ConfigurationError: The token endpoint refuses, or its answer holds no token.
-            httpx.RequestError: It cannot be reached, or is not well.
+            httpx.RequestError: The service cannot be reached, or answers with a server error.
         """
         wanted = {"grant_type": "client_credentials", **({"scope": auth.scope} if auth.scope else {})}
         known = (auth.client_id, auth.client_secret.get_secret_value())

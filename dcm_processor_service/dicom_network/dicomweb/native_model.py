@@ -1,4 +1,4 @@
-"""DICOM in XML, as services answer that know no JSON (PS3.19, A.1): read into what DICOM JSON looks like."""
+"""Reads DICOM in XML (PS3.19, A.1), from services that know no JSON, into the structure of DICOM JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DEEPEST = 16
 
 
 def is_xml(content: bytes) -> bool:
-    """Whether an answer begins as XML does."""
+    """Returns whether an answer begins as XML does."""
     return content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
 
 
@@ -22,14 +22,14 @@ def from_xml(content: bytes) -> dict[str, Any]:
     """Returns the attributes by tag; values are text.
 
     Raises:
-        ValueError: It is no ``NativeDicomModel``, or declares entities, which no such answer needs.
+        ValueError: The content is no ``NativeDicomModel``, or declares entities, which no such answer needs.
 
     Example:
         >>> told = b'<NativeDicomModel><DicomAttribute tag="00081155" vr="UI"><Value number="1">1.2</Value>'
         >>> from_xml(told + b"</DicomAttribute></NativeDicomModel>")
         {'00081155': {'vr': 'UI', 'Value': ['1.2']}}
     """
-    if b"<!DOCTYPE" in content or b"\0" in content:  # NUL: in an encoding that would hide a declaration
+    if b"<!DOCTYPE" in content or b"\0" in content:  # NUL: UTF-16 or UTF-32 would hide a declaration
         raise ValueError("the answer in XML declares entities, or is in an odd encoding")
     try:
         root = ET.fromstring(content)  # noqa: S314  without entities there is nothing to expand
@@ -58,5 +58,5 @@ def _data_set(parent: Element, depth: int) -> dict[str, Any]:
 
 
 def _name(element: Element) -> str:
-    """The name without its namespace: some services leave that out."""
+    """Returns the name without its namespace, which some services leave out."""
     return element.tag.rpartition("}")[2]

@@ -1,4 +1,4 @@
-"""The words of STOW-RS: the body of a request and what its answer says of each instance (PS3.18, 10.5)."""
+"""The messages of STOW-RS: the body of a request, and the result of each instance in its answer (PS3.18, 10.5)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RequestBody:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The request's headers, with the length, because not every server accepts chunks."""
+        """The request's headers, with the length, because not every server accepts chunked requests."""
         length = sum(len(self._head) + part.size_bytes + 2 for part in self._parts) + len(self._end)
         return {
             "Content-Type": f'multipart/related; type="application/dicom"; boundary={self._boundary}',
@@ -62,19 +62,19 @@ class RequestBody:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of the instances of one request: status codes as in DIMSE, by SOPInstanceUID."""
+    """The results of the instances of one request: status codes as in DIMSE, by SOPInstanceUID."""
 
     stored: dict[str, int]
     failed: dict[str, int]
     contradicted: frozenset[str] = frozenset()
-    """Of which it says both: neither can be believed."""
+    """Instances that the answer calls both stored and failed, or stored with a failure's code."""
 
 
 def read_answer(content: bytes) -> Answer:
-    """Reads the answer's Store Instances Response Module, in JSON or, from services that know no other, in XML.
+    """Reads the answer's Store Instances Response Module, in JSON or in XML.
 
     Raises:
-        ValueError: It is not such an answer: then nothing is acknowledged.
+        ValueError: The content is not such an answer; it acknowledges nothing.
 
     Example:
         >>> body = b'{"00081199": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.2.3"]}}]}}'
@@ -93,7 +93,7 @@ def read_answer(content: bytes) -> Answer:
 
 
 def _module(decoded: Any) -> dict[str, Any]:
-    """Returns the one data set of the answer; some services answer with a list of several, which say more together."""
+    """Returns the data set of the answer; merges those of services that answer with a list of several."""
     modules = decoded if isinstance(decoded, list) and decoded else [decoded]
     merged: dict[str, Any] = {_REFERENCED_SOP: {"Value": []}, _FAILED_SOP: {"Value": []}}
     for module in modules:

@@ -1,7 +1,7 @@
 """Sends over DICOMweb: STOW-RS (PS3.18, 10.5), with the same records as a C-STORE.
 
-Several instances share a request, as many as fit into memory if they had to. What a request does not acknowledge by
-name is not stored, whatever its HTTP status says.
+Several instances share a request, up to a size that fits into memory. An instance that the answer does not acknowledge
+by its UID counts as not stored, whatever the HTTP status says.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ __all__ = ["WebDelivery"]
 _GROUP_BYTES = 32 << 20
 _GROUP_INSTANCES = 100
 _NO_SUCH_SYNTAX = 0xC122  # PS3.18, table 10.5.3-2
-_ANSWERED = frozenset({200, 202, 409})  # all stored, some, none: each with a word on every instance
+_ANSWERED = frozenset({200, 202, 409})  # all stored, some, none: each answer names every instance
 _NOTHING_SAID, _UNAUTHORIZED, _NONE_STORED, _SERVER_ERROR = 204, 401, 409, 500
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
-_FEWEST_FAILURES = 3  # in a row, before the peer is given up: a single one may be of any proxy on the way
+_FEWEST_FAILURES = 3  # in a row, before the peer is given up: a single one may come from a proxy on the way
 _HOPELESS = {
     401: "it wants credentials; set the peer's auth, or put them into its URL",
     403: "it does not allow us to store",
@@ -66,7 +66,7 @@ _HOPELESS = {
 
 @dataclass
 class _Shipment:
-    """A parcel with the transfer syntax that it goes in."""
+    """A parcel with the transfer syntax in which it is sent."""
 
     parcel: Parcel
     syntax: str
@@ -77,21 +77,21 @@ class _Shipment:
 
 
 class _PassingError(Exception):
-    """A request that was not acknowledged and may be next time."""
+    """A request failed in a way that may pass: the next attempt may succeed."""
 
     def __init__(self, reason: str, *, after_s: float = 0.0, is_of_one: bool = False) -> None:
         super().__init__(reason)
         self.after_s = after_s
         self.is_of_one = is_of_one
-        """It may be of one instance that the peer cannot bear, and not of the others that went with it."""
+        """Whether one instance that the peer cannot process may have caused it, not the others of the request."""
 
 
 class _TooMuchError(Exception):
-    """A request that fewer instances may pass; with one alone it is refused."""
+    """The peer refused a request; with fewer instances it may succeed, unless it holds just one."""
 
 
 class WebDelivery:
-    """Brings instances to one peer, in requests of many."""
+    """Sends instances to one peer, many in a request."""
 
     def __init__(self, peer: Peer, options: SendOptions, ledger: Ledger, pause: Callable[[float], None]) -> None:
         self._peer = peer
@@ -103,10 +103,10 @@ class WebDelivery:
         self._stop = threading.Event()
         self._failures = 0
         self.failure: PeerUnreachableError | None = None
-        """Why the peer could not be reached any more; nothing further is sent then."""
+        """The reason why the peer can no longer be reached; nothing more is sent once it is set."""
 
     def deliver(self, instances: Iterable[tuple[int, Outgoing]], cancelled: Callable[[], bool]) -> None:
-        """Sends instances, and writes a record for each."""
+        """Sends instances, and writes a record for each into the ledger."""
         parcels = [
             Parcel(position, instance, Kind.of(instance, self._peer, self._options)) for position, instance in instances
         ]
@@ -158,7 +158,7 @@ class WebDelivery:
             except PeerRefusesError as error:
                 self._fail(error)
                 return
-            except ConfigurationError as error:  # of a token: what is stored by now needs its report
+            except ConfigurationError as error:  # no token: instances that are stored already still need their report
                 self._fail(PeerRefusesError(f"{self.where}: {error}"), error)
                 return
             except _TooMuchError as error:
@@ -170,7 +170,7 @@ class WebDelivery:
                 self._halve(group, problem, cancelled)
                 return
             group = self._left(group)
-            if problem and problem.is_of_one and not group:  # one alone, to its last attempt: perhaps its own fault
+            if problem and problem.is_of_one and not group:  # a single instance, at its last attempt
                 self._failures += 1
             if problem and self._failures >= max(self._options.attempts, _FEWEST_FAILURES):
                 self._fail(PeerUnreachableError(f"{self.where}: {problem}"))
@@ -179,7 +179,7 @@ class WebDelivery:
                 self._pause(min(max(backoff_s, problem.after_s if problem else 0.0), self._options.backoff_limit_s))
 
     def _halve(self, group: list[_Shipment], error: Exception, cancelled: Callable[[], bool]) -> None:
-        """Sends the two halves of a refused request, at no cost of an attempt; a single instance is refused."""
+        """Sends the two halves of a refused request, which costs no attempt; records a single instance as refused."""
         if len(group) == 1:
             self._ledger.put(group[0].parcel.position, group[0].parcel.record(Outcome.REFUSED, str(error)))
             return
@@ -224,7 +224,7 @@ class WebDelivery:
             self._judge(shipment, answer)
 
     def _part(self, shipment: _Shipment) -> Part | None:
-        """Opens an instance once, to know its size; None when it cannot be sent, which is recorded."""
+        """Opens an instance once to learn its size; returns None if it cannot be sent, and records that."""
         parcel = shipment.parcel
         open_file = partial(parcel.instance.open_file, shipment.syntax)
         try:
@@ -247,7 +247,7 @@ class WebDelivery:
         """Asks by QIDO-RS which instances the peer holds of each series (PS3.18, 10.6).
 
         Raises:
-            NotAnsweredError: It does not tell.
+            NotAnsweredError: The peer does not answer.
         """
         try:
             return {key: ask_for_instances(self._client, key) for key in series}
@@ -268,7 +268,7 @@ class WebDelivery:
             raise _PassingError(f"no connection ({type(error).__name__})") from error
         except AnswerTooLongError as error:
             raise _PassingError(str(error)) from error
-        except UnreadableInstanceError as error:  # the next attempt finds out which one
+        except UnreadableInstanceError as error:  # the next attempt finds out which instance
             raise _PassingError("an instance could not be read to its end") from error
         if wish := certificate_wish(response, content):
             raise PeerRefusesError(f"{self.where}: {wish}")
@@ -309,7 +309,7 @@ class WebDelivery:
         if uid in answer.failed and code == DUPLICATE_SOP_INSTANCE:
             parcel.checksum = parcel.instance.checksum(shipment.syntax)
             status = self._ledger.explain_duplicate(parcel, status)
-        elif uid in answer.failed and status.outcome.acknowledged:  # a warning's code among the failures
+        elif uid in answer.failed and status.outcome.acknowledged:  # a warning's code in the list of failures
             status = replace(status, outcome=Outcome.REFUSED)
         parcel.problem = status.meaning
         if uid in answer.stored:

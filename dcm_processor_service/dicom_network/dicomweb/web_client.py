@@ -1,4 +1,4 @@
-"""HTTP with a DICOMweb peer: its URL and its secrets, one connection a thread, and an end to every wait."""
+"""HTTP with a DICOMweb peer: keeps secrets of its URL out of logs, one connection a thread, a limit for every wait."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def public_url(peer: Peer) -> str:
     """Returns the peer's URL without what is secret in it: user name, password, and the query, which may hold a token.
 
     Raises:
-        ConfigurationError: It is no URL of the web.
+        ConfigurationError: The peer's URL is no http or https URL.
     """
     return str(_checked(peer).copy_with(username=None, password=None, query=None, fragment=None)).rstrip("/")
 
@@ -57,10 +57,10 @@ def _checked(peer: Peer) -> httpx.URL:
 
 
 def _proxy_for(peer: Peer, url: httpx.URL) -> str | None:
-    """Returns the proxy on the way to a peer: the one that it names, or the environment does; None if there is none.
+    """Returns the proxy for a peer: the one that the peer or the environment names; None if there is none.
 
     Raises:
-        ConfigurationError: It is no URL of a proxy.
+        ConfigurationError: The value is not the URL of a proxy.
     """
     proxy = peer.proxy
     if proxy == _BY_ENVIRONMENT:
@@ -77,13 +77,13 @@ def _proxy_for(peer: Peer, url: httpx.URL) -> str | None:
 
 
 class WebClient:
-    """Asks a peer; each thread over a connection of its own."""
+    """Sends requests to a peer, each thread over a connection of its own."""
 
     def __init__(self, peer: Peer, options: SendOptions) -> None:
         self.where = public_url(peer)
         url = _checked(peer)
         self._query = url.query
-        # user name, password and token leave the URL here: httpx logs the URLs that it asks for
+        # user name, password and token are taken out of the URL here, because httpx logs URLs
         in_url = (url.username, url.password) if url.username else None
         if in_url and peer.auth is not None:
             raise ConfigurationError(f"the peer {peer.name!r} has auth, and credentials in its URL: give one of them")
@@ -106,20 +106,20 @@ class WebClient:
         *,
         query: str = "",
     ) -> tuple[httpx.Response, bytes]:
-        """Asks for what is at a path below the URL, and returns the answer with its content.
+        """Sends a request for a path below the URL, and returns the response with its content.
 
-        However slowly the answer comes, it is waited for ``dimse_timeout_s`` from the end of the request.
+        The whole answer must arrive within ``dimse_timeout_s`` from the end of the request.
 
         Args:
             method: GET or POST.
-            path: Where, below the URL; it is logged.
-            headers: What goes with the request.
-            body: What is sent.
-            query: What is asked for; it may name a patient, and is not logged.
+            path: The path below the URL; it is logged.
+            headers: The headers of the request.
+            body: The content of the request.
+            query: The query; it may name a patient, and is not logged.
 
         Raises:
-            httpx.RequestError: No answer.
-            AnswerTooLongError: It is endless.
+            httpx.RequestError: No answer came.
+            AnswerTooLongError: The answer is longer than 64 MiB.
         """
         watch = _Watch(self._answer_s, self._streams)
         if body is None:
@@ -143,23 +143,23 @@ class WebClient:
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[httpx.Response, Iterator[bytes]]]:
-        """Asks for what is at a path below the URL, however large; each part of it is waited for.
+        """Requests a path below the URL, and yields the response with its content in pieces, however large.
 
         Raises:
-            httpx.RequestError: No answer, or not to its end.
+            httpx.RequestError: No answer came, or it stopped before its end.
         """
         trace = _Watch(self._answer_s, self._streams).trace
         with self._client().stream(
             "GET", f"{self.where}/{path}", headers=dict(headers), extensions={"trace": trace}
         ) as response:
-            yield response, _flowing(response.iter_bytes(), self._answer_s)
+            yield response, _refusing_a_trickle(response.iter_bytes(), self._answer_s)
 
     def has_another_token(self, refused: httpx.Response) -> bool:
-        """Whether a request that was refused for its token has a chance with another one; renews it.
+        """Renews the token of a refused request; returns whether the new one differs from the refused one.
 
         Raises:
             ConfigurationError: The token service refuses too.
-            httpx.RequestError: It cannot be reached.
+            httpx.RequestError: The token service cannot be reached.
         """
         used = refused.request.headers.get("Authorization", "")
         return isinstance(self._auth, Authorization) and self._auth.renewed(used) != used
@@ -171,7 +171,7 @@ class WebClient:
 
     @property
     def _streams(self) -> dict[str, Any]:
-        """The connection of this thread, once there is one."""
+        """The connection of this thread, under ``now``, once it is open."""
         if not hasattr(self._own, "streams"):
             self._own.streams = {}
         streams: dict[str, Any] = self._own.streams
@@ -188,11 +188,11 @@ class WebClient:
         return own
 
 
-def _flowing(pieces: Iterator[bytes], patience_s: float) -> Iterator[bytes]:
-    """Hands on what comes, as long as it does not only trickle in.
+def _refusing_a_trickle(pieces: Iterator[bytes], patience_s: float) -> Iterator[bytes]:
+    """Yields pieces as they come, as long as they come fast enough.
 
     Raises:
-        httpx.ReadTimeout: It does.
+        httpx.ReadTimeout: Fewer than ``LEAST_BYTES`` came within the time for an answer.
     """
     until, since_bytes = time.monotonic() + patience_s, 0
     for piece in pieces:
@@ -203,11 +203,11 @@ def _flowing(pieces: Iterator[bytes], patience_s: float) -> Iterator[bytes]:
             until, since_bytes = time.monotonic() + patience_s, 0
         given = time.monotonic()
         yield piece
-        until += time.monotonic() - given  # what is done with it is no fault of the peer
+        until += time.monotonic() - given  # the time that the caller takes is not the peer's
 
 
 class _SecretQuery(httpx.BaseTransport):
-    """Puts the query of the peer's URL into requests below what is logged of them."""
+    """Adds the query of the peer's URL to requests in the transport, below the layer that logs URLs."""
 
     def __init__(self, inner: httpx.BaseTransport, query: bytes) -> None:
         self._inner = inner
@@ -233,7 +233,7 @@ class _SecretQuery(httpx.BaseTransport):
 
 
 class _Watch:
-    """Cuts a connection whose answer takes too long: time-outs of httpx begin anew with each byte that trickles in."""
+    """Shuts down a connection whose answer takes too long: httpx restarts its time-outs with each byte."""
 
     def __init__(self, seconds: float, streams: dict[str, Any]) -> None:
         self._timer = threading.Timer(seconds, self._cut)
@@ -241,12 +241,12 @@ class _Watch:
         self._is_late = False
 
     def after(self, body: Iterable[bytes]) -> Iterator[bytes]:
-        """Hands on the pieces of a body, and starts with the end of the last."""
+        """Yields the pieces of a body, and starts the watch after the last one."""
         yield from body
         self.start()
 
     def start(self) -> None:
-        """Begins to count."""
+        """Starts the timer."""
         self._timer.start()
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
@@ -256,10 +256,10 @@ class _Watch:
 
     @contextmanager
     def ended(self) -> Iterator[None]:
-        """Stops counting with the block; what was cut timed out.
+        """Stops the timer at the end of the block.
 
         Raises:
-            httpx.ReadTimeout: It was.
+            httpx.ReadTimeout: The timer shut down the connection.
         """
         try:
             yield
@@ -282,9 +282,9 @@ class _Watch:
 
 
 def certificate_wish(response: httpx.Response, content: bytes) -> str:
-    """Returns what is said of a server that refuses a request for its certificate; empty where that is not why.
+    """Returns the message for a server that refuses a request for want of a certificate; empty in other cases.
 
-    nginx, which many archives stand behind, tells it with HTTP 400 and a page, once the TLS handshake is done.
+    nginx, which many archives stand behind, reports it with HTTP 400 and a page, after the TLS handshake.
     """
     if response.status_code not in _CERTIFICATE_WISHES or b"SSL certificate" not in content:
         return ""
@@ -295,7 +295,7 @@ def certificate_wish(response: httpx.Response, content: bytes) -> str:
 
 
 def retry_after(response: httpx.Response) -> float:
-    """Returns how many seconds the peer asks to wait, given as a number or as a date; 0 where it does not."""
+    """Returns how many seconds the peer asks us to wait, from a number or a date; 0 if it does not ask."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isdecimal():
         return float(value)
@@ -309,7 +309,7 @@ def retry_after(response: httpx.Response) -> float:
 
 
 def tls_failure(error: BaseException) -> str | None:
-    """Returns the failed TLS check behind an error of httpx, which wraps those of the layers below."""
+    """Returns the failed TLS check behind an error of httpx, which wraps errors of lower layers; else None."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):

@@ -1,4 +1,4 @@
-"""QIDO-RS: what a peer holds (PS3.18, section 10.6)."""
+"""QIDO-RS: asks a peer what it holds (PS3.18, section 10.6)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _HEADERS = {"Accept": "application/dicom+json"}
 
 
 def ask_for_instances(client: WebClient, series: SeriesKey) -> Held:
-    """Asks, page by page: a server may give fewer at a time than asked for.
+    """Asks for the instances of a series, page by page: a server may return fewer at a time than asked for.
 
     Raises:
-        NotAnsweredError: The peer does not tell, or not in DICOM JSON.
+        NotAnsweredError: The peer does not answer, or not in DICOM JSON.
     """
     path = f"studies/{series.study_instance_uid}/series/{series.series_instance_uid}/instances"
     fields = "&".join(f"includefield={keyword}" for keyword in COMPARED)
@@ -38,7 +38,7 @@ def ask_for_instances(client: WebClient, series: SeriesKey) -> Held:
     while True:
         page = answers(client, f"{path}?limit={_PAGE}&offset={len(seen)}&{fields}")
         uids = {str(one.get("SOPInstanceUID", "")) for one in page}
-        if uids <= seen:  # empty; or a server that knows no offset repeats itself
+        if uids <= seen:  # the page is empty; or a server that ignores the offset repeats itself
             return found
         seen |= uids
         found |= held(page, series)
@@ -47,16 +47,16 @@ def ask_for_instances(client: WebClient, series: SeriesKey) -> Held:
 
 
 def find_by_web(client: WebClient, path: str, query: str, *, most: int) -> list[Dataset]:
-    """Asks page by page, as :func:`ask_for_instances` does, and returns what the peer holds of it.
+    """Asks page by page, as :func:`ask_for_instances` does, and returns the data sets that match.
 
     Args:
-        client: Of the peer.
-        path: Below the peer's URL.
+        client: The client of the peer.
+        path: The path below the peer's URL.
         query: The keys, which are not logged.
-        most: More answers are refused.
+        most: The largest number of answers; with more, the call raises.
 
     Raises:
-        NotAnsweredError: The peer does not tell, not in DICOM JSON, or more than ``most``.
+        NotAnsweredError: The peer does not answer, not in DICOM JSON, or with more than ``most``.
     """
     found: list[Dataset] = []
     seen: set[str] = set()
@@ -64,7 +64,7 @@ def find_by_web(client: WebClient, path: str, query: str, *, most: int) -> list[
         limit = min(_PAGE, most + 1 - len(found))
         page = answers(client, path, f"{query}&limit={limit}&offset={len(found)}")
         new = [one for one in page if one.to_json() not in seen]
-        if not new:  # nothing is left; or a server that knows no offset repeats itself
+        if not new:  # nothing is left; or a server that ignores the offset repeats itself
             return found
         seen.update(one.to_json() for one in new)
         found += new
@@ -73,10 +73,10 @@ def find_by_web(client: WebClient, path: str, query: str, *, most: int) -> list[
 
 
 def answers(client: WebClient, path: str, query: str = "") -> list[Dataset]:
-    """Asks once.
+    """Sends one query, and returns the data sets of the answer.
 
     Raises:
-        NotAnsweredError: The peer does not tell, or not in DICOM JSON.
+        NotAnsweredError: The peer does not answer, or not in DICOM JSON.
     """
     try:
         response, content = client.request("GET", path, _HEADERS, query=query)
@@ -102,6 +102,6 @@ def answers(client: WebClient, path: str, query: str = "") -> list[Dataset]:
 
 
 def _data_sets(told: object) -> list[Dataset]:
-    if not isinstance(told, list):  # what has no answers in it is not the answer that there are none
+    if not isinstance(told, list):  # only an empty list says that nothing matches
         raise TypeError(f"a {type(told).__name__} is no list of answers")
     return [Dataset.from_json(one) for one in told]

@@ -1,8 +1,8 @@
-"""Time-outs for a peer, from how long it took to answer idle questions.
+"""Proposes time-outs for a peer from the time that it takes to answer simple requests.
 
-What is measured is the least that the peer needs: at work, before a tape or a lock, it may be silent for longer. So a
-time-out is only ever proposed longer than what holds, never shorter: too short a one turns what is stored into a
-failure.
+The measured time is the least that the peer needs: while it waits for a tape or a lock it may be silent for longer. So
+a proposed time-out is longer than the present one, never shorter: one that is too short makes a failure of an instance
+that was stored.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 __all__ = ["AnswerTimes", "Proposed", "time_outs"]
 
 _ROOM = 10
-"""How many times as long as a measured answer a time-out has to be: the peer may be at work then."""
+"""A time-out must be this many times as long as a measured answer, for a peer that is busy."""
 
 _STEP_S = 5
 
 
 @dataclass
 class AnswerTimes:
-    """The longest of each that was measured, in seconds."""
+    """The longest measured times, in seconds."""
 
     connect_s: float = 0.0
     answer_s: float = 0.0
-    """Of associations (with TLS) and C-ECHO."""
+    """The longest time to open an association (with TLS) or to answer a C-ECHO."""
     echo_lost: str = ""
-    """Why a C-ECHO was not answered; empty if it was, or none was asked for."""
+    """The reason why a C-ECHO was not answered; empty if it was, or none was sent."""
 
     def add_association(self, association: Association, *, over_tls: bool) -> None:
-        """Adds how long it took to open one."""
+        """Records how long it took to open an association."""
         self.connect_s = max(self.connect_s, association.connect_s)
         opening_s = association.accept_s + (association.connect_s if over_tls else 0.0)
         self.answer_s = max(self.answer_s, opening_s)
 
     def add_echo(self, association: Association, context_id: int) -> None:
-        """Asks for a C-ECHO, and adds how long the answer took; nothing where the peer takes none."""
+        """Sends a C-ECHO, if the peer accepts it, and records how long the answer took."""
         if not association.agreed[context_id].accepted:
             return
         began_s = time.monotonic()
@@ -57,18 +57,18 @@ class AnswerTimes:
 
 @dataclass(frozen=True)
 class Proposed:
-    """A value of a field of the peer, or None where what holds leaves room, and a sentence about it."""
+    """A proposed value, or None if the present one leaves room, and a sentence about it."""
 
     value: float | None
     sentence: str
 
 
 def time_outs(times: AnswerTimes, options: SendOptions) -> dict[str, Proposed]:
-    """Returns what to set for ``timeout_s`` and ``connection_timeout_s`` of the peer.
+    """Returns proposals for ``timeout_s`` and ``connection_timeout_s`` of the peer.
 
     Args:
-        times: What was measured.
-        options: What holds so far, with the peer's own values in it.
+        times: The measured times.
+        options: The present time-outs, including the peer's own values.
     """
     shortest_s = min(options.acse_timeout_s, options.dimse_timeout_s, options.network_timeout_s)
     longest_s = max(options.acse_timeout_s, options.dimse_timeout_s, options.network_timeout_s)
@@ -86,7 +86,7 @@ def time_outs(times: AnswerTimes, options: SendOptions) -> dict[str, Proposed]:
 
 
 def _proposed(field: str, what: str, measured_s: float, shortest_s: float, longest_s: float) -> Proposed:
-    """Proposes no less than the longest time-out that holds: one value stands for several of them."""
+    """Proposes no less than the longest present time-out, because one value replaces several of them."""
     wanted_s = _ROOM * measured_s
     if wanted_s <= shortest_s:
         return Proposed(

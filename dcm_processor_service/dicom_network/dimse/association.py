@@ -1,8 +1,8 @@
 """One association as its requestor: negotiate, ask, wait for the answer, release (PS3.8).
 
-The calling thread writes and reads the socket. So there is no thread that could stay alive, an error reaches the
-caller as itself, each wait has its limit, and nothing polls: an instance goes out in writes of about a mebibyte, and
-its answer is read at once.
+The calling thread writes and reads the socket. So no thread can be left behind, an error reaches the caller directly,
+each wait has a limit, and nothing polls: an instance is written in blocks of about a mebibyte, and its answer is read
+at once.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Association", "AssociationLostError", "Message", "open_association"]
 
-_PDV_HEADER_BYTES = 6  # length, context id, message control header: they count into the peer's maximum
+_PDV_HEADER_BYTES = 6  # length, context id, message control header: they count towards the peer's maximum
 _LARGEST_PDU_BYTES = 131_072  # some peers mishandle more, whatever they announce
 _WRITE_BYTES = 1 << 20
-_LARGEST_MESSAGE_BYTES = 1 << 26  # of messages that are kept in memory: answers, not instances
+_LARGEST_MESSAGE_BYTES = 1 << 26  # for messages that are kept in memory: answers, not instances
 _COMMAND, _LAST = 1, 2
 _UNASKED = "the peer sent a message that was not asked for"
 
@@ -63,11 +63,11 @@ class Message:
 def open_association(
     peer: Peer, contexts: tuple[ProposedContext, ...], options: SendOptions, calling_ae_title: str
 ) -> Association:
-    """Connects and negotiates.
+    """Connects to a peer and negotiates an association.
 
     Raises:
-        PeerUnreachableError: Nothing listens there, a transient rejection, a time-out.
-        PeerRefusesError: A rejection for good, with its reason and the remedy; a failed TLS check.
+        PeerUnreachableError: Nothing listens at the address, or a transient rejection or a time-out occurred.
+        PeerRefusesError: The peer rejected the association permanently, or a TLS check failed; the message says why.
     """
     began_s = time.monotonic()
     connection = connect(peer, options)
@@ -94,9 +94,9 @@ class Association:
         self._last_answer: Message | None = None
         self.agreed: dict[int, Agreement] = {}
         self.connect_s = self.accept_s = 0.0
-        """How long connection (with TLS) and agreement took."""
+        """The seconds that the connection (with TLS) and the negotiation took."""
         self.reports: list[Message] = []
-        """N-EVENT-REPORT requests that arrived here, already answered."""
+        """N-EVENT-REPORT requests that arrived on this association and were answered."""
 
     def __enter__(self) -> Self:
         return self
@@ -110,11 +110,11 @@ class Association:
             self.abort()
 
     def negotiate(self, contexts: tuple[ProposedContext, ...], calling_ae_title: str) -> None:
-        """Requests the association and keeps what was agreed on."""
+        """Requests the association and keeps the agreed contexts."""
         deadline = time.monotonic() + self._options.acse_timeout_s
         try:
             with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
-                # a peer that has closed already says why in what it sent: read it
+                # a peer that has closed already may have sent the reason before: read it
                 self._stream.write(negotiation.request(self._peer, contexts, calling_ae_title))
             kind, body = self._stream.read_pdu(deadline)
         except (AssociationLostError, OSError) as error:
@@ -144,11 +144,11 @@ class Association:
 
         Args:
             context_id: The presentation context.
-            encode: Gives the encoded command set for a message id.
-            content: Gives the encoded data set in pieces of the length asked for.
+            encode: Returns the encoded command set for a message id.
+            content: Yields the encoded data set in pieces of the given length.
 
         Raises:
-            AssociationLostError: No answer: aborted, closed or timed out. The association is gone.
+            AssociationLostError: No answer came: the association was aborted or closed, or timed out. It is over.
         """
         command = encode(self._next_message_id())
         with self._ending_on_errors():
@@ -166,20 +166,20 @@ class Association:
         sink_for: SinkFor | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Message:
-        """Sends one request that has many answers; hands on each message that arrives before the last answer.
+        """Sends one request that has many answers; passes on each message that arrives before the last answer.
 
         Args:
             context_id: The presentation context.
             encode: Returns the encoded command set for a message id.
-            content: Yields the encoded data set in pieces of the length asked for.
+            content: Yields the encoded data set in pieces of the given length.
             on_message: Called with each message.
-            sink_for: Asked, when a message begins, where its data set goes to piece by piece; without an answer it is
-                kept in the message.
-            stopped: Asked after each message; the request is cancelled (C-CANCEL) once it says so, and what still
-                arrives is handed on.
+            sink_for: Called when a message begins; returns the function that takes its data set piece by piece, or None
+                to keep the data set in the message.
+            stopped: Called after each message; once it returns True the request is cancelled (C-CANCEL), and messages
+                that still arrive are passed on.
 
         Raises:
-            AssociationLostError: No last answer. The association is gone.
+            AssociationLostError: The last answer did not come. The association is over.
         """
         command = encode(self._next_message_id())
         asked = command_set.decode(command)
@@ -199,7 +199,7 @@ class Association:
                     until = time.monotonic() + patience_s
 
     def respond(self, context_id: int, command: bytes) -> None:
-        """Answers a request of the peer, while it is handed on by :meth:`converse`."""
+        """Answers a request of the peer that :meth:`converse` has passed on."""
         self._send(context_id, command, None)
 
     def _next_message_id(self) -> int:
@@ -208,10 +208,10 @@ class Association:
 
     @contextmanager
     def _ending_on_errors(self) -> Iterator[None]:
-        """Ends the association with what goes wrong in a request."""
+        """Ends the association if a request fails."""
         try:
             yield
-        except LocalFileError:  # an OSError too, and not of the connection
+        except LocalFileError:  # also an OSError, but not one of the connection
             self.abort()
             raise
         except TimeoutError as error:
@@ -233,7 +233,7 @@ class Association:
             raise
 
     def wait_for_report(self, timeout_s: float) -> Message | None:
-        """Waits for an N-EVENT-REPORT request and answers it; None when none came in time.
+        """Waits for an N-EVENT-REPORT request and answers it; returns None if none came in time.
 
         Raises:
             AssociationLostError: The peer ended the association.
@@ -246,14 +246,14 @@ class Association:
                     self._stream.receive(deadline)
             except TimeoutError:
                 return None
-            # what has begun to arrive is read to its end: a message cut in two could not be taken up again
+            # a message that has begun to arrive is read to its end: reading could not resume in its middle
             message = self._read_message(time.monotonic() + self._options.network_timeout_s)
-            if message != self._last_answer:  # which some peers send twice
+            if message != self._last_answer:  # some peers send the last answer twice
                 self._take(message)
         return self.reports.pop(0)
 
     def release(self) -> None:
-        """Releases the association; every answer is in, so a peer that only closes is as good."""
+        """Releases the association; all answers have arrived, so a peer may also just close the connection."""
         deadline = time.monotonic() + self._options.acse_timeout_s
         try:
             self._stream.write(encoded_pdu(PduKind.RELEASE_RQ, EMPTY_BODY))
@@ -266,7 +266,7 @@ class Association:
             self.close()
 
     def is_over(self) -> bool:
-        """Looks whether the peer ended the association since its last answer; without waiting."""
+        """Returns, without waiting, whether the peer has ended the association since its last answer."""
         return self._stream.is_over()
 
     def abort(self) -> None:
@@ -278,7 +278,7 @@ class Association:
         self._stream.close()
 
     def _send(self, context_id: int, command: bytes, content: Callable[[int], Iterator[bytes]] | None) -> bool:
-        """Sends a message, and returns whether the peer said something before the end of it was written."""
+        """Sends a message; returns whether something arrived from the peer before the whole message was written."""
         parts = list(self._fragments(context_id, [command], _COMMAND))
         is_long = False
         if content is not None:
@@ -296,7 +296,7 @@ class Association:
         return is_early
 
     def _fragments(self, context_id: int, pieces: Iterable[bytes], kind: int) -> Iterator[bytes | memoryview]:
-        """Cuts into P-DATA PDUs, each holding one fragment; the last one is marked as such (PS3.8, 9.3.5 and E.2)."""
+        """Splits pieces into P-DATA PDUs of one fragment each, and marks the last one (PS3.8, 9.3.5 and E.2)."""
         waiting: memoryview = memoryview(b"")
         for piece in pieces:
             view = memoryview(piece)
@@ -315,11 +315,11 @@ class Association:
         while True:
             message = self._read_message(deadline)
             if self._is_stale(message, asked):
-                is_early = False  # that was what came early
+                is_early = False  # this message was the early one
                 continue
             if not command_set.answers(message.command, asked):
                 self._take(message)
-                is_early = False  # that was what came early
+                is_early = False  # this message was the early one
             elif is_early and not command_set.is_failure(message.command):
                 raise AssociationLostError("the peer acknowledged the instance before it had all of it")
             elif message.context_id != context_id or not command_set.same_instance(message.command, asked):
@@ -329,10 +329,10 @@ class Association:
                 return message.command
 
     def _is_stale(self, message: Message, asked: command_set.CommandSet) -> bool:
-        """Whether it is the answer before once more, which some peers send twice: it says nothing of this request.
+        """Returns whether a message repeats the previous answer, as some peers do; it does not answer this request.
 
         Raises:
-            AssociationLostError: It is another answer to another request.
+            AssociationLostError: The message is a new answer to another request.
         """
         if not command_set.is_response(message.command) or command_set.answers(message.command, asked):
             return False
@@ -357,7 +357,7 @@ class Association:
                     command.extend(fragment)
                 elif sink is None:
                     data.extend(fragment)
-                else:  # however large an instance is: each part of it may take as long as an answer
+                else:  # an instance may be large: each part of it may take as long as an answer
                     sink(fragment)
                     since_bytes += len(fragment)
                     if since_bytes >= LEAST_BYTES:
@@ -393,7 +393,7 @@ class Association:
 
     def _no_answer(self, error: AssociationLostError | OSError) -> PeerUnreachableError:
         if self._peer.tls and not isinstance(error, TimeoutError):
-            # TLS 1.3: a peer that wants our certificate, or another one, says so only after the handshake
+            # TLS 1.3: a peer that requires a certificate, or refuses ours, says so only after the handshake
             return handshake_failed(self._peer, error if isinstance(error, OSError) else ConnectionResetError())
         message = f"{self._peer.address}: no answer to the association request; {error}"
         if str(error) == SPEAKS_TLS:

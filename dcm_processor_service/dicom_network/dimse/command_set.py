@@ -60,35 +60,35 @@ def uid(command: CommandSet, element: int) -> str:
 
 
 def has_data_set(command: CommandSet) -> bool:
-    """A data set follows the command."""
+    """Returns whether a data set follows the command."""
     return us(command, DATA_SET_TYPE) != _NO_DATA_SET
 
 
 def answers(command: CommandSet, request: CommandSet) -> bool:
-    """Whether a command is the answer to a request: of the same operation, and to its message id."""
+    """Returns whether a command answers a request: the same operation, for its message id."""
     operation, message_id = us(request, COMMAND_FIELD) or 0, us(request, MESSAGE_ID)
     return us(command, COMMAND_FIELD) == operation | _RESPONSE and us(command, MESSAGE_ID_RESPONDED_TO) == message_id
 
 
 def is_response(command: CommandSet) -> bool:
-    """Whether a command answers something, and is no request."""
+    """Returns whether a command is an answer, not a request."""
     return bool((us(command, COMMAND_FIELD) or 0) & _RESPONSE)
 
 
 def is_failure(command: CommandSet) -> bool:
-    """Whether an answer says that nothing was done: neither success nor a warning (PS3.7, annex C)."""
+    """Returns whether an answer has a failure status, not success or a warning (PS3.7, annex C)."""
     status = us(command, STATUS)
     return status is not None and status != 0 and status >> 12 != _WARNING_CLASS
 
 
 def same_instance(command: CommandSet, request: CommandSet) -> bool:
-    """Whether an answer names the instance of its request, where both name one: an answer need not (PS3.7, 9.1.1.1)."""
+    """Returns whether an answer names the instance of its request, or none, as it may (PS3.7, 9.1.1.1)."""
     answered, asked = (uid(one, AFFECTED_SOP_INSTANCE_UID) for one in (command, request))
     return not asked or answered in {"", asked}
 
 
 def offending_elements(command: CommandSet) -> str:
-    """The tags that the peer objects to, such as ``(0010,0010)``: tags only, for values may name the patient."""
+    """Returns the tags that the peer objects to, such as ``(0010,0010)``; no values, which may name the patient."""
     value = command.get(OFFENDING_ELEMENT, b"")
     pairs = struct.iter_unpack("<HH", value[: len(value) // 4 * 4])
     return ", ".join(f"({group:04X},{element:04X})" for group, element in pairs)
@@ -146,7 +146,7 @@ def _identified(command_field: int, message_id: int, sop_class_uid: str) -> dict
 
 
 def c_cancel_rq(request: CommandSet) -> bytes:
-    """Encodes the request to cancel what a C-FIND, C-GET or C-MOVE request asked for (PS3.7, 9.3.2.3)."""
+    """Encodes the request to cancel a C-FIND, C-GET or C-MOVE request (PS3.7, 9.3.2.3)."""
     return _encode(
         {
             COMMAND_FIELD: C_CANCEL_RQ,
@@ -171,7 +171,7 @@ def c_store_rsp(request: CommandSet, status: int) -> bytes:
 
 
 def is_pending(command: CommandSet) -> bool:
-    """Whether more answers to the same request follow (PS3.7, C.4.3)."""
+    """Returns whether more answers to the same request follow (PS3.7, C.4.3)."""
     return us(command, STATUS) in {0xFF00, 0xFF01}
 
 
@@ -190,7 +190,7 @@ def n_action_rq(message_id: int, sop_class_uid: str, sop_instance_uid: str, acti
 
 
 def n_event_report_rsp(request: CommandSet) -> bytes:
-    """Encodes the answer "received" to an N-EVENT-REPORT request (PS3.7, 10.3.1.2)."""
+    """Encodes the answer "success" to an N-EVENT-REPORT request (PS3.7, 10.3.1.2)."""
     return _encode(
         {
             AFFECTED_SOP_CLASS_UID: uid(request, AFFECTED_SOP_CLASS_UID),

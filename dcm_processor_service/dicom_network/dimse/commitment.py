@@ -1,7 +1,8 @@
 """Storage commitment: the peer promises to keep what it stored (PS3.4, annex J).
 
-The request is an N-ACTION; the answer an N-EVENT-REPORT, which comes over the same association or, from many archives,
-over a new one to us. For the latter we listen while we wait, at a port that the peer must know.
+The request is an N-ACTION. The answer is an N-EVENT-REPORT, which comes over the same association or, from many
+archives, over a new one that the peer opens to us. For that we listen, while we wait, at a port that the peer must
+know.
 """
 
 from __future__ import annotations
@@ -54,18 +55,18 @@ _REQUEST_COMMITMENT = 1
 _SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 CONTEXT = ProposedContext(STORAGE_COMMITMENT, _SYNTAXES)
 HOLD_S = 2.0
-"""How long the association is kept while the answer may come over another one."""
-_LOOK_S = 0.05  # how long one look at it takes then
+"""Seconds for which the association is kept while the answer may come over another one."""
+_LOOK_S = 0.05  # seconds of one look at the association meanwhile
 _PROCESSING_FAILURE = 0x0110
 _LEFT_OUT = "the peer's commitment leaves it out"
 
 
 class _NoAnswerError(Exception):
-    """Why there is no answer to the request, and will be none."""
+    """There is no answer to the request, and there will be none; the message says why."""
 
 
 def begun(peer: Peer, records: Sequence[InstanceRecord]) -> StorageCommitment:
-    """Returns a new transaction, which the peer does not know yet; what it refused to keep before is open again."""
+    """Returns a new transaction, for which the peer has not been asked yet; what it refused before is open again."""
     return StorageCommitment(
         transaction_uid=str(generate_uid(prefix=None)),
         peer=peer.model_copy(update={"url": None, "auth": None, "proxy": None}),
@@ -107,20 +108,21 @@ def _judged(record: InstanceRecord, committed: set[str], failed: Mapping[str, in
 def request_commitment(
     commitment: StorageCommitment, peer: Peer, options: SendOptions, calling_ae_title: str, *, stays_open: bool = False
 ) -> tuple[StorageCommitment, str]:
-    """Asks the peer to commit to instances, and waits for its answer where the options say so.
+    """Asks the peer to commit to instances, and waits for its answer if the options say so.
 
     Args:
         commitment: The transaction.
-        peer: Who is asked.
-        options: Times and port.
-        calling_ae_title: Ours.
-        stays_open: Whether the transaction stays open where the peer cannot be reached now and may be later.
+        peer: The peer to ask.
+        options: Time-outs and the port for answers.
+        calling_ae_title: Our AE title.
+        stays_open: Whether the transaction stays open if the peer cannot be reached now but perhaps later.
 
     Returns:
-        The transaction: with the answer, with the reason why there will be none, or open. And why there is no answer.
+        The transaction, with the answer, with the reason why there will be none, or open; and the reason why no answer
+        has come.
 
     Raises:
-        ConfigurationError: We cannot listen at the port.
+        ConfigurationError: This process cannot listen at the port.
     """
     waits = options.wait_for_commitment
     deadline = time.monotonic() + (options.commitment_timeout_s if waits else 0.0)
@@ -150,10 +152,11 @@ def request_commitment(
 
 
 def check_port(peer: Peer, options: SendOptions) -> None:
-    """Tries the port that the answer may come to, so that a port in use is reported before anything is sent.
+    """Tests the port for answers, so that a port in use is reported before anything is sent.
 
     Raises:
-        ConfigurationError: We cannot listen at it, or the peer speaks TLS and we have no certificate for the port.
+        ConfigurationError: This process cannot listen at the port, or the peer uses TLS and the port has no
+            certificate.
     """
     if options.listen_port is None or not options.wait_for_commitment:
         return
@@ -203,7 +206,7 @@ def _ask(association: Association, request: Dataset) -> None:
 def _wait_here(
     association: Association, answers: queue.Queue[Dataset] | None, transaction_uid: str, deadline: float
 ) -> Dataset | None:
-    """Waits on the association; not for long while we listen too, since many archives wait for its end."""
+    """Waits on the association; only briefly while we also listen, because many archives answer after its end."""
     if answers is not None:
         deadline = min(deadline, time.monotonic() + HOLD_S)
     implicit = association.agreed[1].transfer_syntax_uid == ImplicitVRLittleEndian
@@ -235,12 +238,12 @@ def _wait_there(answers: queue.Queue[Dataset], transaction_uid: str, deadline: f
 def listening_for_answers(
     options: SendOptions, ae_title: str, take: Callable[[Dataset], None], ssl_context: ssl.SSLContext | None = None
 ) -> Iterator[None]:
-    """Listens for N-EVENT-REPORT requests while the block runs; what ``take`` raises tells the peer to try again.
+    """Listens for N-EVENT-REPORT requests while the block runs; if ``take`` raises, the peer gets a failure.
 
-    With a context the port speaks TLS, and nothing else.
+    With an SSL context the port accepts only TLS.
 
     Raises:
-        ConfigurationError: We cannot listen at the port.
+        ConfigurationError: This process cannot listen at the port.
     """
 
     def receive(event: evt.Event) -> tuple[int, None]:

@@ -1,4 +1,4 @@
-"""The TCP or TLS connection to a peer, and why it failed."""
+"""Opens the TCP or TLS connection to a peer, and explains why it failed."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["PeerRefusesError", "connect", "host_of"]
 
 
 class PeerRefusesError(PeerUnreachableError):
-    """No association, and trying again changes nothing: a title or a certificate is wrong."""
+    """No association is possible, and another attempt would fail too: a title or a certificate is wrong."""
 
     exit_code = EXIT_CONFIGURATION
     retryable = False
 
 
 def connect(peer: Peer, options: SendOptions) -> socket.socket:
-    """Connects to the peer, over TLS when the peer asks for it; every wait is bounded.
+    """Connects to the peer, over TLS if its record says so; every wait has a limit.
 
     Raises:
         ConfigurationError: A certificate file is unusable.
-        PeerUnreachableError: No answer in time.
+        PeerUnreachableError: The host is unknown, nothing listens there, or no answer came in time.
         PeerRefusesError: The TLS handshake failed.
     """
     context = tls.client_context(peer) if peer.tls else None
@@ -46,7 +46,7 @@ def connect(peer: Peer, options: SendOptions) -> socket.socket:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PeerUnreachableError(f"{peer.address}: no connection ({reason})") from error
-    # requests are small and wait for answers: collecting bytes before sending (Nagle) would cost 40 ms each
+    # requests are small and wait for answers: Nagle's algorithm would delay each by 40 ms
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.settimeout(options.acse_timeout_s)
     return connection if context is None else _handshake(connection, context, peer)
@@ -61,7 +61,7 @@ def _handshake(connection: socket.socket, context: ssl.SSLContext, peer: Peer) -
 
 
 def handshake_failed(peer: Peer, error: OSError) -> PeerUnreachableError:
-    """The error of a handshake; a handshake that was cut off may succeed next time, a failed check will not."""
+    """Returns the error of a handshake: one that was cut off may succeed next time, a failed check will not."""
     message = f"{peer.address}: no TLS with the peer, {tls.explain_failure(error)}"
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         return PeerRefusesError(message)
@@ -69,5 +69,5 @@ def handshake_failed(peer: Peer, error: OSError) -> PeerUnreachableError:
 
 
 def host_of(peer: Peer) -> str:
-    """Returns the host without what stands around it in other places: brackets of IPv6, the dot of the DNS root."""
+    """Returns the host without the brackets of an IPv6 URL and the dot of the DNS root."""
     return peer.host.strip().strip("[]").rstrip(".")

@@ -1,4 +1,4 @@
-"""C-ECHO: whether a peer is there (PS3.4, annex A)."""
+"""C-ECHO: asks whether a peer answers (PS3.4, annex A)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONTEXT = ProposedContext(VERIFICATION, (str(ImplicitVRLittleEndian), str(Explic
 
 
 def echo(peer: Peer, options: SendOptions, calling_ae_title: str) -> EchoResult:
-    """Asks a peer whether it is there; a peer that is not gives the reason, not an error.
+    """Asks a peer whether it answers; if it does not, the result has the reason and nothing is raised.
 
     Raises:
         ConfigurationError: A certificate file of the peer is unusable.
@@ -52,6 +52,6 @@ def echo(peer: Peer, options: SendOptions, calling_ae_title: str) -> EchoResult:
 
 
 def is_alive(peer: Peer, options: SendOptions, calling_ae_title: str) -> bool:
-    """Whether a peer still answers: to a C-ECHO, or to the request of an association where it takes none."""
+    """Returns whether a peer still answers: a C-ECHO or, if it offers none, the request of an association."""
     result = echo(peer, options, calling_ae_title)
     return result.ok or result.status is not None or result.connect_s > 0

@@ -30,7 +30,7 @@ __all__ = ["Lane"]
 
 
 class _RefusedError(Exception):
-    """The peer takes an instance in no way."""
+    """The peer accepted no context for an instance."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.reason)
@@ -38,7 +38,7 @@ class _RefusedError(Exception):
 
 
 class Lane:
-    """One association after the other to the same peer."""
+    """Stores instances over one association after the other to the same peer."""
 
     def __init__(self, peer: Peer, options: SendOptions, calling_ae_title: str, ledger: Ledger) -> None:
         self._peer = peer
@@ -52,10 +52,10 @@ class Lane:
         self._queue: deque[Parcel] = deque()
 
     def run(self, queue: deque[Parcel], contexts: tuple[ProposedContext, ...], stopped: Callable[[], bool]) -> None:
-        """Stores the instances of the queue, until it is empty, the association is lost or the sending is cancelled.
+        """Stores instances of the queue until it is empty, the association is lost or the sending is cancelled.
 
         Raises:
-            PeerUnreachableError: No association; what it would have sent is in the queue again.
+            PeerUnreachableError: No association could be opened; the instance is back in the queue.
         """
         self._queue = queue
         while not stopped():
@@ -70,8 +70,8 @@ class Lane:
                 parcel.unacknowledged = True
                 parcel.problem, parcel.timed_out = str(lost), lost.timed_out
                 if lost.by_end and self._answered:
-                    # it may have ended before the request was there, as many do after each instance; what is at fault
-                    # itself is the first one of its next association
+                    # many peers end an association after each instance, perhaps before this request arrived; if this
+                    # instance is at fault, it will be the first of its next association
                     parcel.excused += 1
                 return
             except BaseException:
@@ -79,30 +79,30 @@ class Lane:
                 raise
 
     def renew(self) -> None:
-        """Releases the association when something goes again: another attempt goes over a new one."""
+        """Releases the association if an instance is sent again: another attempt uses a new association."""
         if self._again:
             self.release()
         self._again = False
 
     def release(self) -> None:
-        """Releases the association, when there is one."""
+        """Releases the association, if there is one."""
         association, self._association = self._association, None
         if association is not None:
             association.release()
 
     def abort(self) -> None:
-        """Aborts the association, when there is one."""
+        """Aborts the association, if there is one."""
         association, self._association = self._association, None
         if association is not None:
             association.abort()
 
     @property
     def is_open(self) -> bool:
-        """Whether an association is at hand."""
+        """Whether this lane has an association."""
         return self._association is not None
 
     def _ensure_association(self, contexts: tuple[ProposedContext, ...]) -> Association:
-        """Keeps the present association as long as it fits the next instance: some archives take its end for a mark."""
+        """Keeps the present association as long as it fits: some archives take its end for the end of a study."""
         if self._association is not None and self._proposed.issuperset(contexts):
             if not self._association.is_over():
                 return self._association
@@ -114,7 +114,7 @@ class Lane:
         return association
 
     def _deliver(self, parcel: Parcel, contexts: tuple[ProposedContext, ...]) -> None:
-        """Sends an instance; one that cannot be sent costs no association."""
+        """Sends an instance; opens no association for one that cannot be sent."""
         try:
             if self._association is None:
                 parcel.instance.require_sound()
@@ -134,10 +134,10 @@ class Lane:
     def _make_ready(
         self, parcel: Parcel, contexts: tuple[ProposedContext, ...]
     ) -> tuple[Association, Choice, BinaryIO]:
-        """Opens an instance in a syntax that the peer takes, and an association if there is none.
+        """Opens an instance in a syntax that the peer accepts, and an association if there is none.
 
-        To convert takes longer than some peers keep an association that is idle. So it is looked at again when all is
-        ready, and a new one is opened where the peer has ended it.
+        A conversion may take longer than some peers keep an idle association. So the association is checked again
+        afterwards, and a new one is opened if the peer has ended it.
         """
         association = self._ensure_association(contexts)
         choice, file = self._open(parcel, association)
@@ -149,13 +149,13 @@ class Lane:
         except BaseException:
             file.close()
             raise
-        if again.transfer_syntax_uid != choice.transfer_syntax_uid:  # another word of the peer than just now
+        if again.transfer_syntax_uid != choice.transfer_syntax_uid:  # the peer agreed to another syntax this time
             file.close()
             file = parcel.instance.open_file(again.transfer_syntax_uid)
         return association, again, file
 
     def _open(self, parcel: Parcel, association: Association) -> tuple[Choice, BinaryIO]:
-        """Opens an instance as the peer prefers it; where that cannot be, as it takes it."""
+        """Opens an instance in the peer's preferred syntax or, if it cannot be converted, in one that it accepts."""
         choice = self._choose(parcel, association)
         try:
             return choice, parcel.instance.open_file(choice.transfer_syntax_uid)
@@ -197,7 +197,7 @@ class Lane:
                 choice.context_id, encode, lambda piece_bytes: checksum.of(instance.read(file, piece_bytes))
             )
         except UnreadableInstanceError:
-            self._association = None  # it was aborted: half an instance is on its way
+            self._association = None  # it was aborted, because only half of the instance was sent
             raise
         parcel.checksum = checksum.text
         return answer

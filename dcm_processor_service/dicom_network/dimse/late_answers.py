@@ -1,6 +1,6 @@
-"""Answers to requests for storage commitment that come late: to another process, over associations to a port of ours.
+"""Takes late answers to requests for storage commitment: in another process, over associations to a port of ours.
 
-An answer is acknowledged when it is kept, so that the peer sends it again where that failed.
+An answer is acknowledged only after it is stored, so that the peer sends it again if that failed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LateAnswers"]
 
-_LOOK_S = 0.2  # how long it takes at most until a cancellation is seen
+_LOOK_S = 0.2  # the longest time until a cancellation is noticed
 
 
 class LateAnswers:
@@ -55,10 +55,10 @@ class LateAnswers:
         self._ends: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
     def wait(self, open_ones: Sequence[StorageCommitment], *, ask_again: bool, cancelled: Callable[[], bool]) -> None:
-        """Waits until all have their answers, the time is over, or the sending is cancelled.
+        """Waits until all transactions have answers, the time is over, or the wait is cancelled.
 
         Raises:
-            ConfigurationError: We cannot listen at the port, or not as all of the peers speak.
+            ConfigurationError: This process cannot listen at the port, or the peers need different TLS settings there.
         """
         deadline = time.monotonic() + self._options.commitment_timeout_s
         with ExitStack() as listener:
@@ -84,7 +84,7 @@ class LateAnswers:
             raise error
 
     def _ask_again(self, commitment: StorageCommitment) -> None:
-        """Starts a new transaction for the same instances; an answer to the old one is still taken until then."""
+        """Starts a new transaction for the same instances; until then an answer to the old one is accepted."""
         kept = {"job_id": commitment.job_id, "sending": commitment.sending}
         again = begun(commitment.peer, commitment.records).model_copy(update=kept)
         with self._lock:
@@ -95,7 +95,7 @@ class LateAnswers:
             self._open[again.transaction_uid] = again
         peer = commitment.peer
         wait_s = self._options.commitment_timeout_s
-        if self._options.listen_port is not None:  # what comes to the port is taken already
+        if self._options.listen_port is not None:  # answers that come to the port are taken anyway
             wait_s = min(wait_s, HOLD_S)
         update = {"listen_port": None, "wait_for_commitment": True, "commitment_timeout_s": wait_s}
         own = suited_to(peer, self._options, self._timeout_s).model_copy(update=update)
@@ -105,11 +105,11 @@ class LateAnswers:
             self._settle(result)
 
     def _take(self, answer: Dataset) -> None:
-        """Keeps an answer that came to the port; called in the thread of its association."""
+        """Stores an answer that came to the port; called in the thread of its association."""
         with self._lock:
             known = self._open.get(str(answer.get("TransactionUID", "")))
         if known is None:
-            return  # of another process, or told twice
+            return  # for another process, or a repeated answer
         try:
             self._settle(settled(known, answer))
         except Exception as error:
@@ -125,10 +125,10 @@ class LateAnswers:
 
 
 def _port_tls(peers: Sequence[Peer]) -> ssl.SSLContext | None:
-    """The TLS settings of the port: that of peers which are reached by TLS speaks it too.
+    """Returns the TLS settings of the port; None if the peers are reached without TLS.
 
     Raises:
-        ConfigurationError: The peers do not agree, or a certificate of ours is missing.
+        ConfigurationError: The peers need different settings, or a certificate of ours is missing.
     """
     ways = {(one.tls, *((one.cert_file, one.key_file, one.ca_file) if one.tls else ())) for one in peers}
     if len(ways) > 1:

@@ -24,13 +24,13 @@ __all__ = ["listening"]
 _config.LOG_REQUEST_IDENTIFIERS = False
 _config.LOG_RESPONSE_IDENTIFIERS = False
 
-_POLL_S = 0.05  # how long stopping takes at most
-_HANDSHAKE_S = 5.0  # who connects and says nothing keeps the others waiting so long, and no longer
+_POLL_S = 0.05  # the longest time that stopping takes
+_HANDSHAKE_S = 5.0  # a client that connects and sends nothing blocks others for this long
 _LAST_WORDS_S = 0.1  # for an association that is just being released
 
 
 class _Server(ThreadedAssociationServer):
-    """Remembers what it accepts: pynetdicom leaves a socket open that the other side closed first."""
+    """Remembers accepted sockets, to close them: pynetdicom leaves one open if the other side closed first."""
 
     def __init__(self, accepted: list[socket.socket], *args: Any, **kwargs: Any) -> None:
         self.accepted = accepted
@@ -47,7 +47,7 @@ class _Server(ThreadedAssociationServer):
         return request, address
 
     def shutdown(self) -> None:
-        """Takes no more; what was accepted has its association when this returns."""
+        """Accepts no more; when this returns, each accepted connection has its association."""
         socketserver.BaseServer.shutdown(self)
         self.server_close()
 
@@ -56,10 +56,10 @@ class _Server(ThreadedAssociationServer):
 def listening(
     entity: AE, address: tuple[str, int], handlers: list[Any], ssl_context: ssl.SSLContext | None = None
 ) -> Iterator[int]:
-    """Serves while the block runs; gives the port, chosen by the system when 0 was asked for.
+    """Serves while the block runs; yields the port, which the system chooses for 0.
 
     Raises:
-        OSError: The port cannot be listened at.
+        OSError: The process cannot listen at the port.
     """
     accepted: list[socket.socket] = []
     kind = cast("type[ThreadedAssociationServer]", partial(_Server, accepted))
@@ -74,7 +74,7 @@ def listening(
         for association in entity.active_associations:
             association.join(_LAST_WORDS_S)
             if association.is_alive():
-                if association.requestor.primitive is None:  # who connected and said nothing is waited for no longer
+                if association.requestor.primitive is None:  # do not wait for a client that connected and sent nothing
                     association.dul.to_user_queue.put(None)
                     association.join(_LAST_WORDS_S)
                 association.abort()

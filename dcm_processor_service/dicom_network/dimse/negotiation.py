@@ -1,6 +1,6 @@
-"""The words of an association's negotiation (PS3.8, 9.3.2 to 9.3.4 and annex D).
+"""Encodes and decodes the negotiation of an association (PS3.8, 9.3.2 to 9.3.4 and annex D).
 
-Items and sub-items that are not known here are passed over, as PS3.8, 9.3.1, note 2, asks for.
+Unknown items and sub-items are skipped, as PS3.8, 9.3.1, note 2, requires.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 MOST_CONTEXTS = 128
-"""Presentation contexts of one association: their ids are the odd numbers of a byte (PS3.8, 9.3.2.2)."""
+"""The most presentation contexts of one association: ids are the odd numbers of a byte (PS3.8, 9.3.2.2)."""
 
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7, A.2.1
 LARGEST_PDU_RECEIVED_BYTES = 65_536
@@ -73,17 +73,17 @@ _PROVIDER_REASONS = {
 
 @dataclass(frozen=True)
 class ProposedContext:
-    """One kind of object, and the transfer syntaxes that the peer picks one of."""
+    """One SOP class, and the transfer syntaxes of which the peer picks one."""
 
     sop_class_uid: str
     transfer_syntax_uids: tuple[str, ...]
     stored_by_peer: bool = False
-    """The peer is to store over it here, as in a C-GET: we ask for the role of the SCP (PS3.7, D.3.3.4)."""
+    """Whether the peer stores to us over it, as in a C-GET: we ask for the role of the SCP (PS3.7, D.3.3.4)."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What the peer said to one proposed context."""
+    """The peer's answer to one proposed context."""
 
     proposed: ProposedContext
     transfer_syntax_uid: str
@@ -92,7 +92,7 @@ class Agreement:
 
     @property
     def accepted(self) -> bool:
-        """Objects may go over this context."""
+        """Whether instances may be sent over this context."""
         return bool(self.transfer_syntax_uid)
 
 
@@ -101,10 +101,10 @@ class Acceptance:
     """The peer's answer to the request of an association."""
 
     agreed: dict[int, Agreement]
-    """What it said to each proposed context, by context id."""
+    """The answer to each proposed context, by context id."""
 
     maximum_length: int
-    """The longest P-DATA PDU that it takes, in bytes; 0 means any."""
+    """The longest P-DATA PDU that the peer accepts, in bytes; 0 means any."""
 
 
 def request(peer: Peer, contexts: tuple[ProposedContext, ...], calling_ae_title: str) -> bytes:
@@ -146,7 +146,7 @@ def accepted(body: bytes, contexts: tuple[ProposedContext, ...]) -> Acceptance:
     """Decodes the body of an A-ASSOCIATE-AC (PS3.8, 9.3.3).
 
     Raises:
-        ValueError: The bytes are not one.
+        ValueError: The bytes are no A-ASSOCIATE-AC.
     """
     if len(body) < _FIRST_ITEM:
         raise ValueError("the answer is cut off")
@@ -170,7 +170,7 @@ def _agreement(proposed: ProposedContext, result: int, sub_items: bytes) -> Agre
     if result == _ACCEPTED:
         found = (value for kind, value in _items(sub_items, 0) if kind == _TRANSFER_SYNTAX_ITEM)
         syntax = next(found, b"").rstrip(b"\0 ").decode("ascii", "replace")
-    if syntax in proposed.transfer_syntax_uids:  # a peer may answer with a syntax of its own: no agreement
+    if syntax in proposed.transfer_syntax_uids:  # a peer may answer with a syntax that was not proposed: no agreement
         return Agreement(proposed, syntax)
     reason = _RESULTS.get(result, _RESULTS[_NO_REASON])
     return Agreement(proposed, "", reason, class_refused=result == _NO_SUCH_CLASS)
@@ -196,7 +196,7 @@ def _text_item(kind: int, text: str) -> bytes:
 
 
 def rejection(body: bytes, *, called: str, calling: str) -> tuple[bool, str]:
-    """Says whether a rejection is passing, and why it happened (PS3.8, table 9-21).
+    """Returns whether a rejection is transient, and its reason (PS3.8, table 9-21).
 
     Raises:
         ValueError: The bytes are no rejection.
@@ -214,7 +214,7 @@ def rejection(body: bytes, *, called: str, calling: str) -> tuple[bool, str]:
 
 
 def abort_reason(body: bytes) -> str:
-    """Says who aborted and why (PS3.8, 9.3.8); an application gives no reason, its log may."""
+    """Returns a sentence that says who aborted and why (PS3.8, 9.3.8)."""
     source, reason = (*body[2:4], 0, 0)[:2]
     if source != _BY_PROVIDER:
         return "the peer aborted the association; its log may tell why"

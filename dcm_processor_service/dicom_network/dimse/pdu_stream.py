@@ -1,4 +1,4 @@
-"""The PDUs of one connection, written and read by the thread that calls (PS3.8, 9.3)."""
+"""Writes and reads the PDUs of one connection in the calling thread (PS3.8, 9.3)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from dcm_processor_service.dicom_network.dimse import negotiation
 __all__ = ["EMPTY_BODY", "LEAST_BYTES", "SPEAKS_TLS", "AssociationLostError", "PduKind", "PduStream", "encoded_pdu"]
 
 EMPTY_BODY = b"\0\0\0\0"
-"""Of the PDUs that say nothing but what they are: of a release, and of an abort of ours."""
+"""The body of a PDU without content: of a release, and of an abort by us."""
 
 LEAST_BYTES = 4096
-"""How much of an instance comes at least in the time that an answer may take: what trickles slower is no answer."""
+"""The fewest bytes of an instance that must come within the time for an answer; slower data counts as no answer."""
 
 SPEAKS_TLS = "it speaks TLS on this port; set the peer's tls"
-"""Why there is no PDU where the peer sent an alert of TLS."""
+"""The reason of an error if the peer sent a TLS alert in place of a PDU."""
 
 _CLOSED = "the peer closed the connection"
 _TLS_ALERT = b"\x15\x03"  # RFC 8446, 5.1 and 6
 _LARGEST_RECEIVED_BYTES = 1 << 24  # an answer is a few hundred bytes; more is no DICOM
-_LAST_WORDS_S = 0.2  # for an abort that is on its way when the connection breaks
+_LAST_WORDS_S = 0.2  # to read an abort that the peer sent before the connection broke
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -36,17 +36,17 @@ class PduKind:
 
 
 class AssociationLostError(Exception):
-    """The association ended before the answer; what was asked is unacknowledged."""
+    """The association ended before the answer, so that the request is unacknowledged."""
 
     def __init__(self, reason: str, *, by_end: bool = False, timed_out: bool = False) -> None:
         super().__init__(reason)
         self.timed_out = timed_out
         self.by_end = by_end
-        """The peer released it or closed the connection; not by an abort, by a wrong answer or by none."""
+        """Whether the peer released the association or closed the connection, without an abort or a wrong answer."""
 
 
 class PduStream:
-    """Writes and reads PDUs; every wait has its limit."""
+    """Writes and reads PDUs; every wait has a limit."""
 
     def __init__(self, connection: socket.socket, network_timeout_s: float) -> None:
         self._socket = connection
@@ -55,7 +55,7 @@ class PduStream:
 
     @property
     def has_begun(self) -> bool:
-        """Something arrived that was not read yet."""
+        """Whether bytes have arrived that were not read yet."""
         return bool(self._received)
 
     def abort(self) -> None:
@@ -73,10 +73,10 @@ class PduStream:
         self._socket.close()
 
     def is_over(self) -> bool:
-        """Looks whether the peer ended the association since its last answer; without waiting.
+        """Returns, without waiting, whether the peer has ended the association since its last answer.
 
-        Many archives end it after each instance, or when nothing came for a while. A request that is written then would
-        be lost without a fault of its own.
+        Many archives end it after each instance, or when nothing came for a while. A request that was then written
+        would be lost through no fault of its own.
         """
         try:
             if not self._received:
@@ -87,7 +87,7 @@ class PduStream:
         return self._is_ending()
 
     def has_arrived(self) -> bool:
-        """Looks whether the peer has sent something that was not read yet; without waiting.
+        """Returns, without waiting, whether the peer has sent something that was not read yet.
 
         Raises:
             AssociationLostError: The peer closed the connection.
@@ -98,9 +98,9 @@ class PduStream:
         return bool(self._received)
 
     def _is_ending(self) -> bool:
-        """Whether what has arrived begins with the end of the association; answers it then."""
+        """Returns whether the arrived bytes begin with the end of the association; answers a release."""
         kind = self._received[0] if self._received else PduKind.P_DATA
-        if kind == PduKind.P_DATA:  # a report perhaps: it is taken with the next answer
+        if kind == PduKind.P_DATA:  # perhaps a report: it is read with the next answer
             return False
         if kind == PduKind.RELEASE_RQ:
             with suppress(OSError):
@@ -110,7 +110,7 @@ class PduStream:
         return True
 
     def _take_in(self) -> None:
-        """Reads what has arrived, without waiting."""
+        """Reads the bytes that have arrived, without waiting."""
         self._socket.settimeout(0)
         try:
             received = self._socket.recv(65_536)
@@ -121,7 +121,7 @@ class PduStream:
         self._received += received
 
     def last_words(self) -> str:
-        """Why the peer aborted, where that arrived before the connection broke."""
+        """Returns why the peer aborted, if its abort arrived before the connection broke; else an empty string."""
         with suppress(AssociationLostError, OSError):
             while True:
                 kind, body = self.read_pdu(time.monotonic() + _LAST_WORDS_S)
@@ -130,10 +130,10 @@ class PduStream:
         return ""
 
     def read_pdu(self, deadline: float) -> tuple[int, bytes]:
-        """Reads one PDU, and returns its type and its body.
+        """Reads one PDU; returns its type and its body.
 
         Raises:
-            AssociationLostError: What arrives is not a PDU, or the peer closed the connection.
+            AssociationLostError: The bytes are no PDU, or the peer closed the connection.
             OSError: The connection broke, or the deadline passed.
         """
         head = self._read(6, deadline)
@@ -152,12 +152,12 @@ class PduStream:
         return taken
 
     def receive(self, deadline: float) -> None:
-        """Waits for more to arrive."""
+        """Waits for more bytes, and keeps them."""
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise TimeoutError("the peer did not answer in time")
         if _QUICKACK is not None:
-            # a peer that collects bytes before sending waits for our acknowledgement: 40 ms an instance otherwise
+            # a peer that uses Nagle's algorithm waits for our acknowledgement, which would delay each instance by 40 ms
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         self._socket.settimeout(left_s)
         received = self._socket.recv(65_536)
@@ -166,11 +166,11 @@ class PduStream:
         self._received += received
 
     def write(self, content: bytes) -> None:
-        """Writes all; hears a peer that ends the association meanwhile, and does not read what is written.
+        """Writes all; notices if the peer ends the association meanwhile without reading on.
 
         Raises:
-            AssociationLostError: It does; the message tells why.
-            TimeoutError: It takes nothing in.
+            AssociationLostError: The peer ended the association; the message says why.
+            TimeoutError: The peer reads nothing.
         """
         deadline = time.monotonic() + self._network_timeout_s
         view = memoryview(content)
@@ -183,10 +183,10 @@ class PduStream:
                     self._hear()
 
     def _hear(self) -> None:
-        """Takes in what arrived while something is written.
+        """Reads bytes that arrived during a write.
 
         Raises:
-            AssociationLostError: It ends the association.
+            AssociationLostError: The bytes end the association.
         """
         if len(self._received) < _LARGEST_RECEIVED_BYTES:
             self._take_in()
@@ -197,7 +197,7 @@ class PduStream:
 
 
 def _wait(connection: socket.socket, deadline: float) -> bool:
-    """Waits until something arrived or can be written; says whether something arrived."""
+    """Waits until bytes have arrived or can be written; returns whether some have arrived."""
     left_s = deadline - time.monotonic()
     with selectors.DefaultSelector() as selector:
         selector.register(connection, selectors.EVENT_READ | selectors.EVENT_WRITE)

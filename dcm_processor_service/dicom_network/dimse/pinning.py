@@ -1,4 +1,4 @@
-"""TLS with a peer whose certificate is known: by its name, or by its fingerprint, checked before anything is sent."""
+"""TLS with a peer whose certificate has a known name or fingerprint, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["NotPinnedError", "context_for", "fingerprint"]
 
 
 class NotPinnedError(ssl.SSLError):
-    """The peer shows another certificate than the pinned one."""
+    """The peer's certificate differs from the pinned one."""
 
 
 class _PeerContext(ssl.SSLContext):
     """Wraps sockets for the name that the peer's certificate is for, and checks its fingerprint in the handshake.
 
-    Both hold for whatever makes the connection: this package, or an HTTP library with a proxy in between.
+    Both work for connections made by this package and by an HTTP library, also through a proxy.
     """
 
     server_name: str | None = None
@@ -67,7 +67,7 @@ class _PeerObject(ssl.SSLObject):
 
 
 def context_for(peer: Peer) -> ssl.SSLContext:
-    """Returns TLS settings of a client that hold the peer to its name and its fingerprint; no files are read."""
+    """Returns client TLS settings that check the peer's name and fingerprint; reads no files."""
     context = _PeerContext(ssl.PROTOCOL_TLS_CLIENT)
     context.server_name, context.pinned = peer.tls_server_name, peer.certificate_sha256
     if peer.certificate_sha256:

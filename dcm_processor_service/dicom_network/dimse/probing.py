@@ -1,4 +1,4 @@
-"""What a peer takes: proposes every common kind of object in every common transfer syntax, and sends none."""
+"""Finds out what a peer accepts: proposes common SOP classes in common transfer syntaxes, and sends no instance."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ _COMPRESSED = (
 
 
 def probe(peer: Peer, options: SendOptions, calling_ae_title: str) -> list[AcceptedContext]:
-    """Asks, over as many associations as the proposals need; one context for each class and transfer syntax.
+    """Proposes one context for each class and transfer syntax, over as many associations as that needs.
 
     Raises:
-        PeerUnreachableError: No association.
+        PeerUnreachableError: No association could be opened.
     """
     proposals = [ProposedContext(uid, (str(syntax),)) for uid in _SERVICES for syntax in _PLAIN]
     proposals += [ProposedContext(str(uid), (str(syntax),)) for uid in _IMAGES for syntax in (*_PLAIN, *_COMPRESSED)]

@@ -1,4 +1,4 @@
-"""Finds values for the fields of a peer, by what it shows in a TLS handshake, accepts and refuses."""
+"""Proposes values for the fields of a peer, from its TLS handshake, and from what it accepts and refuses."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _MOST_ASSOCIATIONS = 4
 
 
 def propose(peer: Peer, options: SendOptions, calling_ae_title: str) -> PeerProposal:
-    """Asks over at most four associations, which are open at once for a short time.
+    """Tests a peer over at most four associations, which are open at the same time for a short while.
 
     Raises:
-        PeerUnreachableError: No association, also with what the TLS handshake suggests.
+        PeerUnreachableError: No association could be opened, even with the values that the TLS handshake suggests.
         ConfigurationError: A certificate file of the peer is unusable.
     """
     reasons: list[str] = []
@@ -68,7 +68,7 @@ def _with_identity(peer: Peer, options: SendOptions, reasons: list[str]) -> Peer
     if names and "*" not in names[0]:
         reasons.append(f"tls_server_name={names[0]!r}: its certificate is good, and for that name")
         return peer.model_copy(update={"tls_server_name": names[0]})
-    # a fingerprint stands beside ca_file, which says that this authority and no other is to be trusted
+    # with ca_file, only that authority is to be trusted, so no fingerprint is proposed
     if peer.certificate_sha256 or peer.ca_file:
         return peer
     context.verify_mode = ssl.CERT_NONE
@@ -83,7 +83,7 @@ def _with_identity(peer: Peer, options: SendOptions, reasons: list[str]) -> Peer
 
 
 def _shown(peer: Peer, context: ssl.SSLContext, options: SendOptions) -> tuple[str, list[tuple[str, str]]] | None:
-    """The fingerprint of the certificate, and its names where it was verified; None without a handshake."""
+    """Returns the certificate's fingerprint, and its names if it was verified; None if the handshake fails."""
     host = host_of(peer)
     try:
         with (
@@ -92,14 +92,14 @@ def _shown(peer: Peer, context: ssl.SSLContext, options: SendOptions) -> tuple[s
         ):
             certificate = wrapped.getpeercert(binary_form=True) or b""
             names = (wrapped.getpeercert() or {}).get("subjectAltName", ())
-    except OSError:  # the association tells more about why
+    except OSError:  # the error of the association says more
         return None
     return fingerprint(certificate), [(str(one[0]), str(one[1])) for one in names if len(one) > 1]
 
 
 @dataclass
 class _Seen:
-    """What the associations showed."""
+    """The observations over the associations."""
 
     times: AnswerTimes
     syntax: str | None = None
@@ -107,10 +107,10 @@ class _Seen:
 
 
 def _preference_and_room(peer: Peer, options: SendOptions, calling_ae_title: str) -> _Seen:
-    """The transfer syntax that the peer picks in whatever order, how many associations it gives at once, and its times.
+    """Returns the transfer syntax that the peer prefers, how many associations it allows at once, and its times.
 
-    CT images are offered in two orders; where the order decides, there is no preference. The first association stays
-    open while others are tried: some peers count one for a while after its end.
+    CT images are proposed with the syntaxes in two orders; if the order decides, the peer has no preference. The first
+    association stays open while others are tried: some peers count one for a while after its end.
     """
     orders = (WRITABLE_SYNTAXES, WRITABLE_SYNTAXES[::-1])
     images = tuple(ProposedContext(str(CTImageStorage), order) for order in orders)
@@ -131,5 +131,5 @@ def _preference_and_room(peer: Peer, options: SendOptions, calling_ae_title: str
                 seen.most = number
                 break
             seen.times.add_association(newest, over_tls=peer.tls)
-        seen.times.add_echo(newest, 1)  # last: a peer that ends its association then has been counted
+        seen.times.add_echo(newest, 1)  # last, so that a peer that then ends its association has been counted
     return seen

@@ -1,4 +1,4 @@
-"""C-FIND: what a peer holds (PS3.4, annex C), by the Study Root information model."""
+"""C-FIND: asks a peer what it holds, by the Study Root information model (PS3.4, annex C)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ CONTEXT = ProposedContext(STUDY_ROOT_FIND, (str(ExplicitVRLittleEndian), str(Imp
 
 
 class NotAnsweredError(Exception):
-    """Why a peer does not tell what it holds."""
+    """A peer did not answer a query; the message says why."""
 
     def __init__(self, reason: str, *, retryable: bool = False) -> None:
         super().__init__(reason)
@@ -65,15 +65,15 @@ class NotAnsweredError(Exception):
 
 
 class TooManyAnswersError(NotAnsweredError):
-    """The peer found more than is wanted, and was told to stop."""
+    """The peer found more than the limit, and was told to stop."""
 
 
 def finding(peer: Peer, options: SendOptions, calling_ae_title: str) -> Association:
-    """Opens an association to ask over with :func:`find`.
+    """Opens an association for queries by :func:`find`.
 
     Raises:
-        NotAnsweredError: The peer does not offer it.
-        PeerUnreachableError: No association.
+        NotAnsweredError: The peer does not offer queries.
+        PeerUnreachableError: No association could be opened.
     """
     association = open_association(peer, (CONTEXT,), options, calling_ae_title)
     agreed = association.agreed[1]
@@ -84,15 +84,16 @@ def finding(peer: Peer, options: SendOptions, calling_ae_title: str) -> Associat
 
 
 def find(association: Association, query: Dataset, *, most: int) -> list[Dataset]:
-    """Asks, and returns what the peer holds of it.
+    """Sends a query, and returns the answers.
 
     Args:
-        association: Of :func:`finding`.
-        query: QueryRetrieveLevel, and the keys: with a value to match, or empty to be returned.
-        most: Of more answers the rest is cancelled, and all refused, so that a query that matches everything ends.
+        association: The association, opened by :func:`finding`.
+        query: QueryRetrieveLevel and the keys: with a value to match, or empty to ask for the value.
+        most: The largest number of answers. With more, the query is cancelled and the call raises, so that a query that
+            matches everything ends.
 
     Raises:
-        NotAnsweredError: The peer refused, answered nonsense or with more than ``most``, or went away.
+        NotAnsweredError: The peer refused, sent a malformed answer or more than ``most``, or ended the association.
     """
     implicit = association.agreed[1].transfer_syntax_uid == ImplicitVRLittleEndian
     found: list[Dataset] = []
@@ -123,7 +124,7 @@ def _request(message_id: int) -> bytes:
 
 
 def encoded_identifier(identifier: Dataset, *, implicit: bool) -> Callable[[int], Iterator[bytes]]:
-    """Encodes the data set of a request, to be sent in pieces."""
+    """Encodes the data set of a request; returns a function that yields it in pieces."""
     with contained():
         encoded = encode(identifier, implicit, is_little_endian=True) or b""
 
@@ -137,7 +138,7 @@ def decoded_identifier(encoded: bytes, *, implicit: bool) -> Dataset:
     """Decodes the data set of an answer.
 
     Raises:
-        AssociationLostError: It is not such an answer.
+        AssociationLostError: The bytes are no data set.
     """
     try:
         return read_dataset(BytesIO(encoded), is_implicit_VR=implicit, is_little_endian=True)
@@ -151,7 +152,7 @@ def _refused(status: int | None) -> NoReturn:
 
 
 def query_status(status: int) -> str:
-    """Says what the status of a query or a retrieval means (PS3.4, C.4.1.1.4, C.4.2.1.5 and C.4.3.1.4).
+    """Returns the meaning of the status of a query or a retrieval (PS3.4, C.4.1.1.4, C.4.2.1.5 and C.4.3.1.4).
 
     Example:
         >>> query_status(0xA801), query_status(0xC123)
@@ -163,5 +164,5 @@ def query_status(status: int) -> str:
 
 
 def is_passing(status: int | None) -> bool:
-    """Returns whether the same request may be answered later."""
+    """Returns whether a status is passing: the same request may succeed later."""
     return status in _PASSING

@@ -1,9 +1,9 @@
-"""TLS to a peer: our certificates, the check of theirs, and what went wrong (PS3.15, annex B).
+"""TLS to a peer: our certificates, the check of the peer's certificate, and reasons of failures (PS3.15, annex B).
 
-The certificate must be valid for the host that we connect to. It must come from the peer's own authority (``ca_file``),
-or be the one in that file itself, or, without one, come from an authority that this machine trusts. A peer's own
-``tls_server_name`` stands for the host, and its ``certificate_sha256`` for all of this, or beside ``ca_file``. A
-certificate of ours is optional: many peers want theirs alone checked.
+The peer's certificate must be valid for the host that we connect to, or for ``tls_server_name``. It must come from the
+authority in ``ca_file`` or be the certificate in that file; without ``ca_file`` it must come from an authority that
+this machine trusts. ``certificate_sha256`` replaces these checks, or is checked besides ``ca_file``. A certificate of
+ours is optional: many peers ask for none.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def client_context(peer: Peer) -> ssl.SSLContext:
     """Returns the TLS settings for a peer; reads its certificate files.
 
     Raises:
-        ConfigurationError: A file is missing, unreadable, or not what its place wants; names the field.
+        ConfigurationError: A file is missing, unreadable, or does not fit its field, which the message names.
     """
     context = context_for(peer)  # verifies certificate and host name from the start
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if peer.certificate_sha256 and not peer.ca_file:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the fingerprint says more than both
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the fingerprint proves more than both
     elif peer.ca_file:
         _require_file(peer, "ca_file", peer.ca_file)
         try:
@@ -77,10 +77,10 @@ def client_context(peer: Peer) -> ssl.SSLContext:
 
 
 def server_context(peer: Peer) -> ssl.SSLContext:
-    """Returns the TLS settings of a port of ours, at which a peer is to store: it needs a certificate, as we do.
+    """Returns the TLS settings of a port of ours, to which a peer sends; both sides need a certificate.
 
     Raises:
-        ConfigurationError: A file is missing, unreadable, or not what its place wants; names the field.
+        ConfigurationError: A file is missing, unreadable, or does not fit its field, which the message names.
     """
     if not peer.cert_file:
         raise _unusable(peer, "cert_file", "is not set, and what the peer sends to us would go without TLS")
@@ -119,7 +119,7 @@ def _load_own_certificate(context: ssl.SSLContext, peer: Peer) -> None:
 
 
 def explain_failure(error: OSError) -> str:
-    """Says which check of a TLS handshake failed.
+    """Returns a text that says which check of a TLS handshake failed.
 
     Example:
         >>> explain_failure(ConnectionResetError())

@@ -1,1 +1,1 @@
-"""Finding and fetching what a peer holds: C-FIND and QIDO-RS, C-GET, C-MOVE and WADO-RS."""
+"""Finds and fetches instances of a peer: by C-FIND and QIDO-RS, and by C-GET, C-MOVE and WADO-RS."""

@@ -1,4 +1,4 @@
-"""A peer's answers about studies, series and instances, as records; and whether they match the query."""
+"""Turns a peer's answers about studies, series and instances into records, without those that do not match."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _NOT_JUDGED = frozenset({"PatientName", "AccessionNumber"})
 
 
 def found_records(answers: Iterable[Header], query: FindQuery) -> list[FoundItem]:
-    """Makes a record of each answer, once, without those that contradict what was asked for.
+    """Returns one record for each answer, without repetitions and without answers that contradict the query.
 
-    A peer need not match optional keys, and then answers as if they were not there (PS3.4, C.2.2.1.2). What it does
-    not tell contradicts nothing.
+    A peer need not match optional keys, and then answers as if the query had none (PS3.4, C.2.2.1.2). An attribute that
+    the answer lacks contradicts nothing.
     """
     records: dict[tuple[str, ...], FoundItem] = {}
     with contained():
@@ -48,7 +48,7 @@ _LOWER_UIDS = ("series_instance_uid", "sop_instance_uid")
 def _record(answer: Header, query: FindQuery) -> FoundItem | None:
     values = _of_patient_and_study(answer, query)
     if not values["study_instance_uid"]:
-        return None  # nothing that could be fetched
+        return None  # without its UID a study cannot be fetched
     if query.level == "study":
         return FoundStudy(
             **values,
@@ -59,7 +59,7 @@ def _record(answer: Header, query: FindQuery) -> FoundItem | None:
             series_count=integer(answer, "NumberOfStudyRelatedSeries"),
             instance_count=integer(answer, "NumberOfStudyRelatedInstances"),
         )
-    values["series_instance_uid"] = _told_or_asked(answer, "SeriesInstanceUID", query.series_instance_uid)
+    values["series_instance_uid"] = _uid_or_the_one_asked_for(answer, "SeriesInstanceUID", query.series_instance_uid)
     if not values["series_instance_uid"]:
         return None
     if query.level == "series":
@@ -89,15 +89,15 @@ def _of_patient_and_study(answer: Header, query: FindQuery) -> dict[str, Any]:
         "patient_name": text(answer, "PatientName"),
         "patient_birth_date": _day(text(answer, "PatientBirthDate")),
         "patient_sex": text(answer, "PatientSex").strip(),
-        "study_instance_uid": _told_or_asked(answer, "StudyInstanceUID", query.study_instance_uid),
+        "study_instance_uid": _uid_or_the_one_asked_for(answer, "StudyInstanceUID", query.study_instance_uid),
         "study_date": _day(text(answer, "StudyDate")),
         "study_time": _time(text(answer, "StudyTime")),
         "asked_patient_id": "" if {*query.patient_id} & {*"*?"} else query.patient_id,
     }
 
 
-def _told_or_asked(answer: Header, keyword: str, asked: tuple[str, ...]) -> str:
-    """A UID of a level above, which some peers leave out where one alone was asked for."""
+def _uid_or_the_one_asked_for(answer: Header, keyword: str, asked: tuple[str, ...]) -> str:
+    """Returns a UID of a level above; some peers leave it out if the query names only one."""
     return text(answer, keyword) or (asked[0] if len(asked) == 1 else "")
 
 
@@ -125,7 +125,7 @@ def _fits(told: tuple[str, ...], keyword: str, wanted: str | tuple[str, ...]) ->
 
 
 def _as_pattern(wanted: str, keyword: str) -> re.Pattern[str]:
-    """A text with wildcards: ``*`` stands for any number of characters, ``?`` for one (PS3.4, C.2.2.2.4)."""
+    """Returns the pattern of a text with wildcards: ``*`` for any characters, ``?`` for one (PS3.4, C.2.2.2.4)."""
     parts = (".*" if one == "*" else "." if one == "?" else re.escape(one) for one in wanted)
     return re.compile("".join(parts), re.IGNORECASE if keyword in _CASELESS else 0)
 

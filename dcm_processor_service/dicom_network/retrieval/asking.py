@@ -1,4 +1,4 @@
-"""Asks a peer what it holds, by C-FIND, or by QIDO-RS where it has a URL."""
+"""Asks a peer what it holds, by C-FIND, or by QIDO-RS if it has a URL."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = ["asking", "not_found", "web_client"]
 
 @contextmanager
 def asking(peer: Peer, options: SendOptions, calling_ae_title: str) -> Iterator[Inquiry]:
-    """Yields a function that asks, over one association or one connection.
+    """Yields a function that sends queries over one association or one connection.
 
-    The function raises a NotAnsweredError where the peer does not answer.
+    The function raises NotAnsweredError if the peer does not answer.
 
     Raises:
-        PeerUnreachableError: No association.
-        NotAnsweredError: The peer does not offer it.
+        PeerUnreachableError: No association could be opened.
+        NotAnsweredError: The peer does not offer queries.
         ConfigurationError: A certificate file or the URL of the peer is unusable.
     """
     if peer.url is None:
@@ -53,10 +53,10 @@ def asking(peer: Peer, options: SendOptions, calling_ae_title: str) -> Iterator[
 
 
 def web_client(peer: Peer, options: SendOptions) -> WebClient:
-    """Makes what speaks HTTP with a peer.
+    """Makes the HTTP client for a peer.
 
     Raises:
-        ConfigurationError: The library for it is not installed, or the peer's URL or certificate is unusable.
+        ConfigurationError: The HTTP library is not installed, or the peer's URL or certificate is unusable.
     """
     try:
         from dcm_processor_service.dicom_network.dicomweb.web_client import WebClient
@@ -68,6 +68,6 @@ def web_client(peer: Peer, options: SendOptions) -> WebClient:
 
 
 def not_found(peer: Peer, error: NotAnsweredError) -> FindError:
-    """The error of a peer that did not answer."""
+    """Returns the error for a peer that did not answer."""
     kind = FindIncompleteError if error.retryable else FindError
     return kind(f"{peer.name}: {error}")

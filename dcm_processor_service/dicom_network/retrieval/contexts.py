@@ -1,4 +1,4 @@
-"""The presentation contexts over which a peer may send what it is asked for."""
+"""The presentation contexts over which a peer may send instances in a C-GET."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ _COMPRESSED = tuple(
     )
 )
 TRANSFER_SYNTAXES = (*_PLAIN, str(DeflatedExplicitVRLittleEndian), str(ExplicitVRBigEndian), *_COMPRESSED)
-"""Everything that is received: nothing of it is decoded here."""
+"""All transfer syntaxes that we receive; instances are not decoded here."""
 
 _OFTEN_COMPRESSED = (
     CTImageStorage,
@@ -93,16 +93,17 @@ COMMON_CLASSES = tuple(
         str(uid) for uid in (*_OFTEN_COMPRESSED, *(context.abstract_syntax for context in StoragePresentationContexts))
     )
 )
-"""The storage classes that are asked for where the peer does not tell which it has; first those often compressed."""
+"""The storage classes to propose if the peer does not say which it has; first those that are often compressed."""
 
-_ROOM = MOST_CONTEXTS - 1  # one is that of the request itself
+_ROOM = MOST_CONTEXTS - 1  # one context is for the request itself
 
 
 def storage_contexts(sop_class_uids: Iterable[str]) -> tuple[ProposedContext, ...]:
-    """Proposes classes: as many contexts for each as there are transfer syntaxes, where there is room.
+    """Returns contexts for SOP classes: one for each class and transfer syntax, if there is room.
 
-    Of one context the peer accepts one transfer syntax, and could not send what it keeps in another one. With too many
-    classes each has one context for what is not compressed, and the first have one for the others.
+    A peer accepts one transfer syntax for a context, and then cannot send instances that it keeps in another one. With
+    too many classes for that, each class has one context for uncompressed syntaxes, and the first classes have one for
+    compressed ones.
     """
     classes = list(dict.fromkeys(sop_class_uids))
     if len(classes) * len(TRANSFER_SYNTAXES) <= _ROOM:
@@ -113,7 +114,7 @@ def storage_contexts(sop_class_uids: Iterable[str]) -> tuple[ProposedContext, ..
 
 
 def batches(series: Iterable[WantedSeries]) -> list[tuple[list[WantedSeries], frozenset[str]]]:
-    """Groups series by what one association carries in every transfer syntax, with the classes of each group."""
+    """Groups series so that one association has room for the classes of a group in every transfer syntax."""
     found: list[tuple[list[WantedSeries], frozenset[str]]] = []
     unknown: list[WantedSeries] = []
     for one in series:

@@ -1,4 +1,4 @@
-"""Takes in what a peer sends: each instance becomes a file as it was received, is examined, and has a record."""
+"""Receives instances from a peer: writes each to a file unchanged, checks it, and keeps a record of it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _UNLISTED = "the peer had not listed it"
 
 
 def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
-    """Encodes what stands before the data set of a file: preamble and file meta information (PS3.10, section 7.1)."""
+    """Encodes the preamble and the file meta information of a file (PS3.10, section 7.1)."""
     elements = b"".join(
         struct.pack("<HH2sH", 2, number, b"UI", len(value)) + value
         for number, uid in (
@@ -51,7 +51,7 @@ def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
 
 
 class Arrival:
-    """An instance that is coming in: a file under a name of its own, until it has been examined."""
+    """An instance that is being received: a file under a temporary name until it has been checked."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -59,19 +59,19 @@ class Arrival:
             self._file = open_new(path, private=True)
 
     def write(self, piece: bytes) -> None:
-        """Takes the next piece.
+        """Writes the next piece.
 
         Raises:
-            LocalFileError: The disk does not take it.
+            LocalFileError: The file cannot be written.
         """
         with file_faults(self.path, "written", faults=(OSError,)):
             self._file.write(piece)
 
     def close(self) -> None:
-        """Ends the file.
+        """Closes the file.
 
         Raises:
-            LocalFileError: The disk does not take it.
+            LocalFileError: The file cannot be written.
         """
         try:
             with file_faults(self.path, "written", faults=(OSError,)):
@@ -81,14 +81,14 @@ class Arrival:
             raise
 
     def discard(self) -> None:
-        """Removes what has come so far."""
-        with suppress(OSError):  # what could not be written is not missed
+        """Closes and removes the incomplete file."""
+        with suppress(OSError):  # the file is removed anyway
             self._file.close()
         self.path.unlink(missing_ok=True)
 
 
 class Inbox:
-    """Keeps what was asked for, tells why it does not keep the rest, and knows what is still missing.
+    """Keeps the instances that were asked for, records why it rejects others, and knows which are missing.
 
     Several threads may use it.
     """
@@ -104,38 +104,38 @@ class Inbox:
         self._patients: dict[str, str] = {}
         self._places: dict[str, Path] = {}
         self.records: dict[str, FetchRecord] = {}
-        """By SOPInstanceUID: of what is here, and of what came and was not kept."""
+        """The records of kept and of rejected instances, by SOPInstanceUID."""
         self.oddities: list[FetchRecord] = []
-        """Of what came without a SOPInstanceUID that could be read."""
+        """The records of rejected instances without a readable SOPInstanceUID, or under the UID of a kept one."""
         self.problems: dict[str, tuple[str, bool]] = {}
-        """Why the peer does not send an instance, by SOPInstanceUID or SeriesInstanceUID, and whether that may pass."""
+        """Why the peer did not send an instance or series, by its UID, and whether that is passing."""
         self.asked_in: dict[str, str] = {}
         """The series that was asked for when the peer said that it could not send an instance."""
 
     def open(self) -> Arrival:
-        """Begins to take an instance in.
+        """Begins to receive an instance.
 
         Raises:
-            LocalFileError: No file can be made.
+            LocalFileError: The file cannot be made.
         """
         return Arrival(self._place(_INCOMING) / f"{secrets.token_hex(8)}.dcm")
 
     def take(self, arrival: Arrival, sop_instance_uid: str = "", sop_class_uid: str = "") -> bool:
-        """Examines an instance that has come in whole, keeps it or removes it, and returns whether it is kept.
+        """Checks an instance that was received completely, keeps or removes it, and returns whether it is kept.
 
         Args:
-            arrival: It.
-            sop_instance_uid: What the peer says that it is.
-            sop_class_uid: The same.
+            arrival: The received instance.
+            sop_instance_uid: The SOPInstanceUID that the peer gave for it; empty if it gave none.
+            sop_class_uid: The SOPClassUID that the peer gave for it; empty if it gave none.
 
         Raises:
-            LocalFileError: The disk does not take it.
+            LocalFileError: The file cannot be written.
         """
         arrival.close()
         with contained():
             found = _examined(arrival.path, sop_instance_uid, sop_class_uid)
         with self._lock:
-            fault = found.fault or self._stranger(found) or self._put_away(arrival.path, found.record)
+            fault = found.fault or self._why_not_wanted(found) or self._move_to_its_place(arrival.path, found.record)
             if fault:
                 arrival.path.unlink(missing_ok=True)
                 self._reject(found.record, fault)
@@ -144,27 +144,27 @@ class Inbox:
         return not fault
 
     def close(self) -> None:
-        """Removes the folder that instances came into, where it is empty."""
+        """Removes the folder of temporary files, if it is empty."""
         with suppress(OSError):
             (self._folder / _INCOMING).rmdir()
 
     def missing(self, series: WantedSeries) -> list[str]:
-        """Returns the SOPInstanceUIDs that the peer lists and that have not come."""
+        """Returns the SOPInstanceUIDs that the peer listed and that have not arrived."""
         with self._lock:
             return [uid for uid in series.listed if self._may_come(uid)]
 
     def count(self, series: WantedSeries) -> int:
-        """Returns how many instances of a series are here."""
+        """Returns how many instances of a series have arrived."""
         return self._here[series.series_instance_uid]
 
     def is_complete(self, series: WantedSeries) -> bool:
-        """Returns whether all instances of a series that the peer listed have come."""
+        """Returns whether all instances of a series that the peer listed or counted have arrived."""
         if self.missing(series) or series.may_lack_more:
             return False
         return series.listed != {} or self.count(series) >= (series.told or 1)
 
     def _place(self, name: str) -> Path:
-        """A folder of ours, which is made and looked at when it is first asked for."""
+        """Returns a folder of ours; makes and checks it at first use."""
         if name not in self._places:
             self._places[name] = private_folder(self._folder, name)
         return self._places[name]
@@ -173,8 +173,8 @@ class Inbox:
         known = self.records.get(sop_instance_uid)
         return known is None or known.retryable
 
-    def _stranger(self, found: _Examined) -> str:
-        """Why an instance is not one that was asked for."""
+    def _why_not_wanted(self, found: _Examined) -> str:
+        """Returns why an instance was not asked for; empty if it was."""
         record = found.record
         series = self._wanted.get(record.series_instance_uid)
         if series is None:
@@ -190,8 +190,8 @@ class Inbox:
             return "the peer sent an instance that was not asked for"
         return ""
 
-    def _put_away(self, path: Path, record: FetchRecord) -> str:
-        """Moves a file to its place; of two that differ under one UID neither is kept."""
+    def _move_to_its_place(self, path: Path, record: FetchRecord) -> str:
+        """Moves a file to its place, or returns a fault; keeps neither of two files that differ under one UID."""
         known = self.records.get(record.sop_instance_uid)
         if known is not None and known.outcome is not FetchOutcome.FETCHED:
             if not known.retryable:
@@ -218,7 +218,7 @@ class Inbox:
             self.oddities.append(rejected)
         elif self.records.get(rejected.sop_instance_uid, rejected).series_instance_uid == rejected.series_instance_uid:
             self._note(rejected)
-        else:  # a stranger under the UID of an instance that is here
+        else:  # an instance that was not asked for, under the UID of one that has arrived
             self.oddities.append(rejected)
 
     def _note(self, record: FetchRecord) -> None:
@@ -235,11 +235,11 @@ class _Examined:
     record: FetchRecord
     patient_id: str = field(default="", repr=False)
     fault: str = ""
-    """What is wrong with it; empty if it is sound."""
+    """The fault of the instance; empty if it is sound."""
 
 
 def _examined(path: Path, sop_instance_uid: str, sop_class_uid: str) -> _Examined:
-    """Reads whose a file is, and walks over it to its end."""
+    """Reads the UIDs and the patient of a file, and checks all its elements."""
     record = FetchRecord(
         sop_instance_uid=sop_instance_uid, sop_class_uid=sop_class_uid, outcome=FetchOutcome.FETCHED, retryable=False
     )

@@ -43,7 +43,7 @@ KEYWORDS: dict[FindLevel, dict[str, str]] = {
     },
     "instance": {**_STUDY, **_SERIES, "SOPInstanceUID": "sop_instance_uid"},
 }
-"""For each level the attributes that are matched, with the fields of a query that they come from."""
+"""The attributes to match at each level, with the fields of a query that hold their values."""
 
 _TOLD: dict[FindLevel, tuple[str, ...]] = {
     "study": (
@@ -56,7 +56,7 @@ _TOLD: dict[FindLevel, tuple[str, ...]] = {
     "series": ("PatientSex", "StudyTime", "SeriesNumber", "BodyPartExamined", "NumberOfSeriesRelatedInstances"),
     "instance": ("SOPClassUID", "InstanceNumber"),
 }
-"""What is asked for besides."""
+"""The attributes to return besides, at each level."""
 
 _LEVELS: dict[FindLevel, str] = {"study": "STUDY", "series": "SERIES", "instance": "IMAGE"}
 _OF_PATIENTS = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
@@ -68,7 +68,7 @@ def is_text(keyword: str) -> bool:
 
 
 def identifier(query: FindQuery) -> Dataset:
-    """Makes the identifier of a C-FIND request, with a character set where its texts need one (PS3.4, C.2.2.2).
+    """Returns the identifier of a C-FIND request, with a character set if its texts need one (PS3.4, C.2.2.2).
 
     Keys without a value ask for the value of each answer.
     """
@@ -78,7 +78,7 @@ def identifier(query: FindQuery) -> Dataset:
     for keyword, field in KEYWORDS[query.level].items():
         value = getattr(query, field)
         if not value and query.level == "instance" and keyword in _OF_PATIENTS:
-            continue  # of no use to each of a thousand instances
+            continue  # not useful in each answer about a thousand instances
         with contained():
             setattr(dataset, keyword, list(value) if isinstance(value, tuple) else value)
         texts += [value] if isinstance(value, str) else []
@@ -91,7 +91,7 @@ def identifier(query: FindQuery) -> Dataset:
 
 
 def _character_set(text: str) -> str:
-    """The narrowest set that holds a text: many peers know Latin-1, fewer UTF-8 (PS3.3, C.12.1.1.2)."""
+    """Returns the smallest character set for a text: many peers know Latin-1, fewer UTF-8 (PS3.3, C.12.1.1.2)."""
     if text.isascii():
         return ""
     try:

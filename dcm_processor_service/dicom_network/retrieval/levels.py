@@ -1,7 +1,7 @@
-"""Questions about series and instances, asked level by level as the Study Root model wants it (PS3.4, C.4.1.2.1).
+"""Asks about series and instances level by level, as the Study Root model requires (PS3.4, C.4.1.2.1).
 
-A query names one study, and of instances one series, above its own level. A peer need not answer others (relational
-queries); so the studies that match are asked for first, and then the series of each.
+A query for series must name one study, and a query for instances also one series. A peer need not answer other
+(relational) queries. So this module asks first for the studies that match, then for the series of each.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PASSED_DOWN = (*_OF_PATIENTS, "patient_sex", "study_date", "study_time")
 
 
 def ask_by_levels(ask: Callable[[FindQuery], list[FoundItem]], query: FindQuery) -> list[FoundItem]:
-    """Asks from above, where a query does not name what is above its level; answers know their patient then.
+    """Asks level by level from the top if a query lacks the UIDs above its level; fills in patients from above.
 
     Raises:
         TooManyAnswersError: There are more than ``query.limit``.
@@ -42,7 +42,7 @@ def ask_by_levels(ask: Callable[[FindQuery], list[FoundItem]], query: FindQuery)
     if query.level == "series":
         above: FindLevel = "study"
         if not any(getattr(query, key) for key in _OF_STUDIES):
-            return ask(query)  # of a series alone its study cannot be asked for: a relational query, if the peer can
+            return ask(query)  # nothing selects studies: send a relational query, which the peer may support
         kept, passed = (*_OF_STUDIES, "modality"), _OF_SERIES
     else:
         above, kept, passed = "series", (*_OF_STUDIES, *_OF_SERIES), ("sop_instance_uid",)
@@ -76,7 +76,7 @@ def _values(query: FindQuery, keys: tuple[str, ...]) -> dict[str, object]:
 
 
 def _with_patient(found: list[FoundItem], above: FoundItem) -> Iterator[FoundItem]:
-    """Fills in attributes of the study that a peer does not repeat at the levels below."""
+    """Fills in attributes of the study that a peer does not repeat at lower levels."""
     for one in found:
         told = {key: getattr(above, key) for key in _PASSED_DOWN if not getattr(one, key)}
         yield one.model_copy(update=told)

@@ -1,4 +1,4 @@
-"""Ways of asking a peer to send: C-GET over one association, C-MOVE to a listener of ours (PS3.4, C.4.2 and C.4.3)."""
+"""Asks a peer to send: by C-GET over one association, or by C-MOVE to a listener (PS3.4, C.4.2 and C.4.3)."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ _STORED, _OUT_OF_RESOURCES, _NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
 
 
 class Line:
-    """An association over which a peer is asked to send.
+    """An association over which we ask a peer to send.
 
     Args:
-        association: Its first context is that of the requests.
+        association: The association; its first context is for the requests.
         encode: Encodes a request with its message id.
-        inbox: Takes in what comes over this association.
-        cancelled: Asked after each message.
+        inbox: Takes the instances that arrive over this association.
+        cancelled: Called after each message.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class Line:
         self._arrival: Arrival | None = None
 
     def ask(self, series: WantedSeries, sop_instance_uids: Sequence[str] = ()) -> Ending:
-        """Has the peer send a series, or some of its instances, and waits for the end of it.
+        """Asks the peer to send a series, or some of its instances, and waits until it has ended.
 
         Raises:
-            AssociationLostError: It ended before. What had come in whole is in the inbox.
-            LocalFileError: The disk does not take what comes.
+            AssociationLostError: The association ended first. Complete instances are in the inbox.
+            LocalFileError: An instance cannot be written.
         """
         request = Dataset()
         request.QueryRetrieveLevel = "IMAGE" if sop_instance_uids else "SERIES"
@@ -121,7 +121,7 @@ class Line:
     def _take(self, message: Message) -> None:
         kind = command_set.us(message.command, command_set.COMMAND_FIELD)
         if kind in {command_set.C_GET_RSP, command_set.C_MOVE_RSP}:
-            return  # how far it is
+            return  # a report of progress
         arrival, self._arrival = self._arrival, None
         if kind != command_set.C_STORE_RQ or arrival is None:
             raise AssociationLostError("the peer sent a message that was not asked for")
@@ -143,11 +143,11 @@ def getting(
     inbox: Inbox,
     cancelled: Callable[[], bool],
 ) -> Iterator[Line]:
-    """Opens an association for C-GET, over which these classes may come.
+    """Opens an association for C-GET, over which the peer may send instances of these classes.
 
     Raises:
-        NotOfferedError: The peer does not offer it.
-        PeerUnreachableError: No association.
+        NotOfferedError: The peer does not offer the service.
+        PeerUnreachableError: No association could be opened.
     """
     contexts = (ProposedContext(STUDY_ROOT_GET, QUERY_SYNTAXES), *storage_contexts(sop_class_uids))
     encode = partial(command_set.c_get_rq, sop_class_uid=STUDY_ROOT_GET)
@@ -167,13 +167,13 @@ def moving(
     inbox: Inbox,
     cancelled: Callable[[], bool],
 ) -> Iterator[Line]:
-    """Opens an association for C-MOVE, and listens for what the peer sends us over others.
+    """Opens an association for C-MOVE, and listens for the associations over which the peer sends.
 
     Raises:
-        NotOfferedError: The peer does not offer it.
-        PeerUnreachableError: No association.
-        ConfigurationError: We cannot listen at the port, or the peer speaks TLS and we have no certificate.
-        LocalFileError: The disk did not take what came.
+        NotOfferedError: The peer does not offer the service.
+        PeerUnreachableError: No association could be opened.
+        ConfigurationError: This process cannot listen at the port, or the peer uses TLS and we have no certificate.
+        LocalFileError: An instance could not be written.
     """
     encode = partial(command_set.c_move_rq, sop_class_uid=STUDY_ROOT_MOVE, destination=calling_ae_title)
     context = ProposedContext(STUDY_ROOT_MOVE, QUERY_SYNTAXES)
@@ -195,7 +195,7 @@ def _require_offered(association: Association, name: str) -> None:
 def _listening(
     options: FetchOptions, ae_title: str, inbox: Inbox, ssl_context: ssl.SSLContext | None
 ) -> Iterator[None]:
-    """Takes in what is stored here while the block runs."""
+    """Accepts C-STORE requests while the block runs, and gives the instances to the inbox."""
     failures: list[LocalFileError] = []
 
     def support_all(event: evt.Event) -> None:
@@ -218,7 +218,7 @@ def _listening(
         return _STORED if kept else _NOT_UNDERSTOOD
 
     entity = AE(ae_title=ae_title)
-    entity.add_supported_context(command_set.VERIFICATION)  # some peers ask first whether we are there
+    entity.add_supported_context(command_set.VERIFICATION)  # some peers send a C-ECHO first
     entity.network_timeout = options.network_timeout_s
     handlers = [(evt.EVT_REQUESTED, support_all), (evt.EVT_C_STORE, store)]
     port = options.listen_port or 0

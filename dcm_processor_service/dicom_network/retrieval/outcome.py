@@ -1,4 +1,4 @@
-"""The outcome of a fetch: records of instances that came, and of those that the peer listed and that did not come."""
+"""The outcome of a fetch: records of instances that arrived, and of listed instances that did not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COUNTED = "the peer counts {told} instances of the {level}, and {came} are know
 
 
 def records_of(wish: Wish, inbox: Inbox, *, cancelled: bool) -> tuple[FetchRecord, ...]:
-    """Returns one record for each instance that was listed or came, series by series."""
+    """Returns one record for each instance that was listed or arrived, series by series."""
     records: list[FetchRecord] = []
     known: dict[str, int] = {}
     for series in wish.series:
@@ -33,11 +33,11 @@ def records_of(wish: Wish, inbox: Inbox, *, cancelled: bool) -> tuple[FetchRecor
             FetchRecord(study_instance_uid=study_instance_uid, meaning=meaning, retryable=True)
             for _ in range(told - came)
         ]
-    return (*records, *inbox.oddities, *_strangers(wish, inbox))
+    return (*records, *inbox.oddities, *_records_of_no_series(wish, inbox))
 
 
 def _of_series(series: WantedSeries, inbox: Inbox, *, cancelled: bool) -> Iterator[FetchRecord]:
-    """Yields the records of a series: of what is listed, of what else came or failed, of what is counted besides."""
+    """Yields the records of a series: of listed instances, of others that arrived or failed, of counted ones."""
     problem = ("cancelled", True) if cancelled else inbox.problems.get(series.series_instance_uid, _NOT_SENT)
     places = {uid: record.series_instance_uid for uid, record in inbox.records.items()} | inbox.asked_in
     unlisted = [
@@ -48,7 +48,7 @@ def _of_series(series: WantedSeries, inbox: Inbox, *, cancelled: bool) -> Iterat
     count = len(series.listed) + len(unlisted)
     least = max(series.told or 0, 0 if series.listed else 1)
     if series.may_lack_more and all(uid in inbox.records for uid in unlisted):
-        least = count + 1  # how many more, nobody knows
+        least = count + 1  # the number of missing instances is not known
     if problem is _NOT_SENT:
         problem = (_COUNTED.format(told=least, came=count, level="series"), True)
     for _ in range(0 if series.only_listed else least - count):
@@ -58,7 +58,7 @@ def _of_series(series: WantedSeries, inbox: Inbox, *, cancelled: bool) -> Iterat
 def _absent(
     series: WantedSeries, problem: tuple[str, bool], own: tuple[str, bool] | None = None, sop_instance_uid: str = ""
 ) -> FetchRecord:
-    """The record of an instance that did not come, by its own problem or that of its series."""
+    """Returns the record of an instance that did not arrive, with its own problem or that of its series."""
     meaning, retryable = own or problem
     return FetchRecord(
         study_instance_uid=series.study_instance_uid,
@@ -71,8 +71,8 @@ def _absent(
     )
 
 
-def _strangers(wish: Wish, inbox: Inbox) -> list[FetchRecord]:
-    """What came and belongs to none of the series."""
+def _records_of_no_series(wish: Wish, inbox: Inbox) -> list[FetchRecord]:
+    """Returns the records of instances that arrived and belong to none of the series."""
     wanted = {series.series_instance_uid for series in wish.series}
     listed = {uid for series in wish.series for uid in series.listed}
     return [

@@ -1,4 +1,4 @@
-"""Finds and fetches what a peer holds: the port ``Retriever`` over DIMSE, and over DICOMweb for a peer with a URL."""
+"""Implements the port ``Retriever`` over DIMSE, and over DICOMweb for a peer with a URL."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _NO_GET = (
 
 
 class DicomRetriever:
-    """Finds by C-FIND and fetches by C-GET or C-MOVE; by QIDO-RS and WADO-RS where the peer has a URL.
+    """Finds by C-FIND and fetches by C-GET or C-MOVE; by QIDO-RS and WADO-RS if the peer has a URL.
 
     Args:
-        ae_title: Our AE title; a peer's own ``calling_ae_title`` goes first.
-        timeout_s: How long a silent peer is waited for, where options say nothing of it; None means their defaults.
+        ae_title: Our AE title, unless the peer has a ``calling_ae_title``.
+        timeout_s: How long to wait for a silent peer if the options do not say; None means their defaults.
         pause: Waits between two attempts, in seconds.
 
     Example:
@@ -66,11 +66,11 @@ class DicomRetriever:
         self._pause = pause
 
     def find(self, peer: Peer, query: FindQuery, *, options: FetchOptions = _DEFAULT_OPTIONS) -> list[FoundItem]:
-        """Asks a peer what it holds, and returns a record of each answer that is what was asked for.
+        """Asks a peer what it holds, and returns a record of each answer that matches the query.
 
         Raises:
             FindError: The peer did not answer, or found more than ``query.limit``.
-            PeerUnreachableError: No association.
+            PeerUnreachableError: No association could be opened.
             ConfigurationError: A certificate file or the URL of the peer is unusable.
         """
         try:
@@ -90,24 +90,24 @@ class DicomRetriever:
         on_begin: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> FetchReport:
-        """Fetches studies, series and instances into files, each as it was received and below the UID of its series.
+        """Fetches studies, series and instances into files, unchanged, in a folder for each series.
 
         Args:
-            found: What :meth:`find` found.
-            peer: Where it was found.
-            folder: Where to; made where it is missing.
-            options: Limits and manners.
-            on_record: Called when an instance is here or was rejected; with C-MOVE from another thread.
+            found: The records that :meth:`find` returned.
+            peer: The peer that holds the instances.
+            folder: The folder for the files; made if it is missing.
+            options: Time-outs, method, port and number of attempts.
+            on_record: Called when an instance has arrived or was rejected; with C-MOVE from another thread.
             on_begin: Called with the number of instances that the peer listed.
-            cancelled: Asked between instances; the peer is told to stop (C-CANCEL).
+            cancelled: Called between instances; if it returns True, the peer is told to stop (C-CANCEL).
 
         Raises:
-            FetchError: Not everything was fetched; ``report`` tells (not with ``check=False``). A FetchIncompleteError
-                where asking for the rest again may help.
+            FetchError: Not every instance was fetched; ``report`` has the records (not raised with ``check=False``).
+                FetchIncompleteError if asking for the rest again may help.
             FindError: The peer does not list the series of a study.
-            PeerUnreachableError: No association.
-            ConfigurationError: A certificate file of the peer is unusable, or a port of ours is taken.
-            LocalFileError: The disk does not take it.
+            PeerUnreachableError: No association could be opened.
+            ConfigurationError: A certificate file of the peer is unusable, or a port of ours is in use.
+            LocalFileError: A file cannot be written.
         """
         started = time.monotonic()
         waits, calling = self._waits(peer, options), self._calling(peer)
@@ -145,7 +145,7 @@ class DicomRetriever:
         run: Callable[[OpenChannel], NotOfferedError | None],
         cancelled: Callable[[], bool],
     ) -> tuple[str, str]:
-        """Takes the way that the options and the peer allow; returns its name, and the peer's URL."""
+        """Fetches by the method that the options and the peer allow; returns its name, and the peer's URL."""
         calling = self._calling(peer)
         if peer.url is not None:
             with self._web(peer, waits, inbox, cancelled) as (channel, where):
@@ -180,7 +180,7 @@ class DicomRetriever:
 
     @staticmethod
     def _wish(found: Iterable[FoundItem], peer: Peer, waits: SendOptions, calling: str) -> Wish:
-        """Has the peer list what is below what was found, as far as it is needed and as the peer does."""
+        """Asks the peer for the series and instances below the found records, if it is needed and the peer answers."""
         items = list(found)
         if all(isinstance(one, FoundInstance) for one in items):
             return wish_for(items, _unasked)
@@ -190,13 +190,13 @@ class DicomRetriever:
         except NotAnsweredError as error:
             if any(isinstance(one, FoundStudy) for one in items):
                 raise not_found(peer, error) from error
-        return wish_for(items, _unasked)  # of series the list of instances can be done without
+        return wish_for(items, _unasked)  # series can be fetched without the list of their instances
 
     def _calling(self, peer: Peer) -> str:
         return peer.calling_ae_title or self._ae_title
 
     def _waits(self, peer: Peer, options: FetchOptions) -> SendOptions:
-        """The time-outs, with the peer's or our own where the options name none."""
+        """Returns the time-outs: those of the options, else the peer's, else our own."""
         named = {
             name: getattr(options, name)
             for name in ("connection_timeout_s", *TIMEOUTS)

@@ -1,4 +1,4 @@
-"""The rounds of a fetch: what has not come is asked for again, as long as that brings something."""
+"""The rounds of a fetch: asks again for missing instances, as long as new ones arrive."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import FetchOptions
 
     class Channel(Protocol):
-        """Something over which a peer is asked to send."""
+        """A connection over which we ask a peer to send."""
 
         def ask(self, series: WantedSeries, sop_instance_uids: Sequence[str] = ()) -> Ending:
-            """Has the peer send a series, or some of its instances."""
+            """Asks the peer to send a series, or some of its instances."""
 
 
 __all__ = ["Ending", "NotOfferedError", "Rounds"]
@@ -31,29 +31,29 @@ _LISTED_AT_ONCE = 50  # UIDs of 64 characters: well within what peers take as on
 
 
 class NotOfferedError(Exception):
-    """The peer does not offer this way of sending, or not for these SOP classes."""
+    """The peer does not offer this service, or not for these SOP classes."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a request to send ended."""
+    """The end of a request to send."""
 
     problem: str = ""
-    """Why it brought less than it should; empty where the peer says that it sent all."""
+    """Why it brought less than requested; empty if the peer reports that it sent all."""
     retryable: bool = True
     failed: tuple[str, ...] = ()
-    """SOPInstanceUIDs that the peer says it could not send."""
+    """SOPInstanceUIDs of the instances that the peer reports it could not send."""
 
 
 class Rounds:
-    """Asks for series until they are here, or nothing more comes.
+    """Asks for series until they have arrived, or nothing more arrives.
 
     Args:
-        inbox: Where it comes to.
-        open_channel: Opens what the peer is asked over, for these SOP classes.
-        options: How often to ask.
+        inbox: Takes the instances.
+        open_channel: Opens the channel over which the peer is asked, for the given SOP classes.
+        options: The number of attempts and the pause between them.
         pause: Waits, in seconds.
-        cancelled: Asked before each request.
+        cancelled: Called before each request.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class Rounds:
         self._pause = pause
         self._cancelled = cancelled
         self.not_offered: NotOfferedError | None = None
-        """Why some series were given up: this is no way for them."""
+        """Why some series were given up: the peer does not offer this service for them."""
 
     def run(self, wanted: Sequence[WantedSeries]) -> None:
-        """Asks for all, again for what is missing; a round that brought something costs no attempt.
+        """Asks for all series, then again for missing instances; a round that brought some costs no attempt.
 
         Raises:
-            PeerUnreachableError: No association, and nothing has come.
+            PeerUnreachableError: No association could be opened, and nothing has arrived.
         """
         fruitless = 0
         while fruitless < self._options.attempts and not self._cancelled():

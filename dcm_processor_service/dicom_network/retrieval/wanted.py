@@ -1,4 +1,4 @@
-"""What is to be fetched: the series and instances below what was found, as the peer lists them."""
+"""The series and instances to fetch: those below the found records, as the peer lists them."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ class WantedSeries:
     series_instance_uid: str
     patient_id: str
     told: int | None = None
-    """How many instances the peer counts; None where it does not tell."""
+    """How many instances the peer counts; None if it does not say."""
     listed: dict[str, str] = field(default_factory=dict)
     """SOPClassUID by SOPInstanceUID; the class may be empty."""
     sop_class_uids: tuple[str, ...] = ()
-    """Those of its study, where the peer does not list instances."""
+    """The SOP classes of its study, for a peer that does not list instances."""
     only_listed: bool = False
-    """Certain instances alone were asked for."""
+    """Whether only certain instances were asked for."""
     takes_lists: bool = True
-    """The peer has not refused to send some instances of it yet."""
+    """Whether the peer may be asked for single instances; False after it has refused that."""
     cut_short: bool = False
-    """The last request for it did not end well: where the peer neither lists nor counts, more may be missing."""
+    """Whether the last request for it ended with a problem, so that instances may be missing."""
     given_up: bool = False
-    """The peer refuses for good to send it."""
+    """Whether the peer refused permanently to send it."""
 
     @property
     def may_lack_more(self) -> bool:
-        """More may be missing than anything tells of."""
+        """Whether instances may be missing that the peer neither listed nor counted."""
         return self.cut_short and not self.listed and self.told is None
 
     @property
@@ -55,18 +55,18 @@ class WantedSeries:
 
 @dataclass
 class Wish:
-    """All that is to be fetched."""
+    """All series to fetch."""
 
     series: list[WantedSeries]
     studies: dict[str, int]
-    """How many instances the peer counts in each study that was asked for as a whole, where it tells."""
+    """How many instances the peer counts in each study that was asked for as a whole, if it says."""
 
 
 def wish_for(found: Iterable[FoundItem], ask: Inquiry) -> Wish:
     """Asks a peer for the series of studies, and for the instances of series.
 
     Raises:
-        NotAnsweredError: It does not list the series of a study. A list of instances can be done without.
+        NotAnsweredError: The peer does not list the series of a study. (A list of instances is not necessary.)
     """
     studies: dict[str, int] = {}
     series: dict[tuple[str, str], WantedSeries] = {}
@@ -122,6 +122,6 @@ def _list_instances(wanted: WantedSeries, ask: Inquiry) -> None:
     )
     try:
         found = ask(query)
-    except NotAnsweredError:  # then the peer's counts tell what is missing, at this and at the higher levels
+    except NotAnsweredError:  # then the counts of the peer show what is missing
         return
     wanted.listed = {one.sop_instance_uid: one.sop_class_uid for one in found if isinstance(one, FoundInstance)}

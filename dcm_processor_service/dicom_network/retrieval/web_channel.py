@@ -1,4 +1,4 @@
-"""WADO-RS: instances as they are stored, in one answer of many parts for each series (PS3.18, section 10.4)."""
+"""WADO-RS: fetches instances as they are stored, one multipart answer for each series (PS3.18, section 10.4)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["WebChannel", "split_parts"]
 
 _OK, _PARTLY, _NOTHING, _NOT_FOUND, _NOT_ACCEPTABLE, _GONE = 200, 206, 204, 404, 406, 410
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-# without the parameter a service may convert what it has to explicit VR little endian
+# without the parameter a service may convert instances to explicit VR little endian
 _AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _AS_IT_LIKES = 'multipart/related; type="application/dicom"'
 _LONGEST_WAIT_S = 30.0
@@ -32,11 +32,11 @@ _CANCELLED = Ending("cancelled")
 
 
 class _MalformedError(Exception):
-    """Why an answer cannot be taken apart."""
+    """An answer cannot be split into parts; the message says why."""
 
 
 class WebChannel:
-    """Asks a peer over HTTP to send."""
+    """Asks a peer to send over HTTP."""
 
     def __init__(
         self, client: WebClient, inbox: Inbox, pause: Callable[[float], None], cancelled: Callable[[], bool]
@@ -47,10 +47,10 @@ class WebChannel:
         self._cancelled = cancelled
 
     def ask(self, series: WantedSeries, sop_instance_uids: Sequence[str] = ()) -> Ending:
-        """Gets a series, or some of its instances one by one.
+        """Fetches a series, or some of its instances one by one.
 
         Raises:
-            LocalFileError: The disk does not take what comes.
+            LocalFileError: An instance cannot be written.
         """
         whole = f"studies/{quote(series.study_instance_uid)}/series/{quote(series.series_instance_uid)}"
         if not sop_instance_uids:
@@ -91,7 +91,7 @@ class WebChannel:
         return Ending(f"the peer answered with HTTP {status}", retryable=status in _PASSING)
 
     def _take_parts(self, content_type: str, pieces: Iterable[bytes]) -> bool:
-        """Takes each part, and returns whether that was all: the rest is left where the fetch is cancelled."""
+        """Takes each part; returns False if the fetch was cancelled before the last one."""
         header = Headers()
         header["Content-Type"] = content_type
         boundary = header.get_boundary()
@@ -116,15 +116,15 @@ class WebChannel:
 
 
 def split_parts(pieces: Iterable[bytes], boundary: bytes) -> Iterator[bytes | None]:
-    """Yields the content of each part in pieces, and None where a part has ended (RFC 2046, section 5.1.1).
+    """Yields the content of each part in pieces, and None after each part (RFC 2046, section 5.1.1).
 
     Raises:
-        _MalformedError: The last boundary does not come.
+        _MalformedError: The last boundary is missing.
     """
     held = _Held(chain((b"\r\n",), pieces))  # the first boundary may stand at the very beginning
     mark = b"\r\n--" + boundary
     for _ in held.up_to(mark):
-        pass  # what stands before the first part
+        pass  # the text before the first part
     while held.peek(2) != b"--":
         head_bytes = 0
         for piece in held.up_to(b"\r\n\r\n"):
@@ -136,14 +136,14 @@ def split_parts(pieces: Iterable[bytes], boundary: bytes) -> Iterator[bytes | No
 
 
 class _Held:
-    """What has arrived and was not taken yet."""
+    """A buffer of bytes that have arrived and were not taken yet."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
         self._bytes = bytearray()
 
     def up_to(self, mark: bytes) -> Iterator[bytes]:
-        """Yields what stands before a mark, in pieces, and passes over the mark."""
+        """Yields the bytes before a mark, in pieces, and skips the mark."""
         while (found := self._bytes.find(mark)) < 0:
             safe = len(self._bytes) - len(mark) + 1
             if safe > 0:
@@ -155,7 +155,7 @@ class _Held:
         del self._bytes[: found + len(mark)]
 
     def peek(self, count: int) -> bytes:
-        """Returns what comes next, without taking it."""
+        """Returns the next bytes without taking them."""
         while len(self._bytes) < count:
             self._more()
         return bytes(self._bytes[:count])

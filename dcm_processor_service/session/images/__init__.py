@@ -1,1 +1,1 @@
-"""What a session holds of images: ``session.dicom``, its series, and objects derived from them."""
+"""The images of a session: ``session.dicom``, its series, and objects derived from them."""

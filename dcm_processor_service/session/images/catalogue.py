@@ -1,8 +1,8 @@
-"""Files DICOM files into a workspace, under the patient, study and series that their headers name.
+"""Sorts DICOM files into a workspace by the patient, study and series that their headers name.
 
-This is what the platform's own server does for its database; here it serves a laptop's workspace and the fakes of
-tests. Files are grouped as the platform groups them: a patient by PatientID and IssuerOfPatientID, else by name, birth
-date and sex, else by study.
+The platform's server does this for its own database; this module does it for a laptop's workspace and for the fakes of
+tests. It groups files as the platform does: a patient by PatientID and IssuerOfPatientID, else by name, birth date and
+sex, else by study.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ _SERIES_KEYWORDS = (
     *sorted(keyword for keyword in NAMES | IDS | DATES if "Patient" not in keyword),
 )
 ATTRIBUTES = tuple(dict.fromkeys((*_PATIENT_KEYWORDS, *_STUDY_KEYWORDS, *_SERIES_KEYWORDS, "SOPInstanceUID")))
-"""The attributes by which and with which a series is filed; also all that identify a person, for the scrubber."""
+"""The attributes that decide where an instance is filed and that are kept with it, also all that identify a person."""
 
 
 @dataclass(frozen=True)
 class Filed:
-    """What was filed."""
+    """The patients, studies and series that were filed, and the number of instances."""
 
     patients: tuple[Patient, ...]
     studies: tuple[Study, ...]
@@ -75,14 +75,14 @@ class Filed:
     instance_count: int
 
     def as_json(self) -> dict[str, Any]:
-        """Returns it as plain JSON, for another process."""
+        """Returns the result as plain JSON, for another process."""
         lists = {name: getattr(self, name) for name in ("patients", "studies", "series")}
         dumped = {name: [one.model_dump(mode="json") for one in found] for name, found in lists.items()}
         return {**dumped, "instance_count": self.instance_count}
 
     @classmethod
     def of_json(cls, told: Mapping[str, Any]) -> Filed:
-        """Returns the value that :meth:`as_json` described."""
+        """Restores a result from what :meth:`as_json` returned."""
         return cls(
             tuple(map(Patient.model_validate, told["patients"])),
             tuple(map(Study.model_validate, told["studies"])),
@@ -103,15 +103,15 @@ class Catalogue:
     _glances: dict[Hashable, str] = field(default_factory=dict)
 
     def add(self, attributes: Mapping[str, str], content: Path | bytes, size_bytes: int) -> None:
-        """Sorts one instance in, by its ``ATTRIBUTES``.
+        """Adds one instance, by its ``ATTRIBUTES``.
 
         Raises:
-            UnreadableFileError: It cannot be filed.
+            UnreadableFileError: The instance cannot be filed.
         """
         self._add_instance(self._identify(attributes), attributes["SOPInstanceUID"], content, size_bytes)
 
     def add_file(self, path: Path, imaging: ImagingFunctions) -> None:
-        """Sorts a file in like :meth:`add`, from a glance at it if its series is known already.
+        """Adds a file as :meth:`add` does; reads only its UIDs if its series is known already.
 
         Raises:
             UnreadableFileError: It is no DICOM instance, is damaged, or cannot be opened or filed.
@@ -138,7 +138,7 @@ class Catalogue:
         size_bytes: int,
         is_same: Callable[[Path, Path], bool] = lambda _one, _other: True,
     ) -> None:
-        """Notes an instance; another one under the same UID is filed beside it, so that reading the series refuses."""
+        """Records an instance; a different one of the same UID is filed beside it, so that reading raises."""
         instance_id = platform_id("instance", series_id, sop_uid)
         for number in itertools.count(2):
             if instance_id not in self._instances:
@@ -152,7 +152,7 @@ class Catalogue:
         self._instances[instance_id] = (series_id, instance, content)
 
     def _series_of(self, attributes: Mapping[str, str]) -> str:
-        """Returns the id of the series that an instance belongs to, which is noted with its study and patient."""
+        """Returns the id of the series that an instance belongs to; records the series, its study and its patient."""
         patient = patient_uid(attributes)
         study_uid, series_uid = attributes["StudyInstanceUID"], attributes["SeriesInstanceUID"]
         patient_id = platform_id("patient", patient)
@@ -196,7 +196,7 @@ class Catalogue:
         return found
 
     async def file_into(self, backend: Backend) -> Filed:
-        """Files everything; what the store holds already is kept and added to.
+        """Files everything into the store, and adds to what the store holds already.
 
         Raises:
             ConfigurationError: The platform fills this store.
@@ -214,7 +214,7 @@ class Catalogue:
 
 
 async def _merged(backend: Backend, level: SubjectLevel, row: dict[str, Any]) -> dict[str, Any]:
-    """Adds to a subject's values the members that the store knows of already."""
+    """Returns a subject's values with the members that the store holds already."""
     known = await backend.dicom.find(level, row["id"])
     members = next(key for key in row if key.endswith("_ids"))
     return row | {members: tuple(dict.fromkeys((*getattr(known, members, ()), *row[members])))}
@@ -227,7 +227,7 @@ def _chosen(attributes: Mapping[str, str], keywords: Iterable[str]) -> dict[str,
 def catalogue_files(
     files: Iterable[Path | LeftOutFile], imaging: ImagingFunctions, advance: Callable[[], None] = lambda: None
 ) -> Catalogue:
-    """Reads the headers of files and sorts them; what is left out is noted, never lost in silence."""
+    """Reads the headers of files and sorts them; records each file that is left out, with the reason."""
     catalogue = Catalogue()
     for file in files:
         if isinstance(file, LeftOutFile):

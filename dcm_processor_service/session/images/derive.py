@@ -1,4 +1,4 @@
-"""``session.dicom.derive``: results become DICOM objects on the geometry, and with the identity, of their source."""
+"""``session.dicom.derive``: makes DICOM objects from results, with the geometry and identity of their source."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Derive:
     """Makes DICOM objects from results.
 
     Every object refers to its source, names the service that made it, and has UIDs that follow from session, job,
-    source, role, revision and version: a job that is retried makes its result under the same UIDs. Which of the two an
-    archive keeps is its own choice, and many keep the first. Two different results of one job need two roles; the same
-    role for another result is refused. Each method has these arguments:
+    source, role, revision and version: a job that is retried makes its result under the same UIDs. The archive decides
+    which of the two it keeps, and many keep the first. Two different results of one job need two roles; a different
+    result under a role that is in use is refused. Each method has these arguments:
 
-    - ``like`` is the source: a series; several, ``[t1, t2, flair]``, all of which the object refers to, with the
-      geometry of the first or of ``on``; the headers of one; or a
-      :class:`~dcm_processor_service.models.derived.StudyIdentity` where there is none;
-    - ``role`` is what the object is within the job;
-    - ``revision`` counts corrected results: one with ``revision=1`` stands beside the first, and refers to it as the
-      one that it replaces;
+    - ``like`` is the source: a series; several series, ``[t1, t2, flair]``, all of which the object refers to, with the
+      geometry of the first or of ``on``; the headers of one series; or a
+      :class:`~dcm_processor_service.models.derived.StudyIdentity` if there is no source;
+    - ``role`` is the name of the object within the job;
+    - ``revision`` counts corrected results: an object with ``revision=1`` is stored beside the first, and refers to it
+      as the object that it replaces;
     - ``recipe`` sets further fields of :class:`~dcm_processor_service.models.derived.Recipe`: ``series_description``,
       ``series_number``, ``derivation``, ``derivation_code``, ``created``.
 
@@ -85,27 +85,28 @@ class Derive:
                 bytes or arrays), for which only ``multi_frame`` and ``shows_identity`` apply. Bytes (i, j, k, 3) are
                 colours and become RGB Secondary Capture, unless they are a Volume of three volumes.
             like: The source.
-            role: What it is within the job.
+            role: The name of the object within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
-            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            on: With several series, the one whose geometry, patient and study the object takes. None: the first.
             kind: The image class: ``source`` (that of the source where it is CT, MR or PET, else Secondary Capture),
                 ``ct``, ``mr``, ``pt`` or ``sc``.
-            units: What the values are: RescaleType (0028,1054), such as ``HU``, or PET's Units (0054,1001), such as
-                ``BQML``; ``source`` for those of the source. None: the volume's, except of masks and fractions; HU
-                of values computed from a CT of which some are -200 or lower, as no label map or probability has. Of a
-                PET they must be said, except of masks and fractions.
-            window: Center and width, in the unit of the values. None: the source's for HU, else their range.
-            same_frame: Whether positions mean the same place in the patient as the source's do. True for an array
+            units: The unit of the values: RescaleType (0028,1054), such as ``HU``, or for PET Units (0054,1001), such
+                as ``BQML``; ``source`` for the source's unit. None: the volume's unit, except for masks and fractions;
+                HU for values computed from a CT if some are -200 or lower, which occurs in no label map or probability.
+                For PET the unit is required, except for masks and fractions.
+            window: Center and width, in the unit of the values. None: the source's window for HU, else the range of the
+                values.
+            same_frame: Whether a position means the same place in the patient as in the source. True for an array
                 resampled within the scanner's space, False for one that was registered elsewhere. None: True exactly
                 when the array is on the source's grid.
             multi_frame: One instance for all slices or pages; Secondary Capture only.
             shows_identity: Whether pages show who the patient is: BurnedInAnnotation (0028,0301).
             affine_lps: Shape (4, 4), (i, j, k, 1) to LPS mm, for an array on another grid than the source's. None: the
-                result's own place, and for an array the source's grid.
+                result's own affine, and for an array the source's grid.
 
         Raises:
-            DerivedObjectError: Shape, geometry, values or identity do not make an image of that class.
+            DerivedObjectError: Shape, geometry, values or identity do not fit an image of that class.
             UnsupportedValueError: The recipe has an unknown field.
         """
         return run_inline(
@@ -144,7 +145,7 @@ class Derive:
     ) -> Dataset:
         """Makes a SEG from masks by name, ``{"liver": mask}``, or from a label map (extra ``highdicom``).
 
-        Empty masks are welcome. Names may have a side in front or behind, such as ``left kidney`` and ``kidney_left``.
+        Empty masks are allowed. A name may begin or end with a side, such as ``left kidney`` and ``kidney_left``.
 
         Args:
             segments: Masks by name, all on one grid: booleans, 0 and 1, or fractions from 0 to 1. Each name is looked
@@ -152,18 +153,18 @@ class Derive:
                 label map of whole numbers, with ``labels``.
             like: The series that was segmented.
             labels: What the labels of a label map are, ``{1: "liver", 2: "spleen"}``, by name or as codes; labels
-                without a name are left out. ``totalsegmentator`` and ``totalsegmentator:TASK`` are the tables of that
-                model, ``monai:BUNDLE`` those of MONAI's model zoo.
-            role: What it is within the job.
+                without a name are left out. ``totalsegmentator`` and ``totalsegmentator:TASK`` name the label tables of
+                that model, ``monai:BUNDLE`` those of MONAI's model zoo.
+            role: The name of the object within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
-            on: Of several series that one whose geometry, patient and study the object has. None: the first.
-            kind: ``binary``, ``fractional``, or ``labelmap`` for one label map in the object (DICOM Supplement 243, of
-                2024), which is smaller, and which fewer viewers read; its segments do not overlap. None: fractional
-                when a mask holds fractions, else binary.
+            on: With several series, the one whose geometry, patient and study the object takes. None: the first.
+            kind: ``binary``, ``fractional``, or ``labelmap``, which stores one label map (DICOM Supplement 243, of
+                2024): it is smaller, fewer viewers read it, and its segments cannot overlap. None: fractional when a
+                mask holds fractions, else binary.
             algorithm_type: SegmentAlgorithmType (0062,0008): ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``.
             algorithm_name: AlgorithmName (0066,0036). Empty: the service's name.
-            algorithm_family: Of CID 7162, by name or as a code.
+            algorithm_family: The kind of algorithm (CID 7162), by name or as a code.
             content_label: ContentLabel (0070,0080): upper case, digits and underscores, at most 16 characters.
 
         Raises:
@@ -207,18 +208,18 @@ class Derive:
         """Makes a SEG for each time point of a 4D series, in their order (extra ``highdicom``).
 
         Each is a series of its own, whose UIDs, SeriesNumber and description follow from the role and the time point,
-        and refers to the source's frames of that time point alone. All have the same segments, also where one of them
-        is not found.
+        and refers to the source's frames of that time point alone. All have the same segments, even if a segment is
+        empty at a time point.
 
         Args:
             segments: As those of :meth:`segmentation`, all of shape (i, j, k, t): booleans, 0 and 1, or fractions; or
                 one label map of that shape, with ``labels``.
-            like: The series that was segmented, of as many volumes.
+            like: The series that was segmented, with as many time points as the masks.
             labels: As of :meth:`segmentation`.
-            role: What they are within the job.
+            role: The name of the objects within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe; ``series_number`` is that of the first time point.
-            on: Of several series that one whose geometry, patient and study the objects have. None: the first.
+            on: With several series, the one whose geometry, patient and study the objects take. None: the first.
             kind: As of :meth:`segmentation`.
             algorithm_type: As of :meth:`segmentation`.
             algorithm_name: As of :meth:`segmentation`.
@@ -227,9 +228,9 @@ class Derive:
 
         Raises:
             ConfigurationError: highdicom is not installed.
-            DerivedObjectError: The masks have no fourth axis, or not as many time points as the source; or as of
-                :meth:`segmentation`.
-            UnsupportedValueError: The masks lie on different grids, or The recipe has an unknown field.
+            DerivedObjectError: The masks have no fourth axis, or not as many time points as the source; or for a reason
+                of :meth:`segmentation`.
+            UnsupportedValueError: The masks lie on different grids, or the recipe has an unknown field.
 
         Example:
             >>> from dcm_processor_service.testing import fake_context, synthetic_series
@@ -272,24 +273,24 @@ class Derive:
         algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
         label: str = "",
     ) -> Dataset:
-        """Makes an RT Structure Set: outlines of masks on their slices, in LPS mm, holes as keyholes.
+        """Makes an RT Structure Set: outlines of masks on their slices, in LPS mm, with holes as keyholes.
 
-        Outlines lie halfway between the voxels inside and those outside: the voxels whose centres they enclose,
-        even-odd, are those of the mask. Viewers show them where the slices of the masks are those of the series;
-        :meth:`~dcm_processor_service.DicomSeries.to_source` brings a mask there. The file is written in Implicit VR, in
-        which outlines of any length are allowed.
+        Outlines run halfway between voxels inside the mask and voxels outside: by the even-odd rule, they enclose the
+        centres of exactly the mask's voxels. Viewers show them if the slices of the masks are those of the series;
+        :meth:`~dcm_processor_service.DicomSeries.to_source` moves a mask onto these. The file is written in Implicit
+        VR, in which outlines of any length are allowed.
 
         Args:
-            structures: As the segments of :meth:`segmentation`; fractions count from one half on.
-            like: The series that was segmented. One that has no place in space is refused.
+            structures: As the segments of :meth:`segmentation`; a voxel with a fraction of 0.5 or more is inside.
+            like: The series that was segmented. A series without positions in space is refused.
             labels: As of :meth:`segmentation`.
-            role: What it is within the job.
+            role: The name of the object within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
-            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            on: With several series, the one whose geometry, patient and study the object takes. None: the first.
             algorithm_type: ROIGenerationAlgorithm (3006,0036): ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``.
             algorithm_name: AlgorithmName (0066,0036). Empty: the service's name.
-            algorithm_family: Of CID 7162, by name or as a code.
+            algorithm_family: The kind of algorithm (CID 7162), by name or as a code.
             label: StructureSetLabel (3006,0002), at most 16 characters. Empty: the role.
 
         Raises:
@@ -340,30 +341,31 @@ class Derive:
     ) -> list[Dataset]:
         """Makes fused pictures, which every viewer shows: structures in colour over the images, with a legend.
 
-        RGB Secondary Capture on the planes, and in the frame of reference, of the volume. The legend has the name, the
-        colour and the volume in ml of each structure, that of all slices. Matrices below 400 pixels are enlarged by a
-        whole number, with finer pixels at the same place.
+        The pictures are RGB Secondary Capture, with the planes and the frame of reference of the volume. The legend has
+        the name, the colour and the volume in ml, over all slices, of each structure. Pictures below 400 pixels are
+        enlarged by a whole number: they cover the same place with finer pixels.
 
         Args:
             volume: The images, shape (i, j, k), usually ``series.volume()``.
             structures: As the segments of :meth:`segmentation`, on the grid of the volume; names need no code. A
-                structure that has a recommended colour has it, a :class:`~dcm_processor_service.Segment` its own.
+                structure is drawn in its recommended colour, if it has one; a :class:`~dcm_processor_service.Segment`
+                in its own.
             like: The series that the volume was read from.
             labels: As of :meth:`segmentation`.
-            role: What it is within the job.
+            role: The name of the object within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
-            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            on: With several series, the one whose geometry, patient and study the object takes. None: the first.
             style: ``outline``, or ``fill`` for transparent areas with their outlines.
-            window: Center and width, in the unit of the values. None: the volume's from its header, else 40 and 400 HU
-                of a CT, else the 1st to 99th percentile.
+            window: Center and width, in the unit of the values. None: that of the volume's header, else 40 and 400 HU
+                for a CT, else the 1st to the 99th percentile.
             text: A line at the bottom of each picture, in Latin letters.
             slices: Key slices, by their index along the third axis of the volume, from 0. None: all.
             shows_identity: Whether names or ``text`` show who the patient is: BurnedInAnnotation (0028,0301) is then
                 YES, else as in the source.
 
         Raises:
-            DerivedObjectError: A mask does not fit the source, or there is no such slice.
+            DerivedObjectError: A mask does not fit the source, or a key slice does not exist.
             UnsupportedValueError: Volume and masks lie on different grids, a name or the text cannot be drawn, or the
                 recipe has an unknown field.
 
@@ -411,18 +413,18 @@ class Derive:
     ) -> list[Dataset]:
         """Makes presentation states (GSPS): outlines, markers and text that a viewer draws over the source itself.
 
-        One object, which refers to the images that it annotates; several where images are rescaled differently, as
-        those of PET are. Each structure is a layer with its name and colour, which viewers can hide.
+        Makes one object, which refers to the images that it annotates; several if images are rescaled differently, as
+        in PET. Each structure is a layer with its name and colour, which viewers can hide.
 
         Args:
             structures: As the segments of :meth:`segmentation`, on the slices of the source; names need no code.
-            like: The series that is annotated, in shades of grey.
+            like: The greyscale series that is annotated.
             markers: Points in LPS mm, each shown on the slice nearest to it, with its text.
             labels: As of :meth:`segmentation`.
-            role: What it is within the job.
+            role: The name of the object within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
-            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            on: With several series, the one whose geometry, patient and study the object takes. None: the first.
             window: Center and width, in the unit of the rescaled values. None: the source's.
             text: A line at the bottom of the screen.
             content_label: ContentLabel (0070,0080): upper case, digits and underscores, at most 16 characters.
@@ -479,10 +481,10 @@ class Derive:
         Args:
             result: A Volume, a nibabel image or an array (i, j, k) on the source's grid. NaN stands for no value.
             like: The series that it was computed from.
-            role: What it is within the job.
+            role: The name of the object within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
-            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            on: With several series, the one whose geometry, patient and study the object takes. None: the first.
             units: A UCUM unit of the values, such as ``mm2/s`` or ``%``, or any code; ``1`` for a pure number.
             quantity: What is measured, by name or as a code, such as ``"Apparent Diffusion Coefficient"``.
             label: LUTLabel (0040,9210), at most 16 characters. Empty: the role.
@@ -526,18 +528,18 @@ class Derive:
         """Makes a TID 1500 structured report: ``{"liver": {"Volume": (1520.5, "ml")}}`` (extra ``highdicom``).
 
         Args:
-            findings: Measurements by name, each a value and its unit (UCUM) by quantity; or a
-                :class:`~dcm_processor_service.derived.Finding` for more.
+            findings: Measurements by the name of a finding: a dictionary from quantity to value and unit (UCUM), or a
+                :class:`~dcm_processor_service.derived.Finding`, which can say more.
             like: The series that was measured.
-            role: What it is within the job.
+            role: The name of the object within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
-            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            on: With several series, the one whose geometry, patient and study the object takes. None: the first.
             title: What kind of report it is, of CID 7021, by name or as a code.
             observer: The person who observed, :class:`~dcm_processor_service.PersonObserver`. None: the service, as a
                 device. Either way the report is complete and unverified.
-            language: Of the words, as a tag of RFC 5646 such as ``de``, or a language's English name. Coded names stay
-                English.
+            language: The language of the text, as a tag of RFC 5646 such as ``de``, or by its English name. Coded names
+                stay English.
 
         Raises:
             ConfigurationError: highdicom is not installed.
@@ -588,16 +590,16 @@ class Derive:
         Args:
             sections: Text by section (``findings``, ``impression``, …, or a coded concept by name), or one text for the
                 findings.
-            like: The series that the report is about, or whose it is.
-            role: What it is within the job.
+            like: The series that the report is about or belongs to.
+            role: The name of the object within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
-            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            on: With several series, the one whose geometry, patient and study the object takes. None: the first.
             title: What kind of report it is, by name or as a code.
             observer: The person who observed, :class:`~dcm_processor_service.PersonObserver`. None: the service, as a
                 device. Either way the report is complete and unverified.
-            language: Of the words, as a tag of RFC 5646 such as ``de``, or a language's English name. Coded names stay
-                English.
+            language: The language of the text, as a tag of RFC 5646 such as ``de``, or by its English name. Coded names
+                stay English.
 
         Raises:
             DerivedObjectError: A section or the title has no coded concept, or there is no such language.
@@ -635,15 +637,15 @@ class Derive:
 
         Args:
             content: The bytes of the file, or its path.
-            like: The series that the document is about, or whose it is.
-            role: What it is within the job.
+            like: The series that the document is about or belongs to.
+            role: The name of the object within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
-            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            on: With several series, the one whose geometry, patient and study the object takes. None: the first.
             title: DocumentTitle (0042,0010). Empty: the series description.
             concept: What kind of document it is, by name or as a code: ConceptNameCodeSequence (0040,A043).
-            shows_identity: Whether the pages show who the patient is: BurnedInAnnotation (0028,0301). Say no only when
-                you know.
+            shows_identity: Whether the pages show who the patient is: BurnedInAnnotation (0028,0301). Set it to False
+                only if you know that they do not.
             modality: Modality (0008,0060).
 
         Raises:
@@ -666,13 +668,13 @@ class Derive:
         )
 
     def validate(self, dataset: Dataset) -> tuple[Problem, ...]:
-        """Lists what the standard asks for and an object lacks: tag, keyword, rule, remedy."""
+        """Lists what the standard requires and an object lacks, each with tag, keyword, rule and remedy."""
         return run_inline(self._async.validate(dataset))
 
     def save(self, datasets: Iterable[Dataset], directory: str | os.PathLike[str]) -> list[Path]:
-        """Writes each object as a file of its own, whole or not at all; a run again replaces its files.
+        """Writes each object as a file of its own, whole or not at all; a second run replaces the files.
 
         Raises:
-            DerivedObjectError: An object lacks what the standard asks for; :meth:`validate` lists it.
+            DerivedObjectError: An object lacks what the standard requires; :meth:`validate` lists it.
         """
         return run_inline(self._async.save(datasets, directory))

@@ -1,4 +1,4 @@
-"""``session.dicom.derive`` of asynchronous callbacks; that of blocking ones, in :mod:`.derive`, explains it."""
+"""``session.dicom.derive`` for asynchronous callbacks; :mod:`.derive`, for blocking ones, explains it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ AnySeries: TypeAlias = "AsyncDicomSeries | DicomSeries"
 """A series of either mode."""
 
 Like: TypeAlias = "AnySeries | Sequence[AnySeries] | Sequence[Dataset] | StudyIdentity"
-"""The source of an object: a series, several, or the headers of one; or an identity if there is no source."""
+"""The source of an object: a series, several series, or the headers of one; or an identity if there is no source."""
 
 NO_FIELDS: RecipeFields = {}
 """An empty recipe."""
@@ -81,7 +81,7 @@ class AsyncDerive:
         self._offload = offload
         self._recording = recording
         self._made: dict[str, str] = {}
-        """Fingerprints of what this job has made, by SOPInstanceUID."""
+        """Fingerprints of the objects that this job has made, by SOPInstanceUID."""
 
     async def __call__(
         self,
@@ -361,7 +361,7 @@ class AsyncDerive:
         return await self._offload(lambda: self._remembered(make(self._functions(), source, how)))
 
     def _remembered(self, made: M) -> M:
-        """Returns the object; refuses another result under the UID of one that this job made before."""
+        """Records and returns the object; raises if this job made a different one under the same UID before."""
         for dataset in made if isinstance(made, list) else [made]:
             content = self._functions().fingerprint(dataset)
             if self._made.setdefault(dataset.SOPInstanceUID, content) != content:  # one step, for several threads
@@ -396,10 +396,10 @@ def _described(dataset: Dataset, digest: str) -> DerivedObject:
 
 
 async def _source(like: Like, on: AsyncDicomSeries | DicomSeries | None) -> SourceFiles:
-    """Returns the files of one or several series, or what was given in their place.
+    """Returns the files of one or several series; returns headers or an identity as they are.
 
     Raises:
-        UnsupportedValueError: ``on`` is none of the series, or what was given is a mixture.
+        UnsupportedValueError: ``on`` is none of the series, or ``like`` mixes series with something else.
     """
     if isinstance(like, StudyIdentity):
         if on is not None:

@@ -37,7 +37,7 @@ __all__ = ["Dicom", "SeriesChoice"]
 
 @dataclass(frozen=True)
 class SeriesChoice:
-    """The series that meet all rules, those with most voxels first, and why the others do not.
+    """The series that meet all rules, largest first, and the reason why each other series does not.
 
     Example:
         >>> from dcm_processor_service import SeriesRules
@@ -75,7 +75,7 @@ class Dicom:
         """Returns the job's subject as it was at scheduling time.
 
         Raises:
-            SeriesNotFoundError: The job is about none, as pre- and post-services of an empty session.
+            SeriesNotFoundError: The job has no subject, such as a pre- or post-service of an empty session.
         """
         return run_inline(self._async.subject())
 
@@ -88,7 +88,7 @@ class Dicom:
         return run_inline(self._async.patient())
 
     def studies(self) -> list[Study]:
-        """Lists the studies of a patient; for a study or series, the one that it is or belongs to.
+        """Lists the studies of the job's subject: all of a patient, or the one study that it is or belongs to.
 
         Raises:
             SeriesNotFoundError: It is no longer stored.
@@ -96,22 +96,22 @@ class Dicom:
         return run_inline(self._async.studies())
 
     def series(self) -> list[DicomSeries]:
-        """Lists the series of the job's subject, in the order in which they arrived; for a series, itself."""
+        """Lists the series of the job's subject, in order of arrival; if the subject is a series, only that one."""
         return [DicomSeries(series) for series in run_inline(self._async.series())]
 
     def get_series(self, which: str | None = None) -> DicomSeries:
         """Returns one series: by the platform's id, by SeriesInstanceUID (0020,000E), or the only one of the subject.
 
-        A UID that is stored several times, as two peers sent it, means the one below the job's subject.
+        If two peers sent the series, so that its UID is stored twice, the one below the job's subject is returned.
 
         Raises:
-            SeriesNotFoundError: No such series; also when several are meant (AmbiguousSeriesError).
-            InvalidNameError: What names it is no text.
+            SeriesNotFoundError: There is no such series; AmbiguousSeriesError if several match.
+            InvalidNameError: ``which`` is not text.
         """
         return DicomSeries(run_inline(self._async.get_series(which)))
 
     def select(self, rules: SeriesRules) -> SeriesChoice:
-        """Chooses among the series of the job's subject by rules; reads headers alone.
+        """Chooses among the series of the job's subject by rules; reads only headers.
 
         Example:
             >>> from dcm_processor_service import SeriesRules
@@ -132,20 +132,23 @@ class Dicom:
         options: SendOptions | None = None,
         on_record: Callable[[], None] = ignore_record,
     ) -> SendReport:
-        """Sends datasets, files, folders and series, any mix, to a peer; gives one record for each instance.
+        """Sends any mix of datasets, files, folders and series to a peer; returns one record for each instance.
 
-        What the peer acknowledged is kept in the session while sending: the same sending after a crash sends the rest.
+        While sending, the session keeps a journal of the instances that the peer acknowledged: if the same call is
+        repeated after a crash, it sends only the rest.
 
         Args:
             what: What to send; nothing of it is changed.
             to: The peer, or its name.
             options: ``SendOptions(associations=2, commit=True, check=False, …)``.
-            on_record: Called when an instance's record is there; with several associations from their threads.
+            on_record: Called for each instance when its record is complete; with several associations, from their
+                threads.
 
         Raises:
-            SendRejectedError: Not everything was stored; its ``report`` tells (not with ``check=False``).
-            PeerUnreachableError: No association; the message tells why.
-            PeerNotFoundError: No peer of that name.
+            SendRejectedError: Not every instance was stored; ``report`` has the records (not raised with
+                ``check=False``).
+            PeerUnreachableError: No association could be opened; the message says why.
+            PeerNotFoundError: There is no peer of that name.
 
         Example:
             >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
@@ -162,8 +165,8 @@ class Dicom:
     ) -> SendCheck:
         """Checks instances as if they were sent to a peer; sends none.
 
-        Each is walked over to its end, and the peer is asked what it takes: which are damaged, which it would get
-        converted, which it does not take.
+        Reads each instance to its end, and asks the peer what it accepts. The result says which instances are damaged,
+        which would be converted for the peer, and which the peer does not accept.
 
         Args:
             what: As for :meth:`send`.
@@ -171,8 +174,8 @@ class Dicom:
             options: As for :meth:`send`; ``transcode=False`` converts nothing.
 
         Raises:
-            PeerUnreachableError: No association; the message tells why.
-            PeerNotFoundError: No peer of that name.
+            PeerUnreachableError: No association could be opened; the message says why.
+            PeerNotFoundError: There is no peer of that name.
 
         Example:
             >>> from dcm_processor_service.testing import FakePacs, Faults, fake_context, synthetic_series
@@ -194,23 +197,24 @@ class Dicom:
     ) -> Fetched:
         """Fetches studies, series and instances that a peer found, each as it is stored there.
 
-        By C-GET, by WADO-RS where the peer has a URL, by C-MOVE where only that works and the options name a port of
-        ours. Each instance is examined: whether it is whole, and of the series that was asked for. What the peer tells
-        is counted, and what did not come is asked for again. The files lie in the job's scratch, and go with it.
+        Fetches by C-GET; by WADO-RS if the peer has a URL; by C-MOVE if only that works and the options name a port of
+        ours. Checks that each instance is complete and belongs to a series that was asked for. Counts the instances
+        that the peer announces, and asks again for those that did not arrive. The files lie in the job's scratch folder
+        and are removed with it.
 
         Args:
             found: What :meth:`Peers.find` returned, or some of it.
             from_: The peer, or its name.
             options: ``FetchOptions(check=False, listen_port=11112, …)``.
-            on_progress: Called with how many instances are here, and how many are expected; from another thread in
-                the asynchronous mode and by C-MOVE.
+            on_progress: Called with the number of instances that have arrived and the number expected; from another
+                thread in the async mode and by C-MOVE.
 
         Raises:
-            FetchError: Not everything that the peer listed is here, see its ``report`` (not with ``check=False``). A
-                FetchIncompleteError where asking again may help.
+            FetchError: Some instances that the peer listed did not arrive; ``report`` has the records (not raised with
+                ``check=False``). FetchIncompleteError if asking again may help.
             FindError: The peer does not list the series of a study.
-            PeerUnreachableError: No association; the message tells why.
-            PeerNotFoundError: No peer of that name.
+            PeerUnreachableError: No association could be opened; the message says why.
+            PeerNotFoundError: There is no peer of that name.
 
         Example:
             >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
@@ -234,26 +238,27 @@ class Dicom:
         options: FetchOptions | None = None,
         on_progress: Callable[[int, int], None] = ignore_progress,
     ) -> Fetched:
-        """Finds and fetches earlier studies of the job's patient, newest first; of no other patient.
+        """Finds and fetches earlier studies of the job's patient, newest first, and of no other patient.
 
-        A study counts as the patient's by PatientID, and where both sides have one by IssuerOfPatientID. What is found
-        under them with another birth date or sex is refused, and so is what comes with such a header.
+        A study counts as the patient's if its PatientID is the same, and, where both have one, its IssuerOfPatientID.
+        If such a study has another birth date or sex, the call raises; so it does if a fetched header has.
 
         Args:
-            modality: Only series of it, of studies that have one; empty: whole studies.
-            before: The day, or the datetime in the peer's local time, before which they are; None: the job's study.
+            modality: Fetch only series of this modality; empty: whole studies.
+            before: Take only studies before this day, or datetime in the peer's local time; None: before the job's
+                study.
             from_: The peer, or its name; None: the one that sent this session's images.
-            most: How many studies, the newest first; None: all.
-            limit: With more studies of the patient none is fetched.
+            most: The largest number of studies, newest first; None: all.
+            limit: If the peer finds more studies of the patient than this, none is fetched.
             options: As for :meth:`fetch`.
             on_progress: As for :meth:`fetch`.
 
         Raises:
-            PatientMismatchError: Birth date or sex contradict, or the job's images have no PatientID.
+            PatientMismatchError: A birth date or sex contradicts the patient's, or the job's images have no PatientID.
             ConfigurationError: The job's study has no date, and ``before`` is not given.
-            FetchError: As of :meth:`fetch`.
+            FetchError: As for :meth:`fetch`.
             FindError: The peer did not answer, or found more than ``limit``.
-            PeerUnreachableError: No association; the message tells why.
+            PeerUnreachableError: No association could be opened; the message says why.
 
         Example:
             >>> from datetime import date

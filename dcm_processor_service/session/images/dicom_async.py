@@ -1,4 +1,4 @@
-"""``session.dicom`` of asynchronous callbacks; that of blocking ones, in :mod:`.dicom`, explains it."""
+"""``session.dicom`` for asynchronous callbacks; :mod:`.dicom`, for blocking ones, explains it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ignore_progress(_here: int, _expected: int) -> None:
 
 @dataclass(frozen=True)
 class AsyncSeriesChoice:
-    """The series that meet all rules, those with most voxels first, and why the others do not.
+    """The series that meet all rules, largest first, and the reason why each other series does not.
 
     Example:
         >>> import asyncio
@@ -116,7 +116,7 @@ class AsyncDicom:
             return cast("list[Study]", await self._repository.children(parent))
         if isinstance(subject, Study):
             found = await self._repository.find(SubjectLevel.STUDY, subject.id)
-        else:  # by what lists it: two peers may have sent studies of one UID
+        else:  # by the study that lists the series: two peers may have sent studies of one UID
             found = await self._repository.parent(subject)
         if isinstance(found, Study):
             return [found]

@@ -1,6 +1,6 @@
-"""Choosing series by rules, with the reason for every one that was not chosen.
+"""Chooses series by rules, with the reason for every series that was not chosen.
 
-Rules look at reports, so that they know the real number of slices, the real distance between them and the real plane.
+Rules are checked against inspection reports, which have the real number, distance and plane of the slices.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Selection:
     """Those with most voxels first."""
 
     reasons: dict[str, str]
-    """By SeriesInstanceUID: why a series was not chosen."""
+    """The reason why a series was not chosen, by SeriesInstanceUID."""
 
     def explain(self) -> str:
         """Returns for each series whether it was chosen, or which rule failed first; without patient attributes."""

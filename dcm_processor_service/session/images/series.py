@@ -31,7 +31,7 @@ __all__ = ["DicomSeries"]
 class DicomSeries:
     """One series of the job.
 
-    Its files are brought to this machine once, in bulk, when they are first needed.
+    Its files are copied to this machine once, all together, when they are first needed.
 
     Example:
         >>> import tempfile
@@ -82,7 +82,7 @@ class DicomSeries:
         return run_inline(self._async.checksum())
 
     def headers(self) -> list[Dataset]:
-        """Reads every instance up to its pixel data, in slice order; of a stored file the beginning, if that will do.
+        """Reads every instance up to its pixel data, in slice order; reads only the first bytes where these are enough.
 
         Raises:
             InvalidSeriesError: A file is no DICOM file or is cut off; the message names the instance.
@@ -94,24 +94,25 @@ class DicomSeries:
         return iterate_inline(self._async.datasets())
 
     def paths(self) -> list[Path]:
-        """Returns the series as files in slice order, to be read and not changed; they go when the job ends.
+        """Returns the series as files in slice order, for reading only; copies are removed when the job ends.
 
-        Slice order is along the normal of the image plane (PS3.3, section C.7.6.2.1.1), then by time, then by
+        Slices are ordered along the normal of the image plane (PS3.3, section C.7.6.2.1.1), then by time, then by
         InstanceNumber.
 
         Every method that reads files raises the same errors.
 
         Raises:
-            SeriesNotFoundError: No instance of it is stored.
+            SeriesNotFoundError: No instance of the series is stored.
             StoredFileNotFoundError: A file was moved or removed since it was stored; the message names it.
             InvalidSeriesError: A file is no DICOM file, or ends inside its header.
         """
         return run_inline(self._async.paths())
 
     def export(self, directory: str | os.PathLike[str]) -> list[Path]:
-        """Copies the series into a folder, as ``0001.dcm``, ``0002.dcm``… in slice order; gives the paths.
+        """Copies the series into a folder, as ``0001.dcm``, ``0002.dcm``… in slice order; returns the paths.
 
-        Files that are there already with the same content are kept, so an interrupted export goes on where it was.
+        Files that are there already with the same content are kept, so that a second call continues an interrupted
+        export.
 
         Raises:
             LocalFileError: The folder cannot be written.
@@ -143,15 +144,15 @@ class DicomSeries:
         """Reads the series as one volume: its voxels, rescaled, with their place in the patient (LPS).
 
         Args:
-            policy: What to do when it is not one uniform volume or clean 4D stack: ``strict`` refuses it,
+            policy: What to do if the series is not one uniform volume or clean 4D stack: ``strict`` refuses it,
                 ``largest`` takes the largest part, ``resample`` fills gaps and sets a tilted stack upright.
             max_gap_mm: The widest gap between slices that ``resample`` fills, with slices that ``volume.invented``
                 names; None for two median steps.
-            verify: Read only what dcm2niix reads alike, every voxel at its place in the patient.
+            verify: Whether dcm2niix reads the series too, and every voxel must have the same value at the same place.
 
         Raises:
             InvalidSeriesError: The policy refuses the series; ``report`` says why.
-            NiftiConversionError: With ``verify``: the two readings differ; says in what.
+            NiftiConversionError: With ``verify``: the two readings differ; the message says in what.
             UnsupportedTransferSyntaxError: Its pixels cannot be decoded here; the message names the remedy.
 
         Example:
@@ -167,18 +168,18 @@ class DicomSeries:
         return run_inline(self._async.volumes(policy, max_gap_mm=max_gap_mm))
 
     def to_source(self, voxels: Voxels) -> SourceSlices:
-        """Brings a mask or label map from another grid to the scanner's own slices, where ``derive`` takes it.
+        """Moves a mask or label map from another grid onto the scanner's own slices, which ``derive`` accepts.
 
-        For what was found on a volume that was resampled, split, or read with policy ``resample``: each voxel of a
-        slice gets the value of the voxel in which its centre lies in the patient (LPS mm), and 0 beyond the grid. A
-        part of the series (policy ``split``) goes to its own slices alone. What lies between two slices alone is lost,
-        and the log tells of labels that are.
+        Use it for results on a volume that was resampled, split, or read with policy ``resample``. Each voxel of a
+        slice gets the value of the input voxel that contains its centre in the patient (LPS mm), and 0 outside the
+        input's grid. A part of the series (policy ``split``) fills only its own slices. A region that lies wholly
+        between two slices is lost; the log names labels that are lost.
 
         Args:
             voxels: Shape (i, j, k): a Volume (``volume.like(array)``), a NIfTI image or file, or an image of SimpleITK.
 
         Returns:
-            All slices of the series, each where its header says, also where they are uneven or tilted.
+            All slices of the series, each at the position in its header, even if they are uneven or tilted.
 
         Raises:
             DerivedObjectError: The voxels do not say where they lie, or lie elsewhere; or the series has no slices in
@@ -213,13 +214,13 @@ class DicomSeries:
             path: The file; several volumes get names of their own beside it.
             engine: ``auto``, or one by name.
             policy: As in :meth:`volume`, and ``split``: every part in a file of its own.
-            sidecar: ``bids`` (no patient attributes), ``simplified`` (the whole header) or ``none``.
+            sidecar: The JSON file: ``bids`` (no patient attributes), ``simplified`` (the whole header) or ``none``.
             max_gap_mm: As in :meth:`volume`.
             verify: As in :meth:`volume`.
 
         Raises:
             InvalidSeriesError: The policy refuses the series; ``report`` says why.
-            NiftiConversionError: The engine gave no usable result.
+            NiftiConversionError: The engine made no usable result.
             UnsupportedTransferSyntaxError: No engine here can decode its pixels.
         """
         return run_inline(
@@ -231,19 +232,20 @@ class DicomSeries:
     def segments(self, like: Volume | DicomSeries | None = None) -> tuple[StructureMask, ...]:
         """Reads the segments of a SEG, or the structures of an RTSTRUCT, of any vendor, each with its mask.
 
-        A segment is where its own frames say: segments may overlap or be empty. Contours are filled by the even-odd
-        rule, so that one within another is a hole. What cannot be placed without guessing is refused: another frame of
-        reference, contours between slices, across them or over each other, frames on no regular grid.
+        Each segment is placed by its own frames; segments may overlap or be empty. Contours are filled by the even-odd
+        rule, so that one within another is a hole. An object that cannot be placed without guessing is refused: another
+        frame of reference, contours between slices, across them or over each other, frames on no regular grid.
 
         Args:
-            like: The images or the volume on whose grid masks are put: voxel by voxel where they lie on it, else the
-                nearest of a SEG's voxels; contours lie on its slices. None: a SEG's masks have a grid of its own, in
-                which empty slices may be left out at both ends, and contours that of the images they were drawn on.
+            like: The images or the volume whose grid the masks get. A SEG on that grid is taken voxel by voxel, any
+                other by its nearest voxels; contours must lie on the slices of that grid. None: the masks of a SEG get
+                the SEG's own grid, which may lack empty slices at both ends; contours get the grid of the images that
+                they were drawn on.
 
         Raises:
             InvalidSeriesError: The series holds no segments, contradicts itself, or cannot be placed.
             SeriesNotFoundError: The images that contours were drawn on are not stored.
-            UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
+            UnsupportedTransferSyntaxError: The pixels of the SEG cannot be decoded here.
 
         Example:
             >>> import numpy as np
@@ -264,8 +266,8 @@ class DicomSeries:
     def measurements(self) -> dict[str, Finding]:
         """Reads the findings of measurement reports after TID 1500, of any vendor, by their tracking identifier.
 
-        They are what ``dicom.derive.measurement_report`` takes. Of another vendor's report a quantity with modifiers
-        is called after both, such as ``Attenuation Coefficient, Mean``; time points are not read.
+        The result has the form that ``dicom.derive.measurement_report`` takes. In another vendor's report, a quantity
+        with modifiers is named after both, such as ``Attenuation Coefficient, Mean``; time points are not read.
 
         Raises:
             InvalidSeriesError: The series holds no such report, or is damaged.
@@ -284,7 +286,7 @@ class DicomSeries:
     def text(self) -> str:
         """Reads structured reports as text: the content tree, an item a line, indented by its depth.
 
-        It is what the report says, and may name persons.
+        The text is the report's own, and may name persons.
 
         Raises:
             InvalidSeriesError: The series holds no structured report, or is damaged; a PDF is read by
@@ -305,10 +307,10 @@ class DicomSeries:
     def documents(self) -> tuple[bytes, ...]:
         """Returns the bytes of encapsulated documents such as PDF, one for each instance, in slice order.
 
-        What is in them is not read: text in a PDF takes a library of your own.
+        The documents are not parsed: to read the text of a PDF, use a PDF library.
 
         Raises:
-            InvalidSeriesError: The series wraps no documents, or is damaged.
+            InvalidSeriesError: The series holds no documents, or is damaged.
 
         Example:
             >>> from dcm_processor_service.testing import fake_context, synthetic_series

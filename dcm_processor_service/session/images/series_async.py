@@ -1,4 +1,4 @@
-"""One series of the job, for asynchronous callbacks; that of blocking ones, in :mod:`.series`, explains it."""
+"""One series of the job, for asynchronous callbacks; :mod:`.series`, for blocking ones, explains it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SeriesTools:
-    """What a series needs besides its store; functions and converter are made at their first use."""
+    """The tools that a series uses besides its store; functions and converter are made at first use."""
 
     imaging: Callable[[], ImagingFunctions]
     reading: Callable[[], ReadingFunctions]
@@ -124,7 +124,7 @@ class AsyncDicomSeries:
         return list(self._paths)
 
     async def _beginnings(self, *, keeps_datasets: bool) -> SeriesHeads | list[Path]:
-        """Reads the beginnings of the files, where these tell everything; else returns the files, in any order."""
+        """Reads the first bytes of the files if these are enough; otherwise returns the files, in any order."""
         if self._paths is not None:
             return await self.paths()
         instances = await self._stored()
@@ -151,7 +151,7 @@ class AsyncDicomSeries:
         return instances
 
     async def _materialise(self) -> list[Path]:
-        """Brings every file of the series to this machine's disk, when it is not there already."""
+        """Copies every file of the series to this machine's disk, unless it is there already."""
         return await materialise(self.info, await self._stored(), self._repository, self._tools)
 
     async def export(self, directory: str | os.PathLike[str]) -> list[Path]:
@@ -273,11 +273,11 @@ async def _closing(found: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
 async def materialise(
     info: SeriesRecord, instances: Sequence[Instance], repository: DicomRepository, tools: SeriesTools
 ) -> list[Path]:
-    """Brings instances of a series to this machine's disk, where they are not there already; in the order given.
+    """Copies instances of a series to this machine's disk, unless they are there already; keeps their order.
 
     Raises:
-        SeriesNotFoundError: There are none.
-        InvalidSeriesError: Some went meanwhile.
+        SeriesNotFoundError: No instances are given.
+        InvalidSeriesError: The store no longer has some of them.
     """
     if not instances:
         raise SeriesNotFoundError(f"the series {info.series_instance_uid} has no stored instances")
@@ -302,7 +302,7 @@ async def materialise(
 
 
 def _require_scans(paths: Iterable[Path]) -> None:
-    """Refuses files that went since they were looked at: a scan that was moved, a copy that ended with its job."""
+    """Raises if a file has gone since it was listed: a scan that was moved, a copy removed with its job."""
     for path in paths:
         require_scan(path)
 

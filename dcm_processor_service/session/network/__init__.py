@@ -1,1 +1,1 @@
-"""What a session does over the network: peers, fetching, priors, sending, commitments."""
+"""The network part of a session: peers, fetching, priors, sending, commitments."""

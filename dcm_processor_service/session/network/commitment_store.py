@@ -1,4 +1,4 @@
-"""Keeps transactions of storage commitment among the data of the jobs that asked, under names that these do not see."""
+"""Stores transactions of storage commitment in the data of the jobs that asked, under names hidden from the jobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["PART_RECORDS", "CommitmentStore"]
 
 PART_RECORDS = 2_000
-"""How many records are written together, so that each value fits into one document of every store."""
+"""The most records in one value, so that each value fits into one document of every store."""
 
 _HEAD = re.compile(r"(?P<sending>commitment-[0-9a-f]{32})/(?P<transaction>[0-9a-f]{16})-head")
 
@@ -29,13 +29,13 @@ class _Page:
 
 
 class CommitmentStore:
-    """Reads and writes transactions; a head makes one visible, and is written last."""
+    """Reads and writes transactions; the head of one is written last, and makes it visible."""
 
     def __init__(self, repository: DataRepository) -> None:
         self._repository = repository
 
     async def list(self, job: JobKey) -> list[StorageCommitment]:
-        """Lists the transactions of a job, those asked for first before the others."""
+        """Lists the transactions of a job, oldest first."""
         found = []
         for name, _ in await self._repository.scan(job, values=False):
             if _HEAD.fullmatch(name) is not None:
@@ -47,7 +47,7 @@ class CommitmentStore:
         return sorted(found, key=lambda one: one.asked_at)
 
     async def put(self, job: JobKey, commitment: StorageCommitment) -> None:
-        """Writes a transaction; an earlier one of the same sending, which it takes the place of, is removed."""
+        """Writes a transaction, then removes an earlier one of the same sending, which it replaces."""
         prefix = f"{commitment.sending}/{_short(commitment.transaction_uid)}-"
         records = commitment.records
         for number, start in enumerate(range(0, len(records), PART_RECORDS)):

@@ -83,8 +83,8 @@ class AsyncCommitments:
 class Commitments:
     """Storage commitments (PS3.4, annex J) that this job, or another of its session, asked of peers.
 
-    The session keeps each transaction from before the request to its end, so that the answer finds its instances even
-    where the process that asked is gone.
+    The session stores each transaction before the request is sent, and keeps it, so that a late answer is matched to
+    its instances even if the process that asked has ended.
 
     Example:
         >>> from dcm_processor_service import SendOptions
@@ -107,30 +107,31 @@ class Commitments:
     ) -> list[StorageCommitment]:
         """Waits for the answers that are still missing, and keeps them in the session as they come.
 
-        A peer that answers late opens an association to the port of ours that it knows. Some try that once alone, while
-        nothing listens: ``ask_again`` starts a new transaction, which takes the place of the old one, for all that is
-        not promised: what is open and what was refused (:meth:`StorageCommitment.is_awaited`).
-        The port speaks TLS where the peer is reached by TLS, with the peer's ``cert_file``.
+        A peer that answers late opens an association to the port that it knows for us. Some peers try only once,
+        perhaps while nothing listens. ``ask_again`` starts a new transaction, which replaces the old one, for all
+        instances that are not committed: those still open and those refused (:meth:`StorageCommitment.is_awaited`). The
+        port speaks TLS where the peer is reached by TLS, with the peer's ``cert_file``.
 
         Args:
             options: ``commitment_timeout_s`` says how long to wait, ``listen_port`` at which port of ours; with
-                ``check=False`` what is missing or refused is returned and not raised.
+                ``check=False`` missing and refused commitments are returned and raise nothing.
             ask_again: Whether to ask the peers again first, also those that refused.
-            peer: The name of the one whose answers are waited for; empty means all.
+            peer: The name of the peer to wait for; empty means all.
 
         Returns:
-            Those that were open or are asked again, as they are now; an empty list if there were none.
+            The transactions that were open or were asked again, in their present state; an empty list if there were
+            none.
 
         Raises:
-            SendRejectedError: A peer does not keep everything; a SendIncompleteError where answers are still missing,
-                and waiting again may help.
+            SendRejectedError: A peer does not promise to keep every instance; SendIncompleteError if only answers are
+                missing, so that waiting again may help.
             ConfigurationError: There is no ``listen_port`` and ``ask_again`` is False, or the port is taken or cannot
                 speak as all of the peers do.
         """
         return run_inline(self._async.wait(options=options, ask_again=ask_again, peer=peer))
 
     def list(self) -> list[StorageCommitment]:
-        """Lists the transactions of the session's jobs, oldest first; ``is_open`` tells which have no answer yet."""
+        """Lists the transactions of the session's jobs, oldest first; ``is_open`` says which have no answer yet."""
         return run_inline(self._async.list())
 
 

@@ -1,4 +1,4 @@
-"""Fetching from DICOM peers into the job's scratch, as objects like the job's own; the priors of its patient."""
+"""Fetches series and priors from DICOM peers into the job's scratch folder, as series like the job's own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = ["AsyncFetched", "AsyncFetching", "Fetched"]
 
 @dataclass(frozen=True)
 class AsyncFetched:
-    """What was fetched; :class:`Fetched` explains it.
+    """The result of a fetch; :class:`Fetched` explains it.
 
     Example:
         >>> import asyncio
@@ -62,10 +62,10 @@ class AsyncFetched:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What was fetched: series like the job's own, which go with the job.
+    """The result of a fetch: series like the job's own, which are removed with the job.
 
     ``series`` are in the order in which they were found, and ``studies`` those that they belong to. ``report`` has a
-    record for each instance. ``passed_over`` says of studies that were found and not fetched why, by StudyInstanceUID.
+    record for each instance. ``passed_over`` says, by StudyInstanceUID, why a study was found and not fetched.
 
     Example:
         >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
@@ -89,7 +89,7 @@ class Fetched:
 
 
 class AsyncFetching:
-    """Fetches into folders of the scratch, and files what has come into a store in memory."""
+    """Fetches instances into folders of the scratch, and files them into a store in memory."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class AsyncFetching:
         return peer if isinstance(peer, Peer) else await self._peers.get(peer)
 
     async def _parts(self, study: FoundStudy, peer: Peer, modality: str) -> Sequence[FoundItem]:
-        """A study as a whole, or its series of one modality."""
+        """Returns a study as a whole, or its series of one modality."""
         if not modality:
             return [study]
         uid = study.study_instance_uid
@@ -196,7 +196,7 @@ class AsyncFetching:
         )
 
     async def _filed(self, report: FetchReport) -> AsyncFetched:
-        """Sorts what is here into studies and series."""
+        """Sorts the fetched files into studies and series."""
         files = [Path(record.path) for record in report.records if record.outcome is FetchOutcome.FETCHED]
         catalogue = await self._offload(lambda: catalogue_files(files, self._tools.imaging()))
         if catalogue.left_out:
@@ -205,7 +205,7 @@ class AsyncFetching:
         filed: Filed = await catalogue.file_into(backend)
         repository = self._learning(backend.dicom)
         for study in filed.studies:
-            await repository.children(study)  # so that its patient attributes are removed from logs
+            await repository.children(study)  # the repository learns its patient attributes, to remove them from logs
         return AsyncFetched(
             tuple(AsyncDicomSeries(one, repository, self._tools) for one in filed.series), filed.studies, report
         )

@@ -1,7 +1,7 @@
-"""The memory of a sending: what a peer acknowledged, and what was under way when a process ended.
+"""The journal of a sending: the instances that a peer acknowledged, and those under way when a process ended.
 
-It stands among the job's data, under names that the job itself is not shown. Each process that sends writes segments of
-its own, so that two of them take nothing from each other.
+It is stored in the job's data, under names hidden from the job. Each process that sends writes segments of its own, so
+that two processes do not overwrite each other's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["SEGMENT_RECORDS", "Journal"]
 
 SEGMENT_RECORDS = 64
-"""How many records are written together: one small write for each record, whatever their number."""
+"""The most records in one segment, so that each record costs one small write however many there are."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class _Segment:
 
 
 class Journal:
-    """Remembers one sending, for this process and for those that come after it or send at the same time."""
+    """Records one sending, for this process, for later ones, and for those that send at the same time."""
 
     def __init__(self, repository: DataRepository, job: JobKey, key: str) -> None:
         self._repository = repository
@@ -49,9 +49,9 @@ class Journal:
         self._others: set[str] = set()
 
     async def read(self) -> dict[str, InstanceRecord]:
-        """Returns what was acknowledged before, by SOPInstanceUID; of an instance that was sent twice, the last.
+        """Returns the records of acknowledged instances, by SOPInstanceUID; the last one of an instance sent twice.
 
-        A sending that others have finished meanwhile is over: nothing is left of it.
+        If other processes have finished this sending, its records are removed and the result is empty.
         """
         self._before = await self._read()
         if self._before and all(self._is_finished(writer, self._before) for writer in _writers(self._before)):
@@ -61,13 +61,13 @@ class Journal:
         return {record.sop_instance_uid: record for record in sorted(records, key=_answered)}
 
     async def forget_all(self) -> None:
-        """Removes the records of other processes."""
+        """Removes the records that :meth:`read` found."""
         for name in self._before:
             await self._repository.delete(self._job, self._prefix + name)
         self._before, self._others = {}, set()
 
     async def begin(self, sop_instance_uids: Sequence[str]) -> None:
-        """Records which instances are under way, before any of them is sent; the first at once, the others soon."""
+        """Records which instances are under way, before any is sent; writes unless the first is recorded already."""
         self._under_way.update(dict.fromkeys(sop_instance_uids))
         if not self._written.issuperset(sop_instance_uids[:1]):
             await self._write()
@@ -75,7 +75,7 @@ class Journal:
     async def note(self, record: InstanceRecord) -> None:
         """Records an acknowledgement, and that the instance is no longer under way.
 
-        An instance that was sent and not answered stays so: the peer may have it.
+        An instance that was sent and not answered stays under way: the peer may have it.
         """
         uid = record.sop_instance_uid
         if record.outcome.acknowledged:
@@ -94,7 +94,7 @@ class Journal:
         await self._write()
 
     async def may_hold(self, sop_instance_uid: str) -> bool:
-        """Whether the peer may have the instance from us: another process sent it, or ended while it did."""
+        """Returns whether another process of ours has sent the instance, or may have, so that the peer may hold it."""
         if sop_instance_uid not in self._others:
             found = await self._read()
             others = [segment for name, segment in found.items() if _writer(name) != self._own]
@@ -102,7 +102,7 @@ class Journal:
         return sop_instance_uid in self._others
 
     async def finish(self) -> None:
-        """Removes the records, since all is stored; unless another process, which may need them, still sends."""
+        """Removes the records, since all is stored; keeps them while another process that needs them still sends."""
         now = await self._read()
         others = {writer for writer in _writers(now) if writer != self._own}
         busy = {
@@ -158,7 +158,7 @@ def _of(writer: str, segments: dict[str, _Segment]) -> dict[str, _Segment]:
 
 
 def _uids(segments: Iterable[_Segment]) -> set[str]:
-    """What was acknowledged, or under way when its writer ended or wrote last."""
+    """Returns the instances that were acknowledged, or under way at the last write of their process."""
     uids: set[str] = set()
     for segment in segments:
         uids.update(record.sop_instance_uid for record in segment.records)

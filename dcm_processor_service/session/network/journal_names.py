@@ -1,4 +1,4 @@
-"""The names of data that are not the job's own; told apart without loading what keeps them."""
+"""Recognises data that is not the job's own by its name, without importing the modules that write it."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class AsyncPeers:
         return peer if isinstance(peer, Peer) else await self.get(peer)
 
     async def _ask(self, peer: Peer, query: FindQuery) -> list[FoundItem]:
-        """Asks, and has the patient attributes of query and answers removed from logs."""
+        """Asks a peer; has the patient attributes of query and answers removed from logs."""
         self._learn(query)
         found = await self._offload(lambda: self._retriever().find(peer, query))
         for one in found:
@@ -94,25 +94,25 @@ class AsyncPeers:
         return found
 
     async def _checked(self, peer: Peer) -> Peer:
-        """Refuses here, and not in the middle of a sending, a certificate that cannot be used."""
+        """Returns the peer; raises now, not in the middle of a sending, if its certificate cannot be used."""
         if peer.tls:
             await self._offload(lambda: self._sender().check(peer))
         return peer
 
     async def echo(self, peer: Peer | str) -> EchoResult:
         """Asks a peer whether it is there; see :meth:`Peers.echo`."""
-        node = await self._known(peer)
-        return await self._offload(lambda: self._sender().echo(node))
+        known = await self._known(peer)
+        return await self._offload(lambda: self._sender().echo(known))
 
     async def probe(self, peer: Peer | str) -> list[AcceptedContext]:
         """Asks a peer what it accepts; see :meth:`Peers.probe`."""
-        node = await self._known(peer)
-        return await self._offload(lambda: self._sender().probe(node))
+        known = await self._known(peer)
+        return await self._offload(lambda: self._sender().probe(known))
 
     async def propose(self, peer: Peer | str) -> PeerProposal:
-        """Asks a peer for values of its own fields; see :meth:`Peers.propose`."""
-        node = await self._known(peer)
-        return await self._offload(lambda: self._sender().propose(node))
+        """Tests a peer and proposes values for its fields; see :meth:`Peers.propose`."""
+        known = await self._known(peer)
+        return await self._offload(lambda: self._sender().propose(known))
 
     @overload
     async def find(
@@ -159,7 +159,7 @@ class Peers:
         """Returns the peer that sent this session's images.
 
         Raises:
-            PeerNotFoundError: The job was not told, or the peer is no longer known.
+            PeerNotFoundError: The job's settings name no peer, or the peer is no longer known.
         """
         return run_inline(self._async.current())
 
@@ -167,48 +167,48 @@ class Peers:
         """Returns a peer by name: of the platform's peers first, then of its own listeners.
 
         Raises:
-            PeerNotFoundError: No peer of that name; the message lists those there are.
-            InvalidNameError: The name is no text.
+            PeerNotFoundError: There is no peer of that name; the message lists the known peers.
+            InvalidNameError: The name is not text.
             ConfigurationError: A certificate file of the peer is unusable.
         """
         return run_inline(self._async.get(name))
 
     def echo(self, peer: Peer | str) -> EchoResult:
-        """Asks a peer whether it is there (C-ECHO), with the time that took; one that is not gives the reason.
+        """Asks a peer whether it answers (C-ECHO); the result has the time taken, or the reason of a failure.
 
         Raises:
-            PeerNotFoundError: No peer of that name.
+            PeerNotFoundError: There is no peer of that name.
             ConfigurationError: A certificate file of the peer is unusable.
         """
         return run_inline(self._async.echo(peer))
 
     def probe(self, peer: Peer | str) -> list[AcceptedContext]:
-        """Asks a peer which kinds of objects it takes, in which transfer syntaxes; sends none.
+        """Asks a peer which SOP classes it accepts, in which transfer syntaxes; sends no instance.
 
         Raises:
-            PeerUnreachableError: No association; the message tells why.
+            PeerUnreachableError: No association could be opened; the message says why.
         """
         return run_inline(self._async.probe(peer))
 
     def propose(self, peer: Peer | str) -> PeerProposal:
-        """Asks a peer for values of its own fields, each with its reason; sends no instance and changes nothing.
+        """Tests a peer and proposes values for its fields, each with a reason; sends no instance and changes nothing.
 
-        Tells the transfer syntax that the peer prefers, how many associations side by side it bears (up to four), and
-        over TLS the name that its certificate is for, or the certificate's fingerprint where no trusted authority
-        vouches for it: compare that with what the peer's operator tells.
+        Proposes the transfer syntax that the peer prefers, the number of associations that it accepts at a time (up to
+        four), and over TLS the name that its certificate is for, or the certificate's fingerprint if no trusted
+        authority signed it: ask the peer's operator for the fingerprint, and compare.
 
-        A time-out is proposed where connections, associations or a C-ECHO took more than a tenth of what holds: ten
-        times what was measured. None is ever proposed shorter than what holds, however fast the answers were: they
-        tell nothing of how long the peer is silent at work, when it writes to a tape or waits for a lock, and too
-        short a time-out turns what is stored into a failure. Where what holds leaves room, a note says so.
+        Proposes a longer time-out, ten times the measured time, if a connection, an association or a C-ECHO took more
+        than a tenth of the present time-out. Never proposes a shorter one, however fast the answers were: they do not
+        show how long the peer is silent while it writes to a tape or waits for a lock, and too short a time-out makes a
+        failure of an instance that was stored. If the present time-out leaves room, a note says so.
 
-        Proposes no longest PDU or request: the longest PDU is the one that the peer announces, and what it bears beyond
-        its words shows only in what it does to instances, of which none is sent here. Our own title is proposed by
-        nobody: a peer that does not know it refuses the association, and the error says so.
+        Proposes no longest PDU or request: the peer announces its longest PDU itself, and only sent instances would
+        show whether it accepts more. Proposes no calling AE title: a peer that does not know ours refuses the
+        association, and the error says so.
 
         Raises:
-            PeerNotFoundError: No peer of that name.
-            PeerUnreachableError: No association; the message tells why.
+            PeerNotFoundError: There is no peer of that name.
+            PeerUnreachableError: No association could be opened; the message says why.
 
         Example:
             >>> from dcm_processor_service.testing import FakePacs, fake_context
@@ -239,24 +239,24 @@ class Peers:
         """Asks a peer what it holds: by C-FIND, or by QIDO-RS where it has a URL.
 
         A study matches a modality if it has a series of it. Answers that contradict a key are left out, as are those
-        without UIDs: not every peer matches every key. Nothing found is an empty list.
+        without UIDs: not every peer matches every key. If nothing is found, the list is empty.
 
         Args:
             peer: The peer, or its name.
-            level: What is listed: ``study``, ``series`` or ``instance``.
-            keys: What it is narrowed down by: ``patient_id``, ``issuer_of_patient_id``, ``patient_name``
-                (``Family^Given``), ``patient_birth_date``, ``accession_number``, ``study_instance_uid``,
-                ``study_date``, ``study_description``, ``modality``, ``series_instance_uid``, ``series_description``,
+            level: The level to list: ``study``, ``series`` or ``instance``.
+            keys: The values to match: ``patient_id``, ``issuer_of_patient_id``, ``patient_name`` (``Family^Given``),
+                ``patient_birth_date``, ``accession_number``, ``study_instance_uid``, ``study_date``,
+                ``study_description``, ``modality``, ``series_instance_uid``, ``series_description``,
                 ``sop_instance_uid``. Texts take the wildcards ``*`` and ``?``; dates are a day, a range such as
                 ``(date(2024, 1, 1), None)``, or as DICOM writes them; UIDs are one or a list. With more answers than
-                ``limit`` (1000) the peer is told to stop, and none is given.
+                ``limit`` (1000) the peer is told to stop, and the call raises.
 
         Raises:
             ConfigurationError: A key is unknown or malformed.
-            FindError: The peer did not answer, or found more than ``limit``; a FindIncompleteError where asking again
-                may help.
-            PeerUnreachableError: No association; the message tells why.
-            PeerNotFoundError: No peer of that name.
+            FindError: The peer did not answer, or found more than ``limit``; FindIncompleteError if asking again may
+                help.
+            PeerUnreachableError: No association could be opened; the message says why.
+            PeerNotFoundError: There is no peer of that name.
 
         Example:
             >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series

@@ -1,4 +1,4 @@
-"""Which of the studies that a peer holds are earlier ones of the job's patient, and certainly of no other."""
+"""Chooses, of the studies that a peer holds, the earlier ones of the job's patient, and certainly of no other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PatientKeys:
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> PatientKeys:
-        """Reads them from header values by keyword."""
+        """Reads the keys from header values by keyword."""
 
         def value(keyword: str) -> str:
             return str(metadata.get(keyword) or "").strip()
@@ -45,7 +45,7 @@ class PatientKeys:
 
     @classmethod
     def of_found(cls, found: FoundStudy) -> PatientKeys:
-        """Reads them from a peer's answer."""
+        """Reads the keys from a peer's answer."""
         born = found.patient_birth_date
         return cls(
             found.patient_id,
@@ -55,7 +55,7 @@ class PatientKeys:
         )
 
     def contradictions(self, other: PatientKeys) -> list[str]:
-        """Names the attributes that show these to be two patients; one that either lacks shows nothing."""
+        """Returns the attributes that show two different patients; an attribute that one side lacks shows nothing."""
         pairs = {
             "PatientID": (self.patient_id, other.patient_id),
             "IssuerOfPatientID": (self.issuer, other.issuer),
@@ -69,7 +69,7 @@ class PatientKeys:
 
 @dataclass(frozen=True)
 class PriorsWanted:
-    """The patient and what is wanted of their studies."""
+    """The patient, and which of the patient's studies are wanted."""
 
     identity: PatientKeys
     own_study_uids: frozenset[str]
@@ -81,7 +81,7 @@ class PriorsWanted:
 
     @property
     def keys(self) -> FindKeys:
-        """What a peer is asked for at the level of studies."""
+        """The keys of the query for studies."""
         keys: FindKeys = {
             "patient_id": self.identity.patient_id,
             "study_date": (None, self.before.date()),
@@ -93,7 +93,7 @@ class PriorsWanted:
 
 
 def start_of(studies: Iterable[Mapping[str, Any]], before: date | None) -> datetime:
-    """Returns the point in time that priors are earlier than: as given, else the start of the job's latest study.
+    """Returns the datetime that priors must lie before: as given, else the start of the job's latest study.
 
     Raises:
         ConfigurationError: Neither is known.
@@ -125,7 +125,7 @@ def choose_priors(studies: Iterable[FoundStudy], wanted: PriorsWanted) -> tuple[
     """Returns the studies that are earlier ones of the patient, newest first, and why the others are passed over.
 
     Raises:
-        PatientMismatchError: A study has the patient's id, and birth date or sex of another.
+        PatientMismatchError: A study has the patient's id and another birth date or sex.
     """
     chosen: list[FoundStudy] = []
     passed_over: dict[str, str] = {}
@@ -165,7 +165,7 @@ def _not_earlier(study: FoundStudy, before: datetime) -> str:
 
 
 def refuse_strangers(fetched: Iterable[AsyncDicomSeries], identity: PatientKeys) -> None:
-    """Looks at the headers of the instances that have come, not only at the peer's answers.
+    """Checks the headers of the fetched series against the patient: the peer's answers alone are not enough.
 
     Raises:
         PatientMismatchError: The header of a series contradicts the patient.

@@ -1,4 +1,4 @@
-"""Sending to DICOM peers, with a memory: the same sending after a crash sends only what was not acknowledged."""
+"""Sends to DICOM peers and keeps a journal: after a crash, the same sending sends only what was not acknowledged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncSending", "SendItem", "journal_key"]
 
 SendItem: TypeAlias = "Sendable | AsyncDicomSeries | DicomSeries"
-"""What a session sends: a dataset, a DICOM file, a DICOMDIR, a folder, or a series."""
+"""An item that a session sends: a dataset, a DICOM file, a DICOMDIR, a folder, or a series."""
 
 
 class AsyncSending:
@@ -48,7 +48,7 @@ class AsyncSending:
         peer = to if isinstance(to, Peer) else await self._peers.get(to)
         sender, chosen = self._tools.sender(), options or SendOptions()
         items = await _unpacked(what)
-        _refuse_twins(items)
+        _refuse_differing_datasets_of_one_uid(items)
         uids = await self._tools.offload(lambda: sender.identify(items))
         key = journal_key(peer, uids)
         journal = Journal(self._repository, self._tools.jobs.key, key)
@@ -115,11 +115,11 @@ async def _unpacked(what: SendItem | Iterable[SendItem]) -> Sequence[Sendable]:
     return items
 
 
-def _refuse_twins(items: Iterable[Sendable]) -> None:
+def _refuse_differing_datasets_of_one_uid(items: Iterable[Sendable]) -> None:
     """Refuses two datasets of one SOPInstanceUID: a peer would keep one of them, and call both stored.
 
     Raises:
-        DerivedObjectError: There are such, and they differ.
+        DerivedObjectError: Two such datasets differ.
     """
     known: dict[str, object] = {}
     for item in items:
@@ -141,7 +141,7 @@ def _is_one(what: object) -> bool:
 
 
 def journal_key(peer: Peer, sop_instance_uids: Iterable[str]) -> str:
-    """Names the sending of these instances, in whatever order, to this peer."""
+    """Returns the name of the sending of these instances, in any order, to this peer."""
     digest = hashlib.sha256((peer.url or peer.address).encode())
     for uid in sorted(set(sop_instance_uids)):
         digest.update(b"\0" + uid.encode())

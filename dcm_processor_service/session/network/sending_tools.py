@@ -1,4 +1,4 @@
-"""What sending and its storage commitments are done with."""
+"""The tools of a sending and of its storage commitments."""
 
 from __future__ import annotations
 

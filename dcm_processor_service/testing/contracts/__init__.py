@@ -1,6 +1,7 @@
-"""What every store keeps, as tests that a package runs over its own: ours run over memory, SQLite, PyMongo and motor.
+"""The rules of every store, as tests that a package runs over its own store, as we do over ours.
 
-A package that adds a store derives one class, and says how its store is opened::
+Ours run over memory, SQLite, PyMongo and motor. A package that adds a store derives one class, and opens its store in a
+fixture::
 
     import pytest
     from dcm_processor_service.testing.contracts import StoreContract, store_under_test
@@ -11,8 +12,8 @@ A package that adds a store derives one class, and says how its store is opened:
             with store_under_test({"db_provider": "their-store"}, mode=request.param) as store:
                 yield store
 
-One part alone is proved by its own class, such as :class:`DataContract`. pytest is needed here, and nowhere else in
-this package.
+To test one part alone, derive from its own class, such as :class:`DataContract`. These modules need pytest; no others
+in this package do.
 """
 
 from __future__ import annotations
@@ -58,4 +59,4 @@ __all__ = [
 class StoreContract(
     DataContract, FilesContract, JobsContract, PeersContract, DicomContract, SendingContract, StepsContract
 ):
-    """All that a store keeps."""
+    """All rules of a store."""

@@ -230,7 +230,7 @@ class DataContract(Contract):
             await data.get("finding", Lesion)
         assert "SECRET-VALUE" not in str(caught.value)
 
-    async def test_what_is_absent_raises_unless_a_default_is_given(self, store: StoreUnderTest) -> None:
+    async def test_an_absent_value_raises_unless_a_default_is_given(self, store: StoreUnderTest) -> None:
         data = store.session().data
         with pytest.raises(DataNotFoundError, match="no data named 'missing'"):
             await data.get("missing")
@@ -302,7 +302,7 @@ class DataContract(Contract):
         ],
         ids=_plain,
     )
-    async def test_what_no_store_can_hold_is_refused_with_the_remedy(
+    async def test_a_value_that_no_store_can_hold_is_refused_with_the_remedy(
         self, store: StoreUnderTest, value: object, reason: str
     ) -> None:
         data = store.session().data
@@ -402,7 +402,7 @@ class DataContract(Contract):
         assert await data.get("name") == 1
 
     @pytest.mark.parametrize(("value", "as_type"), TYPED, ids=range(len(TYPED)))
-    async def test_what_stores_lack_a_type_for_comes_back_typed(
+    async def test_a_value_of_a_type_that_stores_lack_is_read_back_typed(
         self, store: StoreUnderTest, value: Any, as_type: Any
     ) -> None:
         data = store.session().data

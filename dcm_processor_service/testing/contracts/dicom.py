@@ -123,7 +123,7 @@ class DicomContract(Contract):
             store.seed.job(job)
             assert (await store.session(job.id).dicom.patient()).study_ids == (STUDY.id,)
 
-    async def test_of_two_studies_with_one_uid_the_one_that_lists_the_series_counts(
+    async def test_with_two_studies_of_one_uid_the_one_that_lists_the_series_is_found(
         self, store: StoreUnderTest
     ) -> None:
         """Two peers may have sent the same study; the platform files it once for each."""
@@ -143,7 +143,7 @@ class DicomContract(Contract):
             assert [found.id for found in await dicom.studies()] == [study]
             assert (await dicom.patient()).id == patient
 
-    async def test_a_series_that_is_absent_is_told(self, store: StoreUnderTest) -> None:
+    async def test_an_absent_series_raises_series_not_found(self, store: StoreUnderTest) -> None:
         seed(store)
         session = store.session(job_about(store, STUDY))
         with pytest.raises(SeriesNotFoundError, match=r"no series 1\.2\.3"):
@@ -157,7 +157,7 @@ class DicomContract(Contract):
         with pytest.raises(JobNotFoundError):
             await store.session("e" * 24).dicom.subject()
 
-    async def test_a_job_about_nothing_says_so(self, store: StoreUnderTest) -> None:
+    async def test_a_job_without_a_subject_raises_series_not_found(self, store: StoreUnderTest) -> None:
         with pytest.raises(SeriesNotFoundError, match="about no patient"):
             await store.session(job_about(store, None)).dicom.subject()
 
@@ -218,7 +218,7 @@ class DicomContract(Contract):
         assert [study.id for study in await of_patient.studies()] == [SECOND_STUDY.id, STUDY.id]
         assert [series.id for series in await of_study.series()] == [SERIES.id, EMPTY.id]
 
-    async def test_a_uid_that_two_peers_sent_means_the_jobs_own_and_else_none(self, store: StoreUnderTest) -> None:
+    async def test_a_uid_that_two_peers_sent_means_the_jobs_own_series_or_raises(self, store: StoreUnderTest) -> None:
         seed(store)
         twin = SERIES.model_copy(update={"id": "61" * 12, "instance_ids": ()})
         store.seed.subject(twin)

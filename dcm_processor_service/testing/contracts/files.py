@@ -77,7 +77,7 @@ class FilesContract(Contract):
         assert not await files.has("b")
         assert await files.has("a")
 
-    async def test_what_is_absent_raises_and_leaves_nothing_behind(self, store: StoreUnderTest, tmp_path: Path) -> None:
+    async def test_an_absent_file_raises_and_leaves_nothing_behind(self, store: StoreUnderTest, tmp_path: Path) -> None:
         files = store.session().files
         with pytest.raises(StoredFileNotFoundError, match="no file named 'missing'"):
             await files.get("missing", tmp_path / "out")
@@ -124,7 +124,7 @@ class FilesContract(Contract):
         await files.save("t.txt", "Grüße\r\n")
         assert await files.load("t.txt") == "Grüße\r\n"
 
-    async def test_what_does_not_fit_its_extension_is_refused(self, store: StoreUnderTest) -> None:
+    async def test_a_value_that_does_not_fit_its_extension_is_refused(self, store: StoreUnderTest) -> None:
         files = store.session().files
         values: tuple[tuple[str, object], ...] = (
             ("a.nii", [1]),

@@ -1,4 +1,4 @@
-"""Reading what other jobs left, in every store."""
+"""Reads of other jobs' output, in every store."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make(number: int, name: str, **values: Any) -> Job:
 
 
 def seed_two_series(store: StoreUnderTest) -> dict[str, Job]:
-    """A pre job, for each of two series segment then measure, a study job and a patient job."""
+    """Stores a pre job, jobs that segment and measure each of two series, a study job and a patient job."""
     pre = make(1, "", event=None)
     segment_left = make(2, "segment", subject=LEFT, depends_on=(pre.id,))
     segment_right = make(3, "segment", subject=RIGHT, depends_on=(pre.id,))
@@ -62,7 +62,7 @@ def seed_two_series(store: StoreUnderTest) -> dict[str, Job]:
 
 
 class JobsContract(Contract):
-    """What other jobs left is read by their name, or refused with the candidates."""
+    """Output of other jobs is read by their name, or the read is refused with the candidates."""
 
     async def test_a_name_means_the_job_that_this_one_depends_on_even_through_others(
         self, store: StoreUnderTest
@@ -72,19 +72,21 @@ class JobsContract(Contract):
         await store.session(jobs["segment_right"].id).data.set("volume", "right")
         assert await store.session(jobs["measure_left"].id).data.get("volume", job="segment") == "left"
 
-    async def test_else_the_job_for_the_same_subject(self, store: StoreUnderTest) -> None:
+    async def test_a_name_without_a_dependency_means_the_job_for_the_same_subject(self, store: StoreUnderTest) -> None:
         jobs = seed_two_series(store)
         await store.session(jobs["segment_left"].id).files.put("mask", b"left")
         await store.session(jobs["segment_right"].id).files.put("mask", b"right")
         assert await store.session(jobs["measure_right"].id).files.read("mask", job="segment") == b"right"
 
-    async def test_else_the_only_one(self, store: StoreUnderTest) -> None:
+    async def test_a_name_without_a_dependency_or_a_job_for_the_same_subject_means_the_only_job(
+        self, store: StoreUnderTest
+    ) -> None:
         jobs = seed_two_series(store)
         await store.session(jobs["study"].id).data.set("volume", 3)
         assert await store.session(jobs["patient"].id).data.get("volume", job="report") == 3
         assert await store.session(JOB_ID).data.get("volume", job="report") == 3
 
-    async def test_else_the_read_is_refused_with_the_candidates(self, store: StoreUnderTest) -> None:
+    async def test_a_name_of_several_possible_jobs_is_refused_with_the_candidates(self, store: StoreUnderTest) -> None:
         jobs = seed_two_series(store)
         session = store.session(jobs["study"].id)
         with pytest.raises(AmbiguousJobError, match="2 jobs") as caught:
@@ -114,7 +116,7 @@ class JobsContract(Contract):
         assert isinstance(listed[jobs["study"].id].subject, Study)
         assert isinstance(listed[jobs["patient"].id].subject, Patient)
 
-    async def test_all_are_collected_with_subject_and_state(self, store: StoreUnderTest) -> None:
+    async def test_collect_returns_all_jobs_of_a_name_with_subject_and_state(self, store: StoreUnderTest) -> None:
         jobs = seed_two_series(store)
         await store.session(jobs["segment_left"].id).data.set("volume_ml", 12)
         outputs = await store.session(jobs["study"].id).data.collect("volume_ml", job="segment", as_type=float)
@@ -125,9 +127,7 @@ class JobsContract(Contract):
         assert right.job.state is JobState.DONE
         assert await store.session().data.collect("volume_ml", job="nobody") == {}
 
-    async def test_a_value_that_is_not_what_is_collected_is_named_and_the_others_are_there(
-        self, store: StoreUnderTest
-    ) -> None:
+    async def test_collect_reports_a_value_of_another_type_and_returns_the_others(self, store: StoreUnderTest) -> None:
         jobs = seed_two_series(store)
         await store.session(jobs["segment_left"].id).data.set("volume_ml", 12)
         await store.session(jobs["segment_right"].id).data.set("volume_ml", {"side": "HIDDEN"})
@@ -150,7 +150,7 @@ class JobsContract(Contract):
         (output,) = (await session.data.collect("volume", job="segment")).values()
         assert output.job.state is JobState.FAILED
 
-    async def test_an_unknown_name_is_told_with_those_there_are(self, store: StoreUnderTest) -> None:
+    async def test_an_unknown_job_name_raises_with_the_names_that_exist(self, store: StoreUnderTest) -> None:
         seed_two_series(store)
         with pytest.raises(
             JobNotFoundError, match=r"'sgement'; its jobs are: clean, measure, report, segment, summary"
@@ -183,7 +183,7 @@ class JobsContract(Contract):
         assert isinstance(document.subject, SeriesRecord)
         assert await job.read() is document
 
-    async def test_a_missing_own_document_is_told(self, store: StoreUnderTest) -> None:
+    async def test_a_missing_document_of_the_own_job_raises_job_not_found(self, store: StoreUnderTest) -> None:
         with pytest.raises(JobNotFoundError, match=r"no job e{24}"):
             await store.session("e" * 24).job.read()
         with pytest.raises(JobNotFoundError, match=r"in the session d{24}"):
@@ -232,7 +232,7 @@ class JobsContract(Contract):
         assert await session.data.get("volume", job=other) == 7
         assert await session.files.read("mask", job=other) == b"there"
 
-    async def test_a_job_that_was_declined_reads_as_absent_and_never_as_another_series(
+    async def test_a_declined_job_reads_as_absent_and_never_as_that_of_another_series(
         self, store: StoreUnderTest
     ) -> None:
         other = make(1, "segment", subject=LEFT)
@@ -257,9 +257,7 @@ class JobsContract(Contract):
             with pytest.raises(JobNotFoundError, match=rf"subject of this job, series {RIGHT.id}.*series {LEFT.id}"):
                 await read
 
-    async def test_of_all_jobs_of_the_level_below_only_those_of_the_own_study_are_meant(
-        self, store: StoreUnderTest
-    ) -> None:
+    async def test_a_job_reads_only_jobs_of_its_own_study_at_the_level_below(self, store: StoreUnderTest) -> None:
         other_study = Study(id="7" * 24, study_instance_uid="2", series_ids=("8" * 24,))
         mine, others = make(1, "segment", subject=LEFT), make(2, "measure", subject=LEFT)
         report = make(3, "report", event=JobEvent.STABLE_STUDY, subject=other_study, depends_on=(mine.id, others.id))

@@ -22,7 +22,7 @@ SCANNER = Peer(id="a" * 24, name="CT1", ae_title="CT", host="10.0.0.2", port=111
 class PeersContract(Contract):
     """DICOM peers are found by name and by id."""
 
-    async def test_nodes_are_found_and_listed(self, store: StoreUnderTest) -> None:
+    async def test_peers_are_found_and_listed(self, store: StoreUnderTest) -> None:
         store.seed.peer(PACS)
         store.seed.peer(SCANNER)
         peers = store.session(peer_id=SCANNER.id).peers
@@ -37,7 +37,7 @@ class PeersContract(Contract):
         assert named.address == "ORTHANC@pacs.local:104"
         assert [peer.name for peer in await peers.list()] == ["CT1", "PACS"]
 
-    async def test_a_peer_that_is_absent_is_told(self, store: StoreUnderTest) -> None:
+    async def test_an_absent_peer_raises_peer_not_found(self, store: StoreUnderTest) -> None:
         store.seed.peer(PACS)
         with pytest.raises(PeerNotFoundError, match="'PAC'; known peers: PACS"):
             await store.session().peers.get("PAC")

@@ -1,4 +1,4 @@
-"""Sending from a session, in every store: names become peers, a series its files, a second try sends the rest."""
+"""Sending from a session, in every store: a name finds its peer, a series sends its files, a second try the rest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["SendingContract"]
 
 
 def seeded(store: StoreUnderTest, count: int) -> tuple[AsyncSession, list[Dataset]]:
-    """A series job over a synthetic series."""
+    """Stores a job about a synthetic series, and returns its session and the datasets."""
     datasets = synthetic_series(slices=count)
     instances = [Instance(id=f"{n:024x}", sop_instance_uid=ds.SOPInstanceUID) for n, ds in enumerate(datasets, 1)]
     series = SeriesRecord(
@@ -43,7 +43,7 @@ def seeded(store: StoreUnderTest, count: int) -> tuple[AsyncSession, list[Datase
 
 
 class SendingContract(Contract):
-    """What was acknowledged is kept in the session's data, so that a second sending sends the rest."""
+    """The session's data records acknowledged instances, so that a second sending sends only the rest."""
 
     async def test_a_later_job_of_the_session_settles_what_an_earlier_one_asked_for(
         self, store: StoreUnderTest
@@ -81,7 +81,7 @@ class SendingContract(Contract):
             assert {dataset.SOPInstanceUID: dataset.PixelData for dataset in pacs.datasets()} == sent
         assert await session.data.keys() == []
 
-    async def test_what_was_acknowledged_is_not_sent_again(self, store: StoreUnderTest) -> None:
+    async def test_an_acknowledged_instance_is_not_sent_again(self, store: StoreUnderTest) -> None:
         session, datasets = seeded(store, 5)
         with FakePacs(Faults(status=0xC000, status_after=4, status_times=1)) as pacs:
             series = await session.dicom.get_series()
@@ -96,7 +96,7 @@ class SendingContract(Contract):
             assert sorted(pacs.arrivals) == sorted(dataset.SOPInstanceUID for dataset in datasets)
         assert await session.data.keys() == []
 
-    async def test_a_result_that_was_made_anew_under_its_uids_is_sent_anew(self, store: StoreUnderTest) -> None:
+    async def test_a_result_that_was_made_anew_under_the_same_uids_is_sent_again(self, store: StoreUnderTest) -> None:
         session, datasets = seeded(store, 3)
         with FakePacs(Faults(status=0xC000, status_after=2, status_times=1)) as pacs:
             with pytest.raises(SendRejectedError):
@@ -109,12 +109,12 @@ class SendingContract(Contract):
         assert received[first] == "another"
         assert await session.data.keys() == []
 
-    async def test_a_node_that_is_not_known_is_told(self, store: StoreUnderTest) -> None:
+    async def test_an_unknown_peer_raises_with_its_name(self, store: StoreUnderTest) -> None:
         session, _datasets = seeded(store, 1)
         with pytest.raises(PeerNotFoundError, match="no DICOM peer is named 'PACS'"):
             await session.dicom.send(await session.dicom.get_series(), to="PACS")
 
-    async def test_a_node_is_asked_whether_it_is_there_and_what_it_takes(self, store: StoreUnderTest) -> None:
+    async def test_a_peer_answers_an_echo_and_a_probe(self, store: StoreUnderTest) -> None:
         session, _datasets = seeded(store, 1)
         with FakePacs() as pacs:
             peer = pacs.peer

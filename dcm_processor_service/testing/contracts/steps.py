@@ -1,4 +1,4 @@
-"""Steps that happen once: visible together, found again, held by one run at a time, in every store."""
+"""Steps, in every store: run once, with outputs that become visible together, held by one run at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RECORDS = JobKey(SESSION_ID, platform_id("steps", SESSION_ID, JOB_ID))
 
 
 class _Clock:
-    """A clock that waiting moves on."""
+    """A clock that only ``sleep`` moves on."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -58,9 +58,9 @@ async def _outputs(step: AsyncStep) -> tuple[list[tuple[str, Any]], list[str]]:
 
 
 class StepsContract(Contract):
-    """What a store must keep so that ``ctx.step`` can promise what it does."""
+    """The rules of a store that ``ctx.step`` relies on."""
 
-    async def test_what_a_step_made_is_found_by_the_next_run(self, store: StoreUnderTest) -> None:
+    async def test_the_next_run_finds_the_outputs_of_a_step(self, store: StoreUnderTest) -> None:
         async with _step(store.container(), threshold=0.5) as first:
             assert not first.done
             await first.data.set("volume_ml", 12.5)
@@ -122,9 +122,7 @@ class StepsContract(Contract):
         async with _step(store.container(), series=await dicom.get_series("1.1")) as again:
             assert again.done
 
-    async def test_nothing_of_a_step_that_failed_is_left_and_the_next_run_begins_at_once(
-        self, store: StoreUnderTest
-    ) -> None:
+    async def test_a_failed_step_leaves_nothing_and_the_next_run_begins_at_once(self, store: StoreUnderTest) -> None:
         container = store.container()
         failed = _step(container)
         await failed.__aenter__()
@@ -138,7 +136,7 @@ class StepsContract(Contract):
             assert await _outputs(again) == ([], [])
         assert (again.record.attempts, clock.waits) == (2, 0)
 
-    async def test_a_run_that_was_killed_is_overtaken_when_its_lease_has_expired(self, store: StoreUnderTest) -> None:
+    async def test_a_killed_run_is_overtaken_when_its_lease_has_expired(self, store: StoreUnderTest) -> None:
         killed = _step(store.container())
         await killed.__aenter__()  # and never left
         await killed.data.set("half", 1)
@@ -154,7 +152,7 @@ class StepsContract(Contract):
             await again.data.set("whole", 3)
         _stop(killed)
 
-    async def test_a_run_that_is_alive_is_not_disturbed(self, store: StoreUnderTest) -> None:
+    async def test_a_second_run_does_not_overtake_one_that_is_alive(self, store: StoreUnderTest) -> None:
         first = _step(store.container())
         await first.__aenter__()
         lease = first._held()  # noqa: SLF001  its beat comes when the test says
@@ -204,7 +202,7 @@ class StepsContract(Contract):
         own = JobKey(SESSION_ID, slow._held()._own)  # noqa: SLF001  what the slow one wrote is gone
         assert await store.container().data_repository().scan(own, values=False) == []
 
-    async def test_who_was_overtaken_by_a_run_that_goes_on_is_told_to_try_again(self, store: StoreUnderTest) -> None:
+    async def test_a_run_overtaken_by_one_that_still_runs_raises_step_busy(self, store: StoreUnderTest) -> None:
         slow = _step(store.container())
         await slow.__aenter__()
         quick = _step(store.container())
@@ -257,9 +255,7 @@ class StepsContract(Contract):
         assert (job.progress_percent, job.progress_message) == (40, "segmenting")
 
     @pytest.mark.parametrize("damage", ["Doe^Jane", 5, None, {}, {"state": "Doe^Jane"}], ids=str)
-    async def test_a_damaged_record_is_a_sentence_without_what_it_holds(
-        self, store: StoreUnderTest, damage: object
-    ) -> None:
+    async def test_a_damaged_record_raises_without_quoting_it(self, store: StoreUnderTest, damage: object) -> None:
         container = store.container()
         async with _step(container):
             pass
@@ -274,7 +270,7 @@ class StepsContract(Contract):
         with pytest.raises(InvalidNameError):
             _step(store.container(), name)
 
-    async def test_misuse_is_a_sentence(self, store: StoreUnderTest) -> None:
+    async def test_misuse_of_a_step_raises_an_error_of_this_package(self, store: StoreUnderTest) -> None:
         container = store.container()
         with pytest.raises(InvalidNameError):
             _step(container, "../out")
@@ -295,7 +291,7 @@ class StepsContract(Contract):
 
 
 def _stop(step: AsyncStep) -> None:
-    """Ends what keeps a lease alive, as the end of its process would."""
+    """Stops the renewal of a step's lease, as the end of its process would."""
     step._ended.set()  # noqa: SLF001
     if step._beating is not None:  # noqa: SLF001
         step._beating.cancel()  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""The store under test: one backend in one mode, how the contracts fill it, and how their tests run over it."""
+"""The store under test: one backend in one mode, the seeder that fills it, and the runner of its tests."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class StoreUnderTest:
     """One backend in one mode.
 
     Args:
-        settings: What names the backend: ``db_provider``, and ``db_url`` and ``db_name`` where it needs them.
+        settings: The settings of the backend: ``db_provider``, and ``db_url`` and ``db_name`` if it needs them.
         mode: Whether its sessions are stepped (``blocking``) or awaited (``async``).
-        seeder: Fills it.
-        shared: The one backend of all sessions, where what is stored does not outlive its container.
+        seeder: Fills the store.
+        shared: The one backend of all sessions, if stored values do not outlive their container.
     """
 
     def __init__(self, settings: SettingsValues, *, mode: Mode, seeder: Seeder, shared: Backend | None = None) -> None:
@@ -62,7 +62,7 @@ class StoreUnderTest:
         self._stack = ExitStack()
 
     def run(self, test: Coroutine[Any, Any, None]) -> None:
-        """Runs a test: in one step without an event loop, or in an event loop, as the mode is."""
+        """Runs a test: in an event loop in the async mode, otherwise in one step without one."""
         if self.mode == "async":
             asyncio.run(test)
         else:
@@ -122,8 +122,8 @@ class WorkspaceSeeder:
     """Fills a store through its own workspace repository.
 
     Args:
-        backend: A blocking one, whose ``workspace`` is set.
-        folder: Where the DICOM files lie; they are handed over as bytes when None.
+        backend: A blocking backend whose ``workspace`` is set.
+        folder: The folder for the DICOM files; None hands them over as bytes.
 
     Raises:
         ConfigurationError: The backend has no workspace repository; give a seeder of your own.
@@ -164,15 +164,15 @@ def store_under_test(
     shared: Backend | None = None,
     folder: Path | None = None,
 ) -> Iterator[StoreUnderTest]:
-    """Opens a store for one test, with the job that its sessions are of; everything is closed at the end.
+    """Opens a store for one test, and stores the job of its sessions; closes everything at the end.
 
     Args:
-        settings: What names the backend: ``db_provider``, and ``db_url`` and ``db_name`` where it needs them. It must
-            be empty: give every test a place of its own.
+        settings: The settings of the backend: ``db_provider``, and ``db_url`` and ``db_name`` if it needs them. The
+            store must be empty: give every test a place of its own.
         mode: Whether its sessions are stepped (``blocking``) or awaited (``async``).
-        seeder: Fills it; its workspace repository when None, opened a second time, in the blocking mode.
-        shared: The one backend of all sessions, where what is stored does not outlive its container.
-        folder: Where the DICOM files of the workspace lie; they are handed over as bytes when None.
+        seeder: Fills the store; None uses the store's workspace repository, opened a second time in blocking mode.
+        shared: The one backend of all sessions, if stored values do not outlive their container.
+        folder: The folder for the DICOM files of the workspace; None hands them over as bytes.
 
     Example:
         >>> from dcm_processor_service.testing import MemoryStore

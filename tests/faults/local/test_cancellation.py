@@ -1,4 +1,4 @@
-"""A cancelled write of an asynchronous callback has ended when the cancellation goes on: it lands before later ones."""
+"""A cancelled write of an asynchronous callback ends before the cancellation is raised, so before later writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Held(io.BytesIO):
-    """A source whose reading waits to be let on."""
+    """A source whose reads wait until the test lets them go on."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
@@ -73,7 +73,7 @@ def test_a_cancelled_increment_is_counted_once_and_before_the_next(tmp_path: Pat
     asyncio.run(body())
 
 
-def test_what_fails_after_a_cancellation_is_reported_as_a_cancellation() -> None:
+def test_work_that_fails_after_a_cancellation_raises_the_cancellation() -> None:
     held = threading.Event()
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""What an acknowledged put has brought to the disk, and in which order: a power cut after it loses nothing."""
+"""An acknowledged put has synced all to the disk in the right order: a power cut after it loses nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Disk:
-    """Notes in order what is synced, committed and removed; the system's own functions do the work."""
+    """Records in order each sync, commit and removal, which the system's own functions perform."""
 
     def __init__(self, patched: pytest.MonkeyPatch) -> None:
         self.events: list[tuple[str, str]] = []
@@ -90,7 +90,7 @@ def test_the_setting_decides_what_a_commit_waits_for(durability: str, synchronou
         assert store.rows("PRAGMA journal_mode", ()) == [("wal",)]
 
 
-def test_who_wants_it_fast_waits_for_no_disk(disk: Disk, tmp_path: Path) -> None:
+def test_with_durability_fast_no_put_waits_for_the_disk(disk: Disk, tmp_path: Path) -> None:
     with opened(Container(settings=sqlite_settings(tmp_path / "work", durability="fast"))) as container:
         files = container.session().files
         files.put("a", b"old")

@@ -1,4 +1,4 @@
-"""A container that nobody closed keeps no process from ending, and its temporary files go."""
+"""A container that is never closed does not keep a process from ending, and its temporary files are removed."""
 
 from __future__ import annotations
 

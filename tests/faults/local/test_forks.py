@@ -1,4 +1,4 @@
-"""A forked child makes connections, thread pools and locks of its own, whatever the parent was doing."""
+"""A forked child makes connections, thread pools and locks of its own, whatever the parent does at the fork."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A full disk is told with the path and the need, and leaves what was there and nothing more."""
+"""A full disk raises an error with the path and the bytes needed, and leaves exactly the earlier state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DISK_BYTES = 1024 * 1024
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB: a mounted one for root; for others, a limit on the size of any file, which errs likewise."""
+    """Yields a disk of 1 MB: a mounted one for root; for other users a limit on the size of files."""
     folder = tmp_path / "small"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]

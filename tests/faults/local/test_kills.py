@@ -1,4 +1,4 @@
-"""A process killed at any line of a write leaves the old or the new, and nothing that the next one does not remove.
+"""A process killed at any line of a write leaves the old or the new state, and the next process removes the rest.
 
 Each child is killed some lines later than the one before it, until one gets to the end: at 50 lines or more.
 """

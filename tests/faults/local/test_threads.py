@@ -1,4 +1,4 @@
-"""First use from many threads or tasks at once: one of each part, and nothing lost, over every store."""
+"""First use by many threads or tasks at once makes one of each part and loses nothing, over every store."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def series_record(series_id: str) -> SeriesRecord:
 
 
 class SlowInstances:
-    """A repository whose reads of one series meet: each task or thread is half-way when the other begins."""
+    """A repository in which two reads of one series overlap: each is half-way when the other begins."""
 
     def __init__(self, folder: Path) -> None:
         self.contents: dict[str, bytes] = {}
@@ -170,7 +170,7 @@ def test_one_series_is_read_by_many_tasks(tmp_path: Path, objects: str) -> None:
 
 
 class HeldJobs:
-    """Jobs whose first write of progress waits for the second, as long as one that comes by would take."""
+    """Jobs whose first write of progress waits as long as a second one would take to overtake it."""
 
     def __init__(self) -> None:
         self.written: list[int] = []
@@ -204,7 +204,7 @@ def test_progress_that_two_threads_tell_is_written_in_the_order_in_which_they_to
 
 
 class SlowJobs:
-    """Jobs whose first write of progress lets every other task go on before it lands."""
+    """Jobs whose first write of progress lets every other task run before it is applied."""
 
     def __init__(self) -> None:
         self.begun: list[int] = []

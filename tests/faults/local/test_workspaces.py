@@ -1,4 +1,4 @@
-"""Workspaces that are read-only, held by another process, damaged, or set up by somebody with other intentions."""
+"""Workspaces that are read-only, held by another process, damaged, or prepared by an attacker."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def filled(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def read_only(filled: Path) -> Iterator[Path]:
-    """The workspace, on a disk that is mounted read-only for root; without permissions for others."""
+    """Yields a read-only workspace: for root on a disk mounted read-only, for other users without write permission."""
     if os.geteuid() != 0:
         for path in (*filled.rglob("*"), filled):
             path.chmod(path.stat().st_mode & ~0o222)

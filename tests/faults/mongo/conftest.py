@@ -1,4 +1,4 @@
-"""Servers of this folder: one of each kind for all its tests, whole again before each."""
+"""The servers of this folder: one of each kind for all tests, in order again before each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Opener:
         return self._stack.enter_context(open_with_options(self.location(url, **patience), inline))
 
     def seen(self, url: str) -> Database[dict[str, Any]]:
-        """The database as another program sees it."""
+        """Returns the database as another program sees it."""
         client = self._stack.enter_context(MongoClient[dict[str, Any]](url))
         return client[self.database]
 

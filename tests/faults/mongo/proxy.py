@@ -17,7 +17,7 @@ PART_BYTES = 64 * 1024
 
 
 class Proxy:
-    """Passes bytes on in both directions."""
+    """Forwards bytes in both directions."""
 
     def __init__(self, listening: socket.socket, target_port: int, bytes_per_s: float | None, *, shared: bool) -> None:
         self.port: int = listening.getsockname()[1]
@@ -33,7 +33,7 @@ class Proxy:
         self._sockets: list[socket.socket] = []
 
     def lose_the_answer_to(self, command: str, times: int = 1, *, reaches_the_server: bool = True) -> None:
-        """The next commands of that name reach the server, or not; their answers are lost with the connection."""
+        """Cuts the connection at the next commands of a name, before or after they reach the server."""
         self.lost.clear()
         self._losing = command.encode() + b"\x00"
         self.answers_to_lose = times

@@ -1,4 +1,4 @@
-"""Real servers that can be killed, frozen and started again: one alone, three that hold data, two with an arbiter."""
+"""Real servers that tests kill, freeze and restart: one alone, three that hold data, two with an arbiter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ELECTION_TIMEOUT_MS = 1000
 
 
 def eventually(what: str, holds: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
-    """Waits until something holds; fails where it never does."""
+    """Waits until a condition holds; fails if it never does."""
     deadline = time.monotonic() + patience_s
     while not holds():
         assert time.monotonic() < deadline, f"never: {what}"
@@ -36,7 +36,7 @@ def eventually(what: str, holds: Callable[[], object], patience_s: float = PATIE
 
 
 class Mongod:
-    """One server on a port of its own; what it stores outlives its process."""
+    """One server on a port of its own; its data survives its process."""
 
     def __init__(
         self,
@@ -85,12 +85,12 @@ class Mongod:
         return self._process
 
     def kill(self) -> None:
-        """Ends it as a power cut does."""
+        """Kills the server, as a power cut would."""
         self.process.kill()
         self.process.wait()
 
     def freeze(self) -> None:
-        """Stops it where it is, with its connections open."""
+        """Freezes the server, with its connections open."""
         self.process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 

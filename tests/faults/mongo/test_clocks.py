@@ -1,4 +1,4 @@
-"""The version that was acknowledged last is read, whatever the clock of the primary says."""
+"""A read returns the version that was acknowledged last, even if the primary's clock is wrong."""
 
 from __future__ import annotations
 

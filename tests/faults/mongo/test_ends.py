@@ -1,4 +1,4 @@
-"""A process ends at once, whatever has become of its server; closing over a frozen server is bounded."""
+"""A process ends at once, even if its server is gone; closing over a frozen server has a time limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.faults.mongo.servers import Mongod
 
 BOUND_S = 10.0
-"""What is promised is 2 s; a machine that is busy has more. Without a bound it is 14 s at least, or for ever."""
+"""The promise is 2 s, and more on a busy machine. Without a limit it would take at least 14 s, or for ever."""
 
 JOB = """
 import asyncio, sys
@@ -55,7 +55,7 @@ print("ends", flush=True)
 
 @contextmanager
 def a_job(url: str, opener: Opener, mode: str, closes: str) -> Iterator[Callable[[], float]]:
-    """A process that has used the store; what is yielded lets it end, and returns the seconds that this takes."""
+    """Starts a process that has used the store; yields a function that lets it end and returns the seconds taken."""
     process = subprocess.Popen(
         [sys.executable, "-c", JOB, url, opener.database, mode, closes],
         stdin=subprocess.PIPE,

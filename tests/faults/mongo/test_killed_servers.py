@@ -1,4 +1,4 @@
-"""What was acknowledged outlives the server that acknowledged it, and nothing is applied twice."""
+"""Acknowledged writes survive the server that acknowledged them, and no write is applied twice."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEW = NewFile("a/b", {})
 
 
 def acknowledged_while(backend: Backend, fault: Callable[[], None]) -> list[object]:
-    """Lets several threads count together; the fault strikes in the middle. Returns the sums that they were told."""
+    """Lets several threads increment one value, with a fault in the middle; returns the sums that they received."""
     told: list[object] = []
     struck = threading.Event()
     enough = threading.Event()

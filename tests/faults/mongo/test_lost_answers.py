@@ -1,4 +1,4 @@
-"""A write whose answer was lost is told as done once, or as uncertain; a standalone's driver repeats nothing."""
+"""A write whose answer was lost is reported as done once, or as uncertain; for a standalone the driver repeats none."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_comparison_whose_answer_is_lost_has_won(line: Proxy, opener: Opener, 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
 @pytest.mark.parametrize("before", [None, "old", "of the 0.0.1 API"])
-def test_a_value_whose_answers_are_lost_does_not_come_again_over_what_others_made_of_it(
+def test_a_put_whose_answers_are_lost_does_not_overwrite_later_changes(
     standalone: Mongod, line: Proxy, opener: Opener, before: str | None, times: int
 ) -> None:
     data, others = opener(line.url).data, opener(standalone.url).data

@@ -1,4 +1,4 @@
-"""A file passes a line on which a whole batch takes longer than the patience, as long as it makes progress."""
+"""A file is transferred over a line on which a batch takes longer than the time limit, as long as it makes progress."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_session_file_passes_both_ways(slow: Proxy, opener: Opener) -> None:
     assert sink.getvalue() == content
 
 
-def test_an_instance_passes(standalone: Mongod, slow: Proxy, opener: Opener) -> None:
+def test_an_instance_is_read_over_a_slow_line(standalone: Mongod, slow: Proxy, opener: Opener) -> None:
     content = os.urandom(SIZE_BYTES)
     bucket = GridFSBucket(opener.seen(standalone.url), "dicomfiles")
     file_id = ObjectId()

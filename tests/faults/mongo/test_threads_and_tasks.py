@@ -1,4 +1,4 @@
-"""Several threads, tasks and processes over one store: one client, no deadlock, and no write out of its turn."""
+"""Several threads, tasks and processes over one store: one client, no deadlock, and no write out of order."""
 
 from __future__ import annotations
 

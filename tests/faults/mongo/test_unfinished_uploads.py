@@ -1,4 +1,4 @@
-"""Uploads that nobody finished leave nothing: the next put of the name and the clean-up remove their chunks."""
+"""Unfinished uploads leave nothing: the next put of the name and the clean-up remove their chunks."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def kill_an_upload(url: str, database: str) -> None:
 
 
 class Torn(io.BytesIO):
-    """A source that does something in mid-read."""
+    """A source that runs an action in the middle of a read."""
 
     def __init__(self, content: bytes, meanwhile: Callable[[], object]) -> None:
         super().__init__(content)
@@ -126,7 +126,7 @@ def test_an_upload_that_lives_on_after_it_was_retired_never_shows_a_damaged_file
 def test_a_put_in_a_session_that_is_cleaned_up_meanwhile_goes_with_it_and_leaves_nothing(
     standalone: Mongod, opener: Opener
 ) -> None:
-    """As if it had ended right before: it is not refused, nor does it leave a file without its beginning."""
+    """The result is as if the put had ended just before: no error, and no file without its beginning."""
     backend = opener(standalone.url)
     source = Torn(b"s" * 40 * MIB, lambda: run_inline(backend.sessions.remove(KEY.session_id, "files")))
     run_inline(opener(standalone.url).files.put(KEY, "mask.nii", source, NEW))

@@ -514,6 +514,6 @@ def test_a_multipart_answer_that_only_trickles_in_ends() -> None:
             yield b"x"
 
     with pytest.raises(httpx.ReadTimeout, match="trickles"):
-        list(web_client._flowing(trickle(), 0.3))
+        list(web_client._refusing_a_trickle(trickle(), 0.3))
     pieces = [bytes(LEAST_BYTES)] * 3
-    assert list(web_client._flowing(iter(pieces), 0.0)) == pieces
+    assert list(web_client._refusing_a_trickle(iter(pieces), 0.0)) == pieces

@@ -26,8 +26,11 @@ SCRIPT = Path(__file__).resolve().parent / "count_commands.py"
 CHUNKS = "sessionfiles.chunks"
 FOUND_NOTHING_BEFORE = {"download_session_file", "remove_session_file", "get_session_data, job_name"}
 COMMANDS_OF_DATA = {
-    "data.get, job": 3, "get_session_data, job_name": 3, "data.collect": 2,
-    "data.delete": 2, "remove_session_data": 2,
+    "data.get, job": 3,
+    "get_session_data, job_name": 3,
+    "data.collect": 2,
+    "data.delete": 2,
+    "remove_session_data": 2,
 }
 """Two commands more at the first read by a job's name: to know the own job, and which is meant; one to list jobs. One
 before a removal: it finds what is there, so that a removal whose answer is lost takes nothing that came meanwhile."""

@@ -1,4 +1,4 @@
-"""A UID that stands for several subjects is refused with the ids that tell them apart."""
+"""A UID of several subjects is refused with the ids that distinguish them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dcm_processor_service.models import SubjectLevel
         (SubjectLevel.SERIES, "series have the UID 1.2"),
     ],
 )
-def test_several_are_named_by_their_ids(level: SubjectLevel, whose: str) -> None:
+def test_subjects_of_one_uid_are_named_by_their_ids(level: SubjectLevel, whose: str) -> None:
     with pytest.raises(
         AmbiguousSeriesError, match=rf"^2 documents of a {whose}, as several peers sent it; .*: aa, bb$"
     ):

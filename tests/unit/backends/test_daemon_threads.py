@@ -1,4 +1,4 @@
-"""The threads in which motor makes its operations: each call is made once, and no thread is waited for."""
+"""The threads of motor's operations: each call is made once, and the end of a process waits for no thread."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_call_for_which_no_thread_starts_is_not_made_later(monkeypatch: pytest
     assert made == [2]
 
 
-def test_motor_uses_them_and_a_forked_child_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_motor_uses_daemon_threads_and_a_forked_child_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     motor: Any = framework
     ours = daemon_threads()
     assert motor._EXECUTOR is ours

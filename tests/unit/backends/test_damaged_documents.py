@@ -1,4 +1,4 @@
-"""Documents that are not what they should be: told in this package's words, without the values that they hold."""
+"""Malformed documents raise errors of this package, which do not quote the stored values."""
 
 from __future__ import annotations
 

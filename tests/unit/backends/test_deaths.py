@@ -1,4 +1,4 @@
-"""What a dead job died of, by its document and what lies beside it."""
+"""The cause of a dead job, from its document and further evidence."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def error(message: str, trace: str = "") -> dict[str, str]:
         (None, evidence(MADE), ("worker_killed",)),
     ],
 )
-def test_the_documents_tell_causes_apart(fault: Any, known: Evidence, causes: tuple[str, ...]) -> None:
+def test_the_documents_distinguish_the_causes_of_a_death(fault: Any, known: Evidence, causes: tuple[str, ...]) -> None:
     assert cause_of_death(dead(fault), known).causes == causes
 
 
@@ -100,7 +100,7 @@ def test_memory_that_ran_short_once_is_no_proof_of_what_ended_the_process() -> N
         *({"used_bytes": -1, "limit_bytes": 2, "at_s": 3}, {"used_bytes": 1, "limit_bytes": 2, "at_s": 10**30}),
     ],
 )
-def test_what_is_no_record_of_memory_is_read_as_none(value: object) -> None:
+def test_a_malformed_record_of_memory_is_read_as_none(value: object) -> None:
     assert MemoryRecord.of(value) is None
 
 

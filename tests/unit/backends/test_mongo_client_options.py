@@ -1,4 +1,4 @@
-"""What is asked of the driver, and that a connection string which says something else is obeyed."""
+"""The options for the driver, and the connection string, which takes precedence."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_url_that_wants_no_acknowledgement_is_refused() -> None:
         ("?socketTimeoutMS=70000", (4.0, 30.0, 70.0)),
     ],
 )
-def test_there_are_three_patiences_and_the_urls_own_are_obeyed(query: str, expected: tuple[float, ...]) -> None:
+def test_three_time_limits_are_set_and_those_of_the_url_go_first(query: str, expected: tuple[float, ...]) -> None:
     client = lazy(query)
     options = client.handle().client.options
     client.close()

@@ -1,4 +1,4 @@
-"""Every error of the driver by class and code: what it becomes, whether it passes, and what became of a write."""
+"""Every error of the driver, by class and code: its translation, and whether it is passing or may be applied."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_lost_answer_may_be_applied_and_an_unsent_write_is_not(error: PyMongoE
 
 
 @pytest.mark.parametrize("code", [13, 18, 79, 100])
-def test_what_the_url_or_the_rights_have_wrong_is_configuration(code: int) -> None:
+def test_a_wrong_url_or_missing_rights_raise_a_configuration_error(code: int) -> None:
     assert not is_passing(OperationFailure("x", code))
     assert isinstance(from_driver(OperationFailure("x", code)), ConfigurationError)
 
@@ -98,7 +98,7 @@ def test_what_the_url_or_the_rights_have_wrong_is_configuration(code: int) -> No
     ],
 )
 @pytest.mark.parametrize("kind", [ServerSelectionTimeoutError, AutoReconnect])
-def test_a_certificate_that_fails_is_configuration_and_says_which(
+def test_a_failed_certificate_check_raises_a_configuration_error_that_names_it(
     kind: type[AutoReconnect], text: str, told: str
 ) -> None:
     error = kind(text)
@@ -123,7 +123,7 @@ def test_an_srv_lookup_that_fails_is_retryable_and_a_malformed_url_is_not() -> N
     assert isinstance(raised_url(None), ConfigurationError)
 
 
-def test_only_duplicates_mean_that_all_chunks_are_there() -> None:
+def test_an_insert_that_fails_only_by_duplicates_counts_as_done() -> None:
     def bulk(*codes: int, concern: bool = False) -> BulkWriteError:
         faults = [{"code": code} for code in codes]
         return BulkWriteError({"writeErrors": faults, "writeConcernErrors": [{"code": 64}] if concern else []})

@@ -1,4 +1,4 @@
-"""A job that is removed from a workspace is found by nobody."""
+"""A job that was removed from a workspace is no longer found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a service's code tells without being run."""
+"""The examination of a service's code without running it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_nothing_is_reported_of_the_syntax_of_a_python_that_is_newer_than_this_o
         ({"__init": "for worker in (1,):\n    pass"}, ""),
     ],
 )
-def test_what_an_import_of_the_entry_does_not_find_is_named(files: dict[str, str], missing: str) -> None:
+def test_a_name_that_an_import_of_the_entry_does_not_find_is_reported(files: dict[str, str], missing: str) -> None:
     assert code("worker", **files).missing == missing
 
 

@@ -1,4 +1,4 @@
-"""The embedded store beside the contracts: its folder, its sessions, lost content, other processes, other versions."""
+"""The embedded store, besides the contracts: its folder, sessions, lost content, other processes, other versions."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_store(folder: Path) -> Iterator[Callable[[], Backend]]:
-    """Opens the folder anew, as another process would; one that does not wait for others."""
+    """Opens the folder anew, as another process would, without waiting for locks."""
     with ExitStack() as stack:
         location = StoreLocation(url=f"sqlite://{folder}", database="", timeout_s=0, mode="blocking")
         yield lambda: stack.enter_context(open_sqlite(location, inline))
@@ -88,7 +88,7 @@ def test_nothing_is_made_before_the_first_use(folder: Path, open_store: Callable
     assert contents(folder) == set()
 
 
-def test_what_one_process_stored_another_reads(open_store: Callable[[], Backend]) -> None:
+def test_another_process_reads_a_stored_value(open_store: Callable[[], Backend]) -> None:
     first = open_store()
     run_inline(first.data.put(OWN, "a", [1]))
     put(first, "f", b"content")
@@ -319,7 +319,7 @@ def test_the_first_write_of_a_process_removes_what_a_dead_one_left_and_no_more(
 
 
 @pytest.mark.parametrize("denied", ["the folder", "the database"])
-def test_who_may_not_write_reads_the_newest_value_while_another_process_writes(
+def test_a_reader_without_write_permission_reads_the_newest_value(
     denied: str, folder: Path, open_store: Callable[[], Backend], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = open_store()
@@ -369,7 +369,7 @@ def test_a_file_that_could_not_be_read_to_its_end_leaves_nothing(folder: Path, s
     assert read(store, "f") == b"old"
 
 
-def test_what_is_replaced_between_a_look_at_its_row_and_its_content_is_read_as_it_is_now(
+def test_a_file_replaced_between_reading_row_and_content_is_read_anew(
     store: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, "f", b"old")
@@ -387,7 +387,7 @@ def test_what_is_replaced_between_a_look_at_its_row_and_its_content_is_read_as_i
 
 
 @pytest.mark.parametrize("second", [OSError("the disk is gone"), StoreError("the disk is gone")])
-def test_a_failure_is_told_and_not_the_failed_removal_after_it(
+def test_a_failure_is_raised_and_not_the_failed_removal_after_it(
     store: Backend, monkeypatch: pytest.MonkeyPatch, second: Exception
 ) -> None:
     put(store, "f", b"old")
@@ -461,7 +461,7 @@ FAULTS: list[tuple[Exception, type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "kind", "said"), FAULTS, ids=[f"{type(one).__name__} {one}" for one, _, _ in FAULTS])
-def test_what_sqlite_and_the_system_say_becomes_a_sentence_about_the_workspace(
+def test_errors_of_sqlite_and_the_system_name_the_workspace_and_the_remedy(
     tmp_path: Path, fault: Exception, kind: type[Exception], said: str
 ) -> None:
     with pytest.raises(kind) as caught, translated(tmp_path, lambda: 7):
@@ -496,6 +496,6 @@ def test_what_does_not_fit_says_how_much_is_needed_and_leaves_the_workspace_as_i
         run_inline(write())
 
 
-def test_a_need_that_is_not_known_is_not_told(tmp_path: Path) -> None:
+def test_an_unknown_need_of_bytes_is_not_in_the_message(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError, match=r"no room; \d+ bytes are free on its disk"), translated(tmp_path):
         raise OSError(errno.ENOSPC, "no room")

@@ -9,6 +9,6 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Reads one request, and ends as a C++ library does that finds something impossible."""
+    """Reads one request, and aborts as a C++ library does on a failed assertion."""
     sys.stdin.buffer.readline()
     os.abort()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def make_ct(seed: int = 0, *, rows: int = 32, transfer_syntax_uid: str = str(ExplicitVRLittleEndian)) -> Dataset:
-    """A slice of noise, 16 bits signed, rows by rows."""
+    """Returns a square slice of noise, 16 bits signed, of ``rows`` rows and columns."""
     noise = np.random.default_rng(seed)
     dataset = Dataset()
     dataset.SOPClassUID = CTImageStorage
@@ -39,7 +39,7 @@ def make_ct(seed: int = 0, *, rows: int = 32, transfer_syntax_uid: str = str(Exp
 
 
 def write_series(folder: Path, count: int, *, rows: int = 32) -> list[Path]:
-    """Writes slices as files; gives their paths in order."""
+    """Writes slices as files; returns their paths in order."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number in range(count):

@@ -1,4 +1,4 @@
-"""What an association takes in: messages of many fragments, none without an end, and which it may pass over."""
+"""Messages that an association receives: of many fragments, without an end, and such as it skips."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def data(*fragments: bytes) -> bytes:
 
 @contextmanager
 def connected() -> Iterator[tuple[Association, socket.socket]]:
-    """An association of ours, and the peer's end of its connection."""
+    """Yields an association of ours, and the peer's end of its connection."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         ours = socket.create_connection(server.getsockname()[:2])
         theirs, _ = server.accept()
@@ -74,7 +74,7 @@ def test_a_message_in_fragments_of_any_kind_is_put_together_and_answered() -> No
     assert said == data(fragment(COMMAND | LAST, command_set.n_event_report_rsp(report.command)))
 
 
-def test_who_says_nothing_is_waited_for_no_longer_than_asked() -> None:
+def test_a_silent_peer_is_waited_for_no_longer_than_asked() -> None:
     with connected() as (association, _theirs):
         begun = time.monotonic()
         assert association.wait_for_report(0.05) is None
@@ -82,7 +82,7 @@ def test_who_says_nothing_is_waited_for_no_longer_than_asked() -> None:
 
 
 @pytest.mark.parametrize(("control", "most"), [(COMMAND, 64), (0, 64), (0, 5)])
-def test_a_message_without_an_end_is_none(monkeypatch: pytest.MonkeyPatch, control: int, most: int) -> None:
+def test_a_message_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch, control: int, most: int) -> None:
     monkeypatch.setattr(module, "_LARGEST_MESSAGE_BYTES", most)
     with connected() as (association, theirs):
         theirs.sendall(data(fragment(control, bytes(most + 1))) + data(fragment(COMMAND | LAST, b"")))
@@ -90,7 +90,7 @@ def test_a_message_without_an_end_is_none(monkeypatch: pytest.MonkeyPatch, contr
             association.wait_for_report(20)
 
 
-def test_a_message_of_the_largest_size_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_of_the_largest_size_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LARGEST_MESSAGE_BYTES", len(REPORT))
     with connected() as (association, theirs):
         theirs.sendall(data(fragment(COMMAND | LAST, REPORT), fragment(LAST, bytes(len(REPORT)))))
@@ -112,7 +112,7 @@ def test_a_message_of_the_largest_size_is_one(monkeypatch: pytest.MonkeyPatch) -
     ],
     ids=["abort", "release", "other", "nonsense", "request", "tls", "endless"],
 )
-def test_what_is_no_report_ends_the_association_with_its_reason(sent: bytes, reason: str, *, by_end: bool) -> None:
+def test_a_message_that_is_no_report_ends_the_association(sent: bytes, reason: str, *, by_end: bool) -> None:
     with connected() as (association, theirs):
         theirs.sendall(sent)
         with pytest.raises(AssociationLostError, match=reason) as caught:
@@ -134,7 +134,7 @@ def test_a_peer_that_closes_has_ended_it() -> None:
     ("sent", "over"),
     [(b"", False), (data(fragment(0, b"x")), False), (pdu(5, bytes(4)), True), (pdu(7, bytes(4)), True)],
 )
-def test_an_end_that_has_come_is_seen_without_waiting(sent: bytes, *, over: bool) -> None:
+def test_an_end_that_has_arrived_is_noticed_without_waiting(sent: bytes, *, over: bool) -> None:
     with connected() as (association, theirs):
         theirs.sendall(sent)
         until = time.monotonic() + 10
@@ -196,7 +196,7 @@ def test_message_ids_count_up_and_begin_anew_after_the_largest() -> None:
         assert [association._next_message_id() for _ in range(2)] == [0xFFFF, 1]
 
 
-def test_a_peer_that_says_nothing_while_it_is_written_to_is_not_heard() -> None:
+def test_a_write_ignores_a_silent_peer_and_notices_an_abort() -> None:
     with connected() as (association, theirs):
         association._stream._hear()
         theirs.sendall(pdu(7, b"\0\0\2\1"))

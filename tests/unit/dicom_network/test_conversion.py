@@ -1,4 +1,4 @@
-"""Compressed instances are converted in a process of their own, whose end costs one instance."""
+"""Compressed instances are converted in a child process, whose crash costs only one instance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rounds of a sending, with lanes that do as they are told: who is tried again, when, and what ends it."""
+"""The rounds of a sending, over fake lanes: which instances are tried again, when, and what ends the sending."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ PEER = Peer(name="PACS", ae_title="PACS", host="127.0.0.1", port=104)
 
 
 class World:
-    """A peer: what it does with each instance, and what was done to it."""
+    """A fake peer: its behaviour for each instance, and a record of what reached it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.poison: set[str] = set()
         self.timed_out = False
         self.excused = False
         self.no_association: list[Exception] = []
-        """Raised in place of associations, one after the other; the last one stays."""
+        """Errors raised in place of associations, in order; the last one repeats."""
         self.most_contexts = 128
         self.alive = False
         self.asked = 0
@@ -127,7 +127,7 @@ def uids(count: int) -> list[str]:
     return [f"1.{number}" for number in range(count)]
 
 
-def test_what_is_stored_at_once_needs_one_round_and_no_pause(world: World) -> None:
+def test_instances_stored_at_once_need_one_round_and_no_pause(world: World) -> None:
     made = world.send(*uids(4))
     assert world.outcomes() == [Outcome.STORED] * 4
     assert world.rounds == [uids(4)]
@@ -148,7 +148,7 @@ def test_an_instance_that_makes_the_peer_abort_lets_the_others_go_first(world: W
     assert (world.pauses, world.asked, made.failure) == ([0.5, 0.5], 0, None)
 
 
-def test_a_peer_that_is_not_there_ends_the_sending_after_as_many_rounds_as_attempts(world: World) -> None:
+def test_an_absent_peer_ends_the_sending_after_as_many_rounds_as_attempts(world: World) -> None:
     world.no_association = [PeerUnreachableError("nothing listens")]
     made = world.send(*uids(3), attempts=3)
     assert made.failure is world.no_association[0]
@@ -186,7 +186,7 @@ def test_a_peer_that_comes_back_gets_everything(world: World) -> None:
     assert made.failure is None
 
 
-def test_what_a_cancelled_sending_leaves_may_be_sent_again(world: World) -> None:
+def test_instances_left_by_a_cancelled_sending_are_retryable(world: World) -> None:
     stored: list[str] = []
     world.on_store = stored.append
     made = world.send(*uids(4), cancelled=lambda: len(stored) == 2)
@@ -196,7 +196,7 @@ def test_what_a_cancelled_sending_leaves_may_be_sent_again(world: World) -> None
     assert made.failure is None
 
 
-def test_a_peer_that_is_there_and_takes_none_of_them_has_each_tried_as_often_as_asked(world: World) -> None:
+def test_a_living_peer_that_refuses_all_gets_each_as_often_as_asked(world: World) -> None:
     world.poison, world.alive = set(uids(6)), True
     made = world.send(*uids(6), "2.1", attempts=2)
     assert world.outcomes() == [Outcome.FAILED] * 6 + [Outcome.STORED]
@@ -205,7 +205,7 @@ def test_a_peer_that_is_there_and_takes_none_of_them_has_each_tried_as_often_as_
     assert made.failure is None
 
 
-def test_a_peer_that_is_there_no_more_is_not_tried_with_the_rest(world: World) -> None:
+def test_a_peer_that_is_gone_is_not_tried_with_the_rest(world: World) -> None:
     world.poison = set(uids(6))
     made = world.send(*uids(6), attempts=2)
     assert str(made.failure) == f"{PEER.address}: 2 times in a row, the peer aborted"
@@ -214,7 +214,7 @@ def test_a_peer_that_is_there_no_more_is_not_tried_with_the_rest(world: World) -
     assert world.asked == 1
 
 
-def test_a_peer_that_only_lets_us_wait_is_tried_with_a_few_from_all_over(world: World) -> None:
+def test_a_peer_that_never_answers_is_tried_with_a_few_instances(world: World) -> None:
     many = uids(100)
     world.poison, world.alive, world.timed_out = set(many), True, True
     made = world.send(*many, attempts=2)
@@ -237,7 +237,7 @@ def test_an_excused_attempt_does_not_count(world: World) -> None:
     assert world.records()["1.0"].attempts > 2
 
 
-def test_associations_are_asked_for_in_halves_where_the_peer_gives_none(world: World) -> None:
+def test_contexts_are_halved_while_the_peer_refuses_associations(world: World) -> None:
     several = [f"1.{number}#1.2.{number}" for number in range(8)]  # each of a class of its own: two contexts each
     world.most_contexts, world.alive = 4, True
     made = world.send(*several, attempts=2)
@@ -246,7 +246,7 @@ def test_associations_are_asked_for_in_halves_where_the_peer_gives_none(world: W
     assert world.asked >= 1
 
 
-def test_a_class_that_no_association_is_given_for_fails_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_whose_association_is_refused_fails_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     run, refused = FakeLane.run, list[int]()
 
     def refusing(self: FakeLane, queue: deque[Parcel], contexts: tuple[Any, ...], stopped: Callable[[], bool]) -> None:

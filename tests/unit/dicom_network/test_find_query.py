@@ -1,4 +1,4 @@
-"""What a peer is asked, and which of its answers are what was asked for."""
+"""The query to a peer, and the choice of the answers that match it."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_everything_that_a_peer_tells_of_a_study_is_typed() -> None:
 
 
 @pytest.mark.parametrize(("written", "read"), [("20241301", None), ("", None), ("1979.01.31", date(1979, 1, 31))])
-def test_a_date_that_is_none_is_reported_as_none(written: str, read: date | None) -> None:
+def test_a_malformed_date_is_read_as_none(written: str, read: date | None) -> None:
     assert found_records([answer(StudyDate=written)], FindQuery())[0].study_date == read
 
 
@@ -233,7 +233,7 @@ def test_every_attribute_that_a_peer_tells_of_a_study_a_series_or_an_instance_is
     ]
 
 
-def test_one_answer_twice_is_one_record_and_one_without_uids_is_none() -> None:
+def test_a_repeated_answer_is_one_record_and_one_without_uids_is_left_out() -> None:
     nameless = Dataset()
     nameless.PatientID = "4711"
     assert len(found_records([answer(), answer(), nameless], FindQuery())) == 1

@@ -1,4 +1,4 @@
-"""What is kept of what a peer sends, over which contexts it may come, and what becomes of the rest."""
+"""The instances that an inbox keeps or rejects, and the contexts over which they may arrive."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_file_begins_as_pydicom_reads_it() -> None:
         (0, UIDS[0], str(MRImageStorage), "the peer sent it as of another SOP class than it is"),
     ],
 )
-def test_what_is_damaged_or_misnamed_is_removed_and_told(
+def test_a_damaged_or_misnamed_instance_is_removed_and_recorded(
     cut: int, uid: str, kind: str, reason: str, tmp_path: Path
 ) -> None:
     inbox = Inbox(tmp_path, [wanted()])
@@ -83,7 +83,7 @@ def test_what_is_damaged_or_misnamed_is_removed_and_told(
     assert not list(tmp_path.rglob("*.dcm"))
 
 
-def test_what_came_damaged_may_come_whole_the_next_time(tmp_path: Path) -> None:
+def test_a_damaged_instance_is_retryable(tmp_path: Path) -> None:
     told: list[FetchRecord] = []
     inbox = Inbox(tmp_path, [wanted(1)], told.append)
     assert not put(inbox, encoded(make_ct())[:-100], UIDS[0])
@@ -93,7 +93,7 @@ def test_what_came_damaged_may_come_whole_the_next_time(tmp_path: Path) -> None:
     assert [record.outcome.value for record in told] == ["rejected", "fetched"]
 
 
-def test_what_is_rejected_for_good_stays_so_and_is_not_asked_for_again(tmp_path: Path) -> None:
+def test_a_permanently_rejected_instance_is_not_asked_for_again(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path, [wanted(1)])
     stranger = make_ct()
     stranger.StudyInstanceUID = "1.9"
@@ -113,7 +113,7 @@ def test_bytes_that_are_no_dicom_leave_a_record_without_a_uid(tmp_path: Path) ->
     ]
 
 
-def test_what_a_study_counts_besides_its_series_is_missing(tmp_path: Path) -> None:
+def test_instances_that_a_study_counts_besides_its_series_are_missing(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path, [wanted(1)])
     assert put(inbox, encoded(make_ct()))
     records = records_of(Wish([wanted(1)], {wanted().study_instance_uid: 3}), inbox, cancelled=False)

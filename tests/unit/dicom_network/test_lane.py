@@ -1,4 +1,4 @@
-"""One lane over associations that do as they are told: whose fault an end is, and when another one is opened."""
+"""One lane over fake associations: which instance is blamed for an end, and when another association is opened."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONTEXTS = (ProposedContext("1.2", (EXPLICIT,)), ProposedContext("1.2", (IMPLICI
 
 
 class FakeAssociation:
-    """Answers with what the world has ready."""
+    """A fake association that answers with prepared commands."""
 
     def __init__(self, world: World, contexts: tuple[ProposedContext, ...]) -> None:
         self.world = world
@@ -204,7 +204,7 @@ def test_without_an_association_nothing_of_the_queue_is_lost(world: World) -> No
     assert (first.attempts, world.ledger.records, world.begun) == (0, {}, [])
 
 
-def test_what_passes_goes_again_over_a_new_association_while_it_has_attempts(world: World) -> None:
+def test_a_passing_failure_is_tried_again_over_a_new_association(world: World) -> None:
     (one,) = parcels(1)
     world.answers = [0xA700, 0xA700]
     world.run(one)
@@ -238,7 +238,7 @@ def test_an_answer_without_a_status_ends_the_association(world: World) -> None:
     assert world.ledger.records == {}
 
 
-def test_what_may_have_come_before_is_stored_when_the_peer_has_it(world: World) -> None:
+def test_a_duplicate_that_may_be_ours_counts_as_stored(world: World) -> None:
     (one,) = parcels(1)
     world.answers = [AssociationLostError("no answer", timed_out=True), 0x0111]
     world.run(one)
@@ -247,7 +247,7 @@ def test_what_may_have_come_before_is_stored_when_the_peer_has_it(world: World) 
     assert (record.outcome, record.meaning) == (Outcome.STORED_WITH_WARNING, "stored by an earlier attempt")
 
 
-def test_what_cannot_be_opened_costs_no_association(world: World) -> None:
+def test_an_instance_that_cannot_be_opened_costs_no_association(world: World) -> None:
     first, second, third = parcels(3)
     instance_of(first).fault = UnreadableInstanceError("cut off")
     instance_of(second).fault = UnsupportedTransferSyntaxError("it has no codec")
@@ -259,7 +259,7 @@ def test_what_cannot_be_opened_costs_no_association(world: World) -> None:
     assert world.sent == [(1, "1.2")]
 
 
-def test_half_an_instance_ends_its_association_and_the_next_goes_over_another(world: World) -> None:
+def test_an_instance_sent_in_half_ends_its_association(world: World) -> None:
     first, second = parcels(2)
     world.answers = [UnreadableInstanceError("it went away")]
     world.run(first, second)
@@ -268,7 +268,7 @@ def test_half_an_instance_ends_its_association_and_the_next_goes_over_another(wo
     assert len(world.associations) == 2
 
 
-def test_what_is_not_taken_goes_in_another_syntax_or_is_compressed_in_the_next_round(world: World) -> None:
+def test_a_refused_syntax_is_converted_or_compressed_in_the_next_round(world: World) -> None:
     (one,) = parcels(1)
     world.takes = lambda context: context.transfer_syntax_uids == (IMPLICIT,)
     world.run(one)
@@ -287,7 +287,7 @@ def test_what_is_not_taken_goes_in_another_syntax_or_is_compressed_in_the_next_r
     assert (world.record(two).outcome, world.record(two).meaning) == (Outcome.REFUSED, "no")
 
 
-def test_what_cannot_be_had_as_the_peer_prefers_it_goes_as_it_is(world: World) -> None:
+def test_an_instance_that_cannot_be_converted_to_the_preferred_syntax_goes_as_it_is(world: World) -> None:
     (one,) = parcels(1, preferred=IMPLICIT)
     failing = instance_of(one)
     open_file = failing.open_file

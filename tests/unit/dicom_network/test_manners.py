@@ -1,4 +1,4 @@
-"""Whose time-outs and limits hold: the caller's, the peer's, or ours."""
+"""The precedence of time-outs and limits: the caller's, then the peer's, then ours."""
 
 from __future__ import annotations
 

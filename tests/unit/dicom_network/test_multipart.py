@@ -1,4 +1,4 @@
-"""The parts of a WADO-RS answer, however its bytes are cut."""
+"""The parts of a WADO-RS answer, whose bytes arrive in pieces of any length."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cut(content: bytes, length: int) -> list[bytes]:
 
 @settings(max_examples=examples(60))
 @given(parts=st.lists(CONTENT.map(b"".join), max_size=4), length=st.integers(1, 70))
-def test_parts_are_what_they_were_however_they_are_cut(parts: list[bytes], length: int) -> None:
+def test_parts_are_restored_however_the_answer_is_cut(parts: list[bytes], length: int) -> None:
     parts = [part for part in parts if b"\r\n--" + BOUNDARY not in b"\r\n" + part]
     assert read(cut(b"preamble\r\n" + body(parts), length)) == parts
     assert read(cut(body(parts), length)) == parts

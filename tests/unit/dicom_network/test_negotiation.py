@@ -1,4 +1,4 @@
-"""The words of an association's negotiation, read by pynetdicom and written by hand."""
+"""The PDUs of an association's negotiation, read by pynetdicom and written by hand."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def answer(context_id: int, result: int, syntax: str | None = None) -> bytes:
 
 
 def body(*items: bytes) -> bytes:
-    """The body of an A-ASSOCIATE-AC."""
+    """Returns the body of an A-ASSOCIATE-AC."""
     return bytes(68) + item(0x10, b"1.2.840.10008.3.1.1.1") + b"".join(items)
 
 
-def test_pynetdicom_reads_what_is_asked_for() -> None:
+def test_pynetdicom_reads_the_request_of_an_association() -> None:
     encoded = request(PEER, CONTEXTS, "OURS")
     assert struct.unpack(">BBI", encoded[:6]) == (1, 0, len(encoded) - 6)
     asked = A_ASSOCIATE_RQ()
@@ -74,7 +74,7 @@ def _items(content: bytes) -> list[bytes]:
     return found
 
 
-def test_what_the_peer_takes_is_agreed_and_of_the_rest_it_says_why() -> None:
+def test_accepted_contexts_are_agreed_and_refused_ones_have_a_reason() -> None:
     told = accepted(
         body(
             answer(1, 0, IMPLICIT),
@@ -123,7 +123,7 @@ def test_a_maximum_of_another_length_is_none() -> None:
     assert accepted(body(item(0x50, item(0x51, b"\0\1"))), ()).maximum_length == 0
 
 
-def test_what_is_cut_off_is_an_error() -> None:
+def test_a_negotiation_that_is_cut_off_is_an_error() -> None:
     whole = body(answer(1, 0, EXPLICIT))
     assert accepted(bytes(68), CONTEXTS[:1]).agreed[1].reason == NO_REASON
     with pytest.raises(ValueError, match="the answer is cut off"):

@@ -1,4 +1,4 @@
-"""What is no instance, no certificate and no host: reported or refused in this package's own words."""
+"""Input that is no instance, certificate or host is reported or refused with an error of this package."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def test_a_certificate_file_of_garbage_is_reported_with_its_field(tmp_path: Path
 
 
 @pytest.mark.parametrize("path", ["none", "n" * 300, "nul\0", ".", "/dev/null"])
-def test_a_certificate_file_that_is_none_is_reported(path: str) -> None:
+def test_a_path_that_is_no_certificate_file_is_reported(path: str) -> None:
     peer = Peer(name="PACS", ae_title="A", host="h", port=1, tls=True, ca_file=path)
     with pytest.raises(ConfigurationError, match="names no file on this machine"):
         PynetdicomSender().check(peer)
 
 
 @pytest.mark.parametrize("host", ["a" * 300, "a..b", "é" * 70, "nul\0", " ", "["])
-def test_a_host_that_is_none_is_no_peer_to_an_echo(host: str) -> None:
+def test_an_echo_to_an_invalid_host_reports_that_it_does_not_answer(host: str) -> None:
     result = PynetdicomSender().echo(Peer(name="PACS", ae_title="A", host=host, port=1))
     assert not result.ok

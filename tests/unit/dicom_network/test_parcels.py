@@ -1,4 +1,4 @@
-"""What becomes of an instance on its way: its record, its second chance, and when the peer's copy passes for it."""
+"""Instances that are being sent: their records, further attempts, and duplicates that count as ours."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_record_tells_all_that_happened() -> None:
     assert record.completed_at.tzinfo is not None
 
 
-def test_what_went_as_it_is_was_not_converted_and_what_was_not_stored_has_no_checksum() -> None:
+def test_an_unconverted_record_says_so_and_an_unstored_one_has_no_checksum() -> None:
     as_it_is = parcel(status=0xC000, checksum="aa-1").record(Outcome.REFUSED, "no", Choice(1, EXPLICIT), retryable=True)
     assert (as_it_is.transfer_syntax_uid, as_it_is.transcoded_from) == (EXPLICIT, "")
     assert (as_it_is.checksum, as_it_is.retryable) == ("", True)
@@ -70,14 +70,14 @@ def test_attempts_that_are_excused_do_not_count_and_denied_associations_do(
     assert parcel(**values).counted == counted
 
 
-def test_what_was_never_tried_was_not_attempted_and_what_was_tried_failed() -> None:
+def test_an_untried_instance_is_not_attempted_and_a_tried_one_failed() -> None:
     never = parcel().give_up("cancelled", retryable=False)
     assert (never.outcome, never.meaning, never.retryable) == (Outcome.NOT_ATTEMPTED, "cancelled", False)
     tried = parcel(attempts=1, problem="no answer").give_up("cancelled")
     assert (tried.outcome, tried.meaning, tried.retryable) == (Outcome.FAILED, "no answer", True)
 
 
-def test_what_cannot_be_opened_is_refused_or_failed_with_the_reason() -> None:
+def test_an_instance_that_cannot_be_opened_is_refused_or_failed_with_the_reason() -> None:
     cannot = UnsupportedTransferSyntaxError("it cannot be converted")
     assert why_unsendable(cannot) == (
         Outcome.REFUSED,
@@ -118,7 +118,7 @@ def test_a_ledger_keeps_the_last_record_of_a_place_and_the_first_acknowledged_of
         ("", "aa-1", False, False, ""),
     ],
 )
-def test_what_the_peer_holds_already_passes_for_ours_only_where_it_may_be_ours(
+def test_a_duplicate_counts_as_ours_only_if_it_may_be_ours(
     before: str, sent: str, meaning: str, *, unacknowledged: bool, ours: bool
 ) -> None:
     asked: list[str] = []
@@ -141,7 +141,7 @@ def test_what_the_peer_holds_already_passes_for_ours_only_where_it_may_be_ours(
     assert asked == ([] if unacknowledged else [UID])
 
 
-def test_of_one_uid_the_same_content_may_come_twice_and_another_may_not() -> None:
+def test_two_instances_of_one_uid_may_be_sent_only_if_they_are_equal() -> None:
     repeats = Repeats(Ledger())
     assert not repeats.differs(outgoing())
     repeats.comes(outgoing())
@@ -154,7 +154,7 @@ def test_of_one_uid_the_same_content_may_come_twice_and_another_may_not() -> Non
     assert not repeats.differs(outgoing(1))
 
 
-def test_what_was_acknowledged_before_is_compared_as_it_was_sent() -> None:
+def test_an_acknowledged_instance_is_compared_in_the_syntax_in_which_it_was_sent() -> None:
     ledger = Ledger()
     ledger.put(0, stored(checksum=outgoing().checksum(IMPLICIT), transfer_syntax_uid=IMPLICIT))
     repeats = Repeats(ledger)
@@ -170,7 +170,7 @@ def test_a_record_without_a_checksum_says_nothing_of_the_content() -> None:
     assert not is_what_was_sent(outgoing(), known.model_copy(update={"transfer_syntax_uid": "1.2.840.10008.1.2.4.100"}))
 
 
-def test_of_what_cannot_be_read_its_own_record_tells(tmp_path: Path) -> None:
+def test_an_unreadable_instance_does_not_count_as_different(tmp_path: Path) -> None:
     repeats, path = Repeats(Ledger()), tmp_path / "other.dcm"
     other = make_ct(1, rows=8)
     other.SOPInstanceUID = UID

@@ -61,7 +61,7 @@ def test_every_kind_finds_its_own_syntax_in_one_association_of_at_most_128_conte
 
 
 @given(st.lists(kinds, min_size=1, max_size=50))
-def test_every_class_has_a_way_in_the_default_syntax(found: list[Kind]) -> None:
+def test_every_class_has_a_context_in_the_default_syntax(found: list[Kind]) -> None:
     for batch in plan(found):
         for kind in batch.kinds:
             ways = [item for item in batch.contexts if item.sop_class_uid == kind.sop_class_uid]
@@ -77,7 +77,7 @@ def test_without_transcoding_a_compressed_kind_has_one_context() -> None:
     assert plan([Kind(CT, J2K)], transcode=False)[0].contexts == (ProposedContext(CT, (J2K,)),)
 
 
-def test_an_instance_goes_as_it_is_where_it_may() -> None:
+def test_an_instance_is_sent_as_it_is_if_the_peer_accepts_its_syntax() -> None:
     answers = agreed((CT, (IMPLICIT,), IMPLICIT), (CT, (EXPLICIT,), EXPLICIT))
     assert choose(Kind(CT, EXPLICIT), answers) == Choice(3, EXPLICIT)
 
@@ -97,7 +97,7 @@ def test_an_uncompressed_instance_converts_even_without_transcoding() -> None:
     assert choose(Kind(CT, EXPLICIT), answers, transcode=False) == Choice(3, IMPLICIT)
 
 
-def test_nothing_uncompressed_leads_to_a_lossless_compression() -> None:
+def test_a_kind_whose_contexts_are_refused_is_compressed_without_loss() -> None:
     refused = choose(Kind(CT, EXPLICIT), agreed((CT, (EXPLICIT,), ""), (CT, (IMPLICIT,), "")))
     assert refused == Refusal("no", recompress=True)
     again = Kind(CT, EXPLICIT, recompress=True)

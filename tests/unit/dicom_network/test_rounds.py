@@ -1,4 +1,4 @@
-"""What is asked for again when a fetch brought less than the peer lists, and what is given up."""
+"""Instances that a fetch asks for again because they are missing, and series that it gives up."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def series(uid: str = "1.1", count: int = 3, **values: Any) -> WantedSeries:
 
 
 class World:
-    """A peer that sends what it is told to, and answers with what is ready."""
+    """A fake peer that sends prepared instances and answers."""
 
     def __init__(self, folder: Path, *wanted: WantedSeries, **options: Any) -> None:
         self.wanted = list(wanted)
         self.inbox = Inbox(folder, wanted)
         self.sends: list[list[str]] = []
-        """What comes with each request, one after the other."""
+        """The instances that arrive with each request, in order."""
         self.answers: list[Ending | Exception | None] = []
         self.opening: list[Exception | None] = []
         self.asked: list[tuple[str, list[str]]] = []
@@ -90,7 +90,7 @@ def world(tmp_path: Path) -> Callable[..., World]:
 ALL = ["1.1.0", "1.1.1", "1.1.2"]
 
 
-def test_what_comes_at_once_is_asked_for_once(world: Callable[..., World]) -> None:
+def test_a_series_that_comes_at_once_is_asked_for_once(world: Callable[..., World]) -> None:
     peer = world(series())
     peer.sends = [ALL]
     peer.run()
@@ -99,7 +99,7 @@ def test_what_comes_at_once_is_asked_for_once(world: Callable[..., World]) -> No
     assert peer.classes == [frozenset({"1.2.840"})]
 
 
-def test_what_is_missing_is_asked_for_by_name_and_a_round_that_brought_something_costs_nothing(
+def test_missing_instances_are_asked_for_by_uid_and_a_fruitful_round_costs_no_attempt(
     world: Callable[..., World],
 ) -> None:
     peer = world(series(), attempts=1)
@@ -109,13 +109,13 @@ def test_what_is_missing_is_asked_for_by_name_and_a_round_that_brought_something
     assert peer.pauses == []
 
 
-def test_what_does_not_come_is_asked_for_as_often_as_there_are_attempts(world: Callable[..., World]) -> None:
+def test_a_series_that_does_not_come_is_asked_for_as_often_as_there_are_attempts(world: Callable[..., World]) -> None:
     peer = world(series(), attempts=4, backoff_s=2.0).run()
     assert len(peer.asked) == 4
     assert peer.pauses == [2.0, 4.0, 8.0]
 
 
-def test_what_is_refused_for_good_is_asked_for_once(world: Callable[..., World]) -> None:
+def test_a_permanently_refused_series_is_asked_for_once(world: Callable[..., World]) -> None:
     peer = world(series(), series("1.2"))
     peer.answers = [Ending("A900 no", retryable=False), None]
     peer.sends = [[], ["1.2.0", "1.2.1", "1.2.2"]]
@@ -144,7 +144,7 @@ def test_instances_that_were_chosen_are_asked_for_in_lists_of_fifty_and_no_other
     assert refused.wanted[0].given_up
 
 
-def test_what_the_peer_could_not_send_has_a_problem_of_its_own(world: Callable[..., World]) -> None:
+def test_an_instance_that_the_peer_could_not_send_has_a_problem_of_its_own(world: Callable[..., World]) -> None:
     peer = world(series(), attempts=1)
     peer.sends = [ALL[:2]]
     peer.answers = [Ending(failed=("1.1.2", "9.9"))]
@@ -154,7 +154,7 @@ def test_what_the_peer_could_not_send_has_a_problem_of_its_own(world: Callable[.
     assert peer.inbox.asked_in == {"1.1.2": "1.1", "9.9": "1.1"}
 
 
-def test_a_way_that_is_not_offered_is_given_up_for_what_waits(world: Callable[..., World]) -> None:
+def test_a_service_that_is_not_offered_is_given_up_for_all_waiting_series(world: Callable[..., World]) -> None:
     peer = world(series(), series("1.2"))
     error = NotOfferedError("the peer offers no C-GET")
     peer.opening = [error]
@@ -164,7 +164,7 @@ def test_a_way_that_is_not_offered_is_given_up_for_what_waits(world: Callable[..
     assert all(one.given_up for one in peer.wanted)
 
 
-def test_an_association_that_broke_is_opened_again_for_all_that_waits(world: Callable[..., World]) -> None:
+def test_a_broken_association_is_opened_again_for_all_waiting_series(world: Callable[..., World]) -> None:
     unlisted = WantedSeries("1", "1.1", "4711")
     peer = world(unlisted, WantedSeries("1", "1.2", "4711"), attempts=2)
     peer.sends = [["1.1.0"], ["1.1.0"], ["1.2.0"]]
@@ -179,7 +179,7 @@ def test_an_association_that_broke_is_opened_again_for_all_that_waits(world: Cal
     assert [one.cut_short for one in lost.wanted] == [True, False]
 
 
-def test_a_peer_that_is_not_there_is_tried_as_often_as_asked_and_then_told(world: Callable[..., World]) -> None:
+def test_an_absent_peer_is_tried_as_often_as_asked_and_then_raises(world: Callable[..., World]) -> None:
     gone = PeerUnreachableError("nothing listens")
     peer = world(series(), attempts=3, backoff_s=1.0)
     peer.opening = [gone] * 3
@@ -196,7 +196,7 @@ def test_a_peer_that_is_not_there_is_tried_as_often_as_asked_and_then_told(world
     assert len(refused.classes) == 1
 
 
-def test_what_has_come_is_kept_when_the_peer_goes(world: Callable[..., World]) -> None:
+def test_instances_that_have_arrived_are_kept_when_the_peer_goes(world: Callable[..., World]) -> None:
     peer = world(series(), attempts=2)
     peer.sends = [ALL[:1]]
     peer.opening = [None, PeerRefusesError("it does not know us any more")]
@@ -231,7 +231,7 @@ def test_each_listed_instance_has_one_record_with_its_own_reason(world: Callable
 
 
 @pytest.mark.parametrize(("told", "missing"), [(None, 0), (1, 0), (2, 1), (4, 3)])
-def test_what_a_peer_counts_and_does_not_list_is_missing(
+def test_instances_that_a_peer_counts_and_does_not_list_are_missing(
     world: Callable[..., World], told: int | None, missing: int
 ) -> None:
     peer = world(WantedSeries("1", "1.1", "4711", told=told), attempts=1)
@@ -243,7 +243,7 @@ def test_what_a_peer_counts_and_does_not_list_is_missing(
 
 
 @pytest.mark.parametrize(("told", "missing"), [(3, 0), (5, 2)])
-def test_what_a_peer_counts_in_a_study_and_no_series_has_is_missing(
+def test_instances_that_a_peer_counts_in_a_study_but_in_no_series_are_missing(
     world: Callable[..., World], told: int, missing: int
 ) -> None:
     peer = world(series())
@@ -252,7 +252,7 @@ def test_what_a_peer_counts_in_a_study_and_no_series_has_is_missing(
     assert outcome_of(peer.run(), told=told)[3:] == [("", "missing", said, True)] * missing
 
 
-def test_what_a_cancelled_fetch_left_says_so(world: Callable[..., World]) -> None:
+def test_instances_left_by_a_cancelled_fetch_say_so(world: Callable[..., World]) -> None:
     peer = world(series(count=1))
     (record,) = records_of(Wish(peer.wanted, {}), peer.inbox, cancelled=True)
     assert (record.outcome, record.meaning, record.retryable) == (FetchOutcome.MISSING, "cancelled", True)
@@ -260,7 +260,7 @@ def test_what_a_cancelled_fetch_left_says_so(world: Callable[..., World]) -> Non
 
 
 class Asked:
-    """A peer's answers by level, and the queries."""
+    """A fake peer with prepared answers by level, which records the queries."""
 
     def __init__(self, **found: Any) -> None:
         self.found = found
@@ -354,7 +354,7 @@ def test_a_question_that_names_all_above_or_nothing_is_asked_as_it_is() -> None:
         assert peer.queries == [query]
 
 
-def test_more_answers_from_below_than_are_wanted_are_none() -> None:
+def test_more_answers_from_lower_levels_than_the_limit_raise() -> None:
     studies = [FoundStudy(study_instance_uid="1")]
     below = [FoundSeries(study_instance_uid="1", series_instance_uid=f"1.{number}") for number in range(3)]
     peer = Asked(study=studies, series=below)

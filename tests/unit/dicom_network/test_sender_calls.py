@@ -1,4 +1,4 @@
-"""What a sender does before anything goes out: whose time-outs hold in its activities, and what an echo says."""
+"""The sender before anything is sent: the time-outs of its activities, and the result of an echo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ACTIVITIES: dict[str, Callable[[PynetdicomSender], object]] = {
 
 
 class NotedError(Exception):
-    """Ends an activity where it is known what it would do."""
+    """Ends an activity at the point where its options are known."""
 
 
 @pytest.mark.parametrize("activity", ACTIVITIES)
@@ -80,7 +80,7 @@ def test_an_echo_is_answered_by_a_status(
     assert echo.is_alive(PEER, OPTIONS, "OURS")
 
 
-def test_a_peer_that_takes_no_echo_is_there_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_refuses_echo_counts_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     found = told(monkeypatch, {}, accepted=False)
     assert (found.ok, found.status, found.reason) == (False, None, "it takes no C-ECHO: no")
     assert echo.is_alive(PEER, OPTIONS, "OURS")

@@ -113,7 +113,7 @@ def test_a_deflated_data_set_that_is_cut_off_or_damaged_is_reported() -> None:
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 64, b"garbage", b"\xff" * 200])
-def test_what_goes_on_behind_its_last_element_is_reported(tail: bytes) -> None:
+def test_bytes_after_the_last_element_are_reported(tail: bytes) -> None:
     with pytest.raises(UnsoundFileError, match=r"damaged|cut off"):
         examine(BytesIO(encoded(make_ct()) + tail), EXPLICIT)
 
@@ -132,7 +132,9 @@ def test_what_goes_on_behind_its_last_element_is_reported(tail: bytes) -> None:
         (EXPLICIT, str(RLELossless), "not compressed, while its meta information says RLE Lossless"),
     ],
 )
-def test_a_file_that_lies_of_its_transfer_syntax_is_reported_what_it_is(written: str, stated: str, said: str) -> None:
+def test_a_file_under_a_wrong_transfer_syntax_is_reported_with_its_real_one(
+    written: str, stated: str, said: str
+) -> None:
     content = encoded(make_ct(), written)
     length = dcmread(BytesIO(content)).file_meta.FileMetaInformationGroupLength
     lying = make_ct()
@@ -199,7 +201,7 @@ def test_a_data_set_that_names_two_instances_is_reported() -> None:
         examine(BytesIO(content[:at] + other + content[at:]), EXPLICIT)
 
 
-def test_what_goes_on_behind_a_deflated_data_set_is_reported() -> None:
+def test_bytes_after_a_deflated_data_set_are_reported() -> None:
     syntax = str(DeflatedExplicitVRLittleEndian)
     content = encoded(make_ct(), syntax)
     start = 144 + dcmread(BytesIO(content)).file_meta.FileMetaInformationGroupLength
@@ -251,7 +253,7 @@ def test_a_group_that_no_data_set_has_is_reported(group: int) -> None:
         examine(BytesIO(encoded(make_ct(rows=4)) + element), EXPLICIT)
 
 
-def test_a_file_whose_syntax_nobody_can_read_is_taken_for_what_it_says(tmp_path: Path) -> None:
+def test_a_file_of_a_private_syntax_is_accepted_unchecked(tmp_path: Path) -> None:
     path = tmp_path / "private.dcm"
     path.write_bytes(encoded(make_ct(rows=4)).replace(b"1.2.840.10008.1.2.1\0", b"1.2.999.10008.1.2.1\0"))
     (one,) = survey(path)

@@ -98,7 +98,7 @@ def test_a_dataset_from_a_file_goes_out_byte_by_byte() -> None:
     assert read_all(only(dcmread(path))) == read_all(only(path))
 
 
-def test_values_that_warn_do_not(tmp_path: Path) -> None:
+def test_values_that_pydicom_warns_of_cause_no_warning(tmp_path: Path) -> None:
     path = tmp_path / "wrong.dcm"
     make_ct().save_as(path, enforce_file_format=True)
     path.write_bytes(path.read_bytes().replace(b"Modality".ljust(2), b"").replace(b"CS\x02\x00CT", b"CS\x02\x00c?"))
@@ -123,7 +123,7 @@ def test_a_folder_without_dicom_is_an_error_that_does_not_name_it(tmp_path: Path
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_what_cannot_be_sent_is_reported_without_its_name(tmp_path: Path) -> None:
+def test_an_item_that_cannot_be_sent_is_reported_without_its_file_name(tmp_path: Path) -> None:
     text = tmp_path / "Mueller^Anna.txt"
     text.write_text("no DICOM")
     broken = tmp_path / "Mueller^Anna.dcm"
@@ -144,7 +144,7 @@ def test_a_compressed_dataset_must_say_how() -> None:
 
 @pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID"])
 @pytest.mark.parametrize("uid", ["1.2.x", "1.2 3", "ä"])
-def test_a_uid_that_is_none_does_not_reach_a_request(tmp_path: Path, keyword: str, uid: str) -> None:
+def test_an_invalid_uid_does_not_reach_a_request(tmp_path: Path, keyword: str, uid: str) -> None:
     dataset = make_ct()
     path = tmp_path / "wrong.dcm"
     dataset.save_as(path, enforce_file_format=True)
@@ -202,7 +202,7 @@ def test_nothing_is_read_before_it_is_asked_for() -> None:
     assert taken == [0]
 
 
-def test_a_file_that_went_away_is_an_error_of_its_own(tmp_path: Path) -> None:
+def test_a_file_that_was_removed_raises_unreadable_instance(tmp_path: Path) -> None:
     (path,) = write_series(tmp_path, 1)
     instance = only(path)
     path.unlink()
@@ -210,7 +210,7 @@ def test_a_file_that_went_away_is_an_error_of_its_own(tmp_path: Path) -> None:
         read_all(instance)
 
 
-def test_a_value_that_cannot_be_encoded_is_not_told() -> None:
+def test_a_value_that_cannot_be_encoded_is_not_in_the_message() -> None:
     dataset = make_ct()
     dataset.add_new("StudyDate", "DA", "20200101")
     dataset["StudyDate"]._value = object()

@@ -59,7 +59,7 @@ ENDLESS_REASON = ODD_REASON.replace(b"[{}]", b"[1e999]")
         *(b"\xff\xfe", b"[]", b"null", b"3", b"[" * 100_000, ODD_REASON, ENDLESS_REASON),
     ],
 )
-def test_what_is_no_answer_acknowledges_nothing(content: bytes) -> None:
+def test_a_body_that_is_no_answer_acknowledges_nothing(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"no DICOM data set|Expecting value|decode|invalid literal|in XML|no XML"):
         read_answer(content)
 

@@ -99,7 +99,7 @@ def test_adobes_marker_does_not_change_what_colours_are(
     np.testing.assert_array_equal(pixel_array(result, raw=True), pixel_array(before, raw=True))
 
 
-def test_values_that_were_compressed_with_loss_say_so_when_decoded() -> None:
+def test_a_lossy_image_is_marked_as_lossy_when_decoded() -> None:
     dataset = data_set("JPEGLSNearLossless_08.dcm")
     assert "LossyImageCompression" not in dataset
     encoded_bytes = len(dataset.PixelData)
@@ -109,7 +109,7 @@ def test_values_that_were_compressed_with_loss_say_so_when_decoded() -> None:
     assert result.LossyImageCompressionRatio == pytest.approx(len(result.PixelData) / encoded_bytes, abs=0.01)
 
 
-def test_what_was_compressed_without_loss_says_nothing_of_loss() -> None:
+def test_an_image_compressed_without_loss_is_not_marked_as_lossy() -> None:
     assert "LossyImageCompression" not in converted(data_set("MR_small_RLE.dcm"), PLAIN[0])
 
 
@@ -177,7 +177,7 @@ def test_deflated_to_plain_and_back() -> None:
 @pytest.mark.parametrize(
     ("vr", "keyword", "word_bytes"), [("OW", "RedPaletteColorLookupTableData", 2), ("OF", "FloatPixelData", 4)]
 )
-def test_bulk_data_of_big_endian_is_turned_around(vr: str, keyword: str, word_bytes: int) -> None:
+def test_bulk_data_of_big_endian_is_swapped(vr: str, keyword: str, word_bytes: int) -> None:
     dataset = data_set("MR_small_bigendian.dcm")
     if vr == "OF":
         del dataset.PixelData
@@ -210,7 +210,7 @@ def test_samples_in_big_endian_are_what_they_were(own: str, bits: int) -> None:
     assert found.RedPaletteColorLookupTableData == bytes([1, 0, 3, 2, 5, 4, 7, 6])
 
 
-def test_what_readers_take_differently_is_refused() -> None:
+def test_a_conversion_that_readers_read_differently_is_refused() -> None:
     dataset = make_ct(rows=6)
     dataset.BitsStored, dataset.HighBit = 8, 7
     with pytest.raises(UnsupportedTransferSyntaxError, match="samples of 8 bits in 16"):

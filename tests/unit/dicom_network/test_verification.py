@@ -1,4 +1,4 @@
-"""What a peer's list of instances says of those that it acknowledged, and how often it is asked."""
+"""The verification of acknowledged instances by the peer's list, and how often the peer is asked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def record(number: int) -> InstanceRecord:
 
 
 class Listing:
-    """A peer that lists more each time it is asked."""
+    """A fake peer that lists more instances each time it is asked."""
 
     def __init__(self, *lists: dict[SeriesKey, Held] | Exception) -> None:
         self.lists = list(lists)
@@ -56,7 +56,7 @@ class Listing:
         return verify(records, identities, self, chosen, self.pauses.append)
 
 
-def test_what_is_listed_is_verified_at_once() -> None:
+def test_a_listed_instance_is_verified_at_once() -> None:
     peer = Listing({FIRST: {"1.0": VALUES}, SECOND: {"1.1": {}}})
     found = peer.verify(FIRST, SECOND)
     assert found == {
@@ -67,7 +67,7 @@ def test_what_is_listed_is_verified_at_once() -> None:
     assert peer.pauses == []
 
 
-def test_what_is_not_listed_is_asked_for_again_and_alone_with_longer_pauses() -> None:
+def test_unlisted_instances_are_asked_for_again_with_longer_pauses() -> None:
     peer = Listing({FIRST: {"1.0": VALUES}}, {}, {SECOND: {"1.1": VALUES}})
     found = peer.verify(FIRST, SECOND, attempts=5, backoff_s=2.0)
     assert [one.outcome for one in found.values()] == [Outcome.VERIFIED] * 2
@@ -75,7 +75,7 @@ def test_what_is_not_listed_is_asked_for_again_and_alone_with_longer_pauses() ->
     assert peer.pauses == [2.0, 4.0]
 
 
-def test_what_is_never_listed_failed_and_may_be_sent_again() -> None:
+def test_an_instance_that_is_never_listed_fails_and_is_retryable() -> None:
     peer = Listing({FIRST: {"1.9": VALUES}})
     (found,) = peer.verify(FIRST, attempts=4, backoff_s=2.0, backoff_limit_s=3.0).values()
     assert (found.outcome, found.retryable) == (Outcome.FAILED, True)
@@ -85,7 +85,7 @@ def test_what_is_never_listed_failed_and_may_be_sent_again() -> None:
 
 
 @pytest.mark.parametrize("keyword", ["ContentDate", "ContentTime", "InstanceNumber"])
-def test_another_instance_under_the_uid_is_told_with_what_differs_and_never_its_values(keyword: str) -> None:
+def test_another_instance_under_the_uid_is_reported_by_attribute_without_values(keyword: str) -> None:
     peer = Listing({FIRST: {"1.0": VALUES | {keyword: "8"}}})
     (found,) = peer.verify(FIRST).values()
     assert (found.outcome, found.retryable) == (Outcome.FAILED, False)
@@ -93,13 +93,13 @@ def test_another_instance_under_the_uid_is_told_with_what_differs_and_never_its_
     assert len(peer.asked) == 1
 
 
-def test_what_the_peer_does_not_tell_differs_in_nothing() -> None:
+def test_an_attribute_that_the_peer_leaves_out_does_not_differ() -> None:
     peer = Listing({FIRST: {"1.0": {"ContentDate": "", "Rows": "512"}}})
     (found,) = peer.verify(FIRST).values()
     assert found.outcome is Outcome.VERIFIED
 
 
-def test_what_cannot_be_read_any_more_is_not_verified_and_stays_stored() -> None:
+def test_a_file_that_is_gone_is_not_verified_and_stays_stored() -> None:
     peer = Listing({FIRST: {"1.1": VALUES}})
     unread, good = peer.verify(None, FIRST).values()
     assert (unread.outcome, unread.retryable) == (Outcome.STORED, False)
@@ -109,7 +109,7 @@ def test_what_cannot_be_read_any_more_is_not_verified_and_stays_stored() -> None
 
 
 @pytest.mark.parametrize("error", [NotAnsweredError("no query"), PeerUnreachableError("gone")])
-def test_a_peer_that_does_not_answer_leaves_what_is_stored_as_it_is(error: Exception) -> None:
+def test_a_peer_that_does_not_answer_leaves_records_as_stored(error: Exception) -> None:
     peer = Listing({FIRST: {"1.0": VALUES}}, error)
     first, second = peer.verify(FIRST, SECOND).values()
     assert first.outcome is Outcome.VERIFIED

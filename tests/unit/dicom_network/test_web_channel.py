@@ -1,4 +1,4 @@
-"""What an answer of a WADO-RS service means for what is still to come."""
+"""The effect of each answer of a WADO-RS service on the rest of a fetch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests of a sending by STOW-RS, answered as a test says: what is halved, tried again, refused and given up."""
+"""The requests of a sending by STOW-RS with prepared answers: halved, tried again, refused and given up."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ PEER = Peer(name="WEB", ae_title="WEB", host="127.0.0.1", port=4242, url="http:/
 
 
 class World:
-    """A peer, as far as requests show it."""
+    """A fake peer behind the requests."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.poison: set[str] = set()
         self.errors: list[Exception | None] = []
-        """Raised by one request after the other; after the last one only poison is."""
+        """Errors that the requests raise in order; after the last one, only ``poison`` raises."""
         self.most = 100
         self.requests: list[list[str]] = []
         self.pauses: list[float] = []
@@ -91,7 +91,7 @@ def uids(count: int) -> list[str]:
     return [f"1.{number}" for number in range(count)]
 
 
-def test_what_is_taken_at_once_needs_one_request(world: World) -> None:
+def test_instances_accepted_at_once_need_one_request(world: World) -> None:
     made = world.send(5)
     assert (world.requests, world.pauses, made.failure) == ([uids(5)], [], None)
     assert world.outcomes() == ["stored"] * 5
@@ -115,7 +115,7 @@ def test_a_faulty_instance_is_found_by_halves_and_fails_alone(world: World) -> N
     assert made.failure is None
 
 
-def test_a_peer_that_takes_none_of_several_alone_is_given_up(world: World) -> None:
+def test_a_peer_that_fails_several_single_instances_is_given_up(world: World) -> None:
     world.poison = set(uids(8))
     made = world.send(8, attempts=3)
     assert str(made.failure) == f"{made.where}: 500 a fault"
@@ -124,7 +124,7 @@ def test_a_peer_that_takes_none_of_several_alone_is_given_up(world: World) -> No
     assert world.outcomes() == ["failed"] * 8
 
 
-def test_one_that_is_taken_between_them_keeps_the_peer(world: World) -> None:
+def test_a_success_between_failures_keeps_the_peer(world: World) -> None:
     world.poison = {"1.0", "1.1", "1.3", "1.4", "1.6"}
     made = world.send(8, attempts=3)
     assert made.failure is None
@@ -175,13 +175,13 @@ def test_a_refusal_for_good_ends_the_sending(world: World) -> None:
     assert len(world.requests) == 1
 
 
-def test_a_token_that_cannot_be_had_is_an_error_of_the_configuration(world: World) -> None:
+def test_a_token_that_cannot_be_fetched_raises_a_configuration_error(world: World) -> None:
     world.errors = [ConfigurationError("the token service refuses")]
     with pytest.raises(ConfigurationError, match="the token service refuses"):
         world.send(3)
 
 
-def test_what_a_cancelled_sending_leaves_was_not_attempted(world: World) -> None:
+def test_instances_left_by_a_cancelled_sending_were_not_attempted(world: World) -> None:
     made = world.send(3, cancelled=lambda: True)
     assert (world.requests, made.failure) == ([], None)
     assert [(record.outcome, record.meaning, record.retryable) for record in world.records()] == [
@@ -203,9 +203,7 @@ def test_each_thread_has_one_connection_that_a_late_answer_is_cut_on() -> None:
 
 
 @pytest.mark.parametrize(("content", "said"), [(None, "is no file"), ("garbage", "holds no certificate in PEM form")])
-def test_an_authority_of_the_token_service_that_cannot_be_used_is_told(
-    tmp_path: Path, content: str | None, said: str
-) -> None:
+def test_an_unusable_ca_file_of_the_token_service_is_reported(tmp_path: Path, content: str | None, said: str) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content, encoding="utf-8")

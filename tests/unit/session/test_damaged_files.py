@@ -1,4 +1,4 @@
-"""Files that others stored: whatever is in them, a read ends in the value or in one of this package's own errors."""
+"""Damaged files of other programs: a read returns the value or raises an error of this package."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ SEEDS = {
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:
-    """Cuts content off, or changes, overwrites or inserts some bytes, of the header more often than of the rest."""
+    """Cuts content off, or changes, overwrites or inserts some bytes, more often in the header than in the rest."""
     if chance.random() < 0.2:
         return content[: chance.randrange(len(content))]
     changed = bytearray(content)

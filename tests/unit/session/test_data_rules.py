@@ -1,4 +1,4 @@
-"""``session.data`` as a mapping, what a listing reads, and whose output a read is of."""
+"""``session.data`` as a mapping, the reads of a listing, and the job whose output is read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OTHER = Job(id="f" * 24, session_id="5" * 24, name="segment")
 
 @pytest.fixture
 def ctx() -> RuntimeContext:
-    """The context of a job beside another, whose value and file have the names of the own."""
+    """Returns the context of a job, beside another job with a value and a file of the same names."""
 
     def customise(container: Container) -> None:
         key, backend = JobKey(OTHER.session_id, OTHER.id), container.backend()

@@ -1,4 +1,4 @@
-"""The blocking facades hand every argument, and every default, on to the asynchronous ones, and their answers back."""
+"""The blocking facades pass every argument and default to the asynchronous ones, and return their answers."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ ANSWERS_OF_ITS_OWN = {
     *("Data.set", "Dicom.series", "Dicom.get_series", "Dicom.select", "Dicom.fetch", "Dicom.priors"),
     "CurrentJob.preset",
 }
-"""What gives nothing back, or blocking views of what the asynchronous method gave."""
+"""Methods that return nothing, or blocking views of the asynchronous method's result."""
 
 
 class Answer:
-    """What the asynchronous side gives back; it looks enough like a choice of series to be turned into a view of it."""
+    """The result of the asynchronous side; it resembles a choice of series enough to be turned into a view."""
 
     series: tuple[object, ...] = ()
     selection = "selection"
@@ -56,7 +56,7 @@ class Answer:
 
 
 class Recorder:
-    """Stands for an asynchronous facade, and keeps what each of its methods is called with."""
+    """Replaces an asynchronous facade, and records the arguments of each call."""
 
     def __init__(self, kind: type) -> None:
         self._kind = kind
@@ -118,7 +118,7 @@ def given(function: Any, *, optional: bool) -> tuple[list[object], dict[str, obj
 
 
 def opened(result: Any, name: str) -> Any:
-    """The answer itself, out of the context manager or iterator in which two methods give it."""
+    """Returns the answer, from the context manager or iterator that two methods return."""
     if name == "open":
         with result as content:
             return content

@@ -1,4 +1,4 @@
-"""What ``derive`` hands to the functions that make objects: each argument as the option of its name, and the recipe."""
+"""``derive`` passes each argument to the functions that make objects, as the option of its name, with the recipe."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OF_THE_RECIPE = {"role", "revision", "recipe"}
 
 
 class Noting:
-    """Stands for the functions; makes nothing, and keeps the calls."""
+    """Replaces the functions; makes nothing, and records the calls."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
@@ -60,7 +60,7 @@ def parameters(method: str) -> dict[str, inspect.Parameter]:
 
 
 def options_of(args: tuple[Any, ...]) -> dict[str, object]:
-    """The fields of the options among the arguments."""
+    """Returns the fields of the options among the arguments."""
     (options,) = (one for one in args if is_dataclass(one) and type(one).__name__.endswith("Options"))
     return {field.name: getattr(options, field.name) for field in fields(options)}
 
@@ -80,7 +80,7 @@ def test_every_argument_arrives_as_what_it_is_called(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", MAKERS)
-def test_what_is_not_given_is_what_the_options_say(method: str) -> None:
+def test_the_options_hold_the_defaults_of_arguments_that_are_not_given(method: str) -> None:
     required = [object() for one in parameters(method).values() if one.default is one.empty]
     _, args = called(method, *required, role="own")
     options = options_of(args)

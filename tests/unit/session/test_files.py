@@ -1,4 +1,4 @@
-"""``session.files``: what goes in, what comes out, what a failure leaves behind."""
+"""``session.files``: content that is stored and read back, and the state after a failure."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_any_open_binary_file_is_taken(files: Files, make: Callable[[], BinaryIO
         assert files.put("a", source).size_bytes == 7
 
 
-def test_what_is_open_can_be_put_again_and_used_as_a_file(files: Files) -> None:
+def test_an_opened_file_can_be_put_again_and_used_as_a_file(files: Files) -> None:
     files.put("a.zip", archive())
     with files.open("a.zip") as stream:
         assert stream.readable()
@@ -185,7 +185,7 @@ def test_a_file_opened_as_text_is_refused(files: Files, tmp_path: Path, content_
 
 
 @pytest.mark.parametrize("content", [None, 3, {"a": 1}, ["a"]], ids=shown)
-def test_what_is_no_content_is_refused_with_the_remedy(files: Files, content: Any) -> None:
+def test_a_value_that_is_no_content_is_refused_with_the_remedy(files: Files, content: Any) -> None:
     with pytest.raises(UnsupportedValueError, match=r"give a path, bytes or a file .*files\.save"):
         files.put("a", content)
 
@@ -258,7 +258,7 @@ def test_a_failed_download_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     assert target.read_bytes() == b"older"
 
 
-def test_what_is_absent_is_reported_with_whose_it_is(files: Files, tmp_path: Path) -> None:
+def test_an_absent_value_is_reported_with_the_job_that_lacks_it(files: Files, tmp_path: Path) -> None:
     with pytest.raises(StoredFileNotFoundError, match=r"this job has no file named 'a'.*files\.list\(\)"):
         files.get("a", tmp_path / "a")
     with pytest.raises(FileNotFoundError, match="this job has no file"):
@@ -295,7 +295,7 @@ def test_what_a_path_or_an_open_file_holds_is_looked_at_too(files: Files, tmp_pa
 
 
 @pytest.mark.parametrize("fails", ["seekable", "tell", "seek", "read"])
-def test_a_stream_that_fails_is_told_by_its_name(files: Files, fails: str) -> None:
+def test_a_stream_that_fails_raises_with_its_name(files: Files, fails: str) -> None:
     class Failing(io.BytesIO):
         name = "scan.bin"
 
@@ -317,7 +317,7 @@ def test_sniffing_leaves_the_position() -> None:
 
 
 class Reading:
-    """A stream whose ``read`` gives one thing, or raises it."""
+    """A stream whose ``read`` returns or raises one given object."""
 
     def __init__(self, content: Any) -> None:
         self.content = content
@@ -366,7 +366,7 @@ def test_every_second_byte_of_a_memoryview_is_stored(files: Files) -> None:
 @pytest.mark.parametrize(
     "given", [{"metadata": [1]}, {"metadata": {1: 2}}, {"content_type": 5}, {"content_type": "\ud800"}], ids=repr
 )
-def test_what_accompanies_a_file_is_refused_when_no_store_can_keep_it(files: Files, given: dict[str, Any]) -> None:
+def test_metadata_that_no_store_can_keep_is_refused(files: Files, given: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedValueError):
         files.put("a", b"x", **given)
     assert files.list() == []
@@ -382,6 +382,6 @@ def test_a_download_to_a_place_that_takes_no_file_is_refused(files: Files, tmp_p
 
 
 @pytest.mark.parametrize("job", [5, b"segment", ["segment"]])
-def test_what_is_neither_a_name_nor_a_job_is_refused(files: Files, job: Any) -> None:
+def test_a_job_argument_that_is_neither_a_name_nor_a_job_is_refused(files: Files, job: Any) -> None:
     with pytest.raises(JobNotFoundError, match="is no job; give a name"):
         files.read("a", job=job)

@@ -1,4 +1,4 @@
-"""Which job a name means, and whose output it is."""
+"""The job that a name stands for, and its output."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make(job_id: str, name: str, depends_on: Iterable[str] = (), subject: Any = 
 
 
 def resolve_job(jobs: Iterable[Job], own_job_id: str, name: str) -> Job:
-    """Finds the job that a name means to another."""
+    """Returns the id of the job that a name stands for in another job."""
     store = MemoryStore(jobs={job.id: job for job in jobs})
     key = run_inline(AsyncJobs(JobKey(SESSION_ID, own_job_id), MemoryJobRepository(store)).output_key(name))
     return store.jobs[key.job_id]
@@ -82,7 +82,7 @@ def test_a_name_means_one_job(own: str, name: str, meant: str) -> None:
         ("gone", "clean", {"clean-l", "clean-r"}),
     ],
 )
-def test_several_are_refused_and_listed(own: str, name: str, listed: set[str]) -> None:
+def test_several_subjects_of_one_uid_are_refused_and_listed(own: str, name: str, listed: set[str]) -> None:
     with pytest.raises(AmbiguousJobError, match=f"2 jobs of this session are named '{name}'") as caught:
         resolve_job(TWO_SERIES, own, name)
     assert set(caught.value.job_ids) == listed
@@ -163,7 +163,7 @@ def test_a_job_without_subject_is_not_the_same_as_another_without() -> None:
         resolve_job(jobs, "own", "segment")
 
 
-def test_the_own_job_is_never_meant() -> None:
+def test_a_name_never_means_the_own_job() -> None:
     with pytest.raises(JobNotFoundError, match="no other job named 'report'; its jobs are: clean, loose"):
         resolve_job(TWO_SERIES, "report", "report")
     with pytest.raises(JobNotFoundError, match=f"subject of this job, series {LEFT.id}; .*seg-r"):

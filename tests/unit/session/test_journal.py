@@ -1,4 +1,4 @@
-"""The journal of a sending, with two processes at once and one that was killed at any point."""
+"""The journal of a sending: with two processes at once, and after a process was killed at any point."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def journal(store: MemoryStore) -> Journal:
     return Journal(MemoryDataRepository(store), JOB, KEY)
 
 
-def test_what_was_acknowledged_is_known_to_the_next_process() -> None:
+def test_the_next_process_knows_acknowledged_instances() -> None:
     store = MemoryStore()
     first = journal(store)
     uids = [f"1.{number}" for number in range(2 * SEGMENT_RECORDS + 3)]
@@ -39,7 +39,7 @@ def test_what_was_acknowledged_is_known_to_the_next_process() -> None:
     assert all(is_journal(name) for _, name in store.values)
 
 
-def test_of_an_instance_that_was_sent_twice_the_last_answer_counts() -> None:
+def test_the_last_answer_counts_for_an_instance_that_was_sent_twice() -> None:
     store = MemoryStore()
     for second in (40, 20):
         one = journal(store)
@@ -47,7 +47,7 @@ def test_of_an_instance_that_was_sent_twice_the_last_answer_counts() -> None:
     assert run_inline(journal(store).read())["1.1"] == stored("1.1", 40)
 
 
-def test_one_write_goes_with_one_acknowledgement() -> None:
+def test_each_acknowledgement_costs_one_write() -> None:
     writes: list[str] = []
 
     class Counting(MemoryDataRepository):
@@ -62,7 +62,7 @@ def test_one_write_goes_with_one_acknowledgement() -> None:
     assert len(writes) == 51
 
 
-def test_what_was_under_way_when_a_process_ended_may_be_held() -> None:
+def test_an_instance_under_way_when_a_process_ended_may_be_held_by_the_peer() -> None:
     store = MemoryStore()
     killed = journal(store)
     run_inline(killed.begin(["1.1"]))
@@ -74,7 +74,7 @@ def test_what_was_under_way_when_a_process_ended_may_be_held() -> None:
     assert [run_inline(after.may_hold(uid)) for uid in ("1.1", "1.2", "1.3")] == [True, True, False]
 
 
-def test_what_was_refused_or_never_sent_is_not_under_way() -> None:
+def test_a_refused_or_never_sent_instance_is_not_under_way() -> None:
     store = MemoryStore()
     first = journal(store)
     run_inline(first.begin(["1.1", "1.2", "1.3", "1.4"]))
@@ -87,7 +87,7 @@ def test_what_was_refused_or_never_sent_is_not_under_way() -> None:
     assert [run_inline(after.may_hold(f"1.{number}")) for number in range(1, 5)] == [False, True, False, True]
 
 
-def test_all_is_forgotten_when_all_is_stored() -> None:
+def test_the_journal_is_removed_when_all_is_stored() -> None:
     store = MemoryStore()
     killed = journal(store)
     run_inline(killed.begin(["1.1"]))
@@ -112,7 +112,7 @@ def test_another_process_that_still_sends_can_ask_for_what_was_stored() -> None:
     assert not store.values
 
 
-def test_what_two_processes_finished_at_once_is_over_for_the_next() -> None:
+def test_the_next_process_finds_no_journal_after_two_finished_at_once() -> None:
     store = MemoryStore()
     first, second = journal(store), journal(store)
     for one in (first, second):

@@ -1,4 +1,4 @@
-"""Series are told apart by what they hold, and rules ask for it."""
+"""Each series has a kind by its content, and rules can ask for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def derived_series() -> list[Dataset]:
-    """A CT series of 4 slices, and what a job derives from it."""
+    """Returns a CT series of 4 slices, and objects derived from it."""
     images = synthetic_series(slices=4)
     derive = fake_context(series=images).session.dicom.derive
     mask = np.zeros((16, 16, 4), bool)

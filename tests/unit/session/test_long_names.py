@@ -1,4 +1,4 @@
-"""A message quotes a name of ten thousand characters in part, and what steers a terminal escaped."""
+"""A message quotes only a part of a very long name, and escapes characters that control a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``session.dicom`` hands to those that send and fetch: each argument, and what it knows of the patient."""
+"""``session.dicom`` passes each argument, and the patient's keys, to the parts that send and fetch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PACS = Peer(name="PACS", ae_title="ORTHANC", host="127.0.0.1", port=4242)
 
 
 class Noting:
-    """Keeps what each method is called with."""
+    """Records the arguments of each method."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -52,7 +52,7 @@ class Noting:
 
 
 def noted(use: Callable[[Any], Any], **keywords: str) -> list[tuple[Any, ...]]:
-    """Runs calls of an asynchronous ``session.dicom``; returns what those behind it were called with."""
+    """Runs calls of an asynchronous ``session.dicom``; returns the arguments that reached the parts behind it."""
     series = synthetic_series(slices=3)
     for dataset in series:
         for keyword, value in keywords.items():
@@ -72,7 +72,7 @@ def test_sending_checking_and_fetching_get_every_argument() -> None:
     what, to, options, fetching = object(), object(), SendOptions(associations=2), FetchOptions()
 
     def told() -> None:
-        """Is told of progress."""
+        """Takes reports of progress."""
 
     async def use(dicom: Any) -> None:
         assert await dicom.send(what, to, options=options, on_record=told) == "of send"
@@ -125,7 +125,7 @@ def test_without_a_patient_id_nobodys_priors_are_asked_for() -> None:
 
 
 class Checking:
-    """A sender that checks, and notes what it is given."""
+    """A sender that checks, and records its arguments."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, str, SendOptions]] = []

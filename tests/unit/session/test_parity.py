@@ -1,4 +1,4 @@
-"""The two modes are one: each asynchronous class and its blocking view have the same methods."""
+"""Both modes are equal: each asynchronous class and its blocking view have the same methods."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ def _blocking(annotation: str) -> str:
 
 
 @pytest.mark.parametrize(("coloured", "view", "extras"), PAIRS, ids=lambda item: getattr(item, "__name__", None))
-def test_names_are_the_same(coloured: type, view: type, extras: set[str]) -> None:
+def test_both_modes_have_methods_of_the_same_names(coloured: type, view: type, extras: set[str]) -> None:
     assert set(members(view)) - set(members(coloured)) - INSTANCE_ATTRIBUTES == extras
     assert set(members(coloured)) - set(members(view)) - INSTANCE_ATTRIBUTES == set()
 
 
 @pytest.mark.parametrize(("coloured", "view", "extras"), PAIRS, ids=lambda item: getattr(item, "__name__", None))
-def test_parameters_defaults_and_results_are_the_same(coloured: type, view: type, extras: set[str]) -> None:
+def test_both_modes_have_the_same_parameters_defaults_and_results(coloured: type, view: type, extras: set[str]) -> None:
     twins = members(view)
     for name, member in members(coloured).items():
         if name in twins:
@@ -99,7 +99,9 @@ def test_parameters_defaults_and_results_are_the_same(coloured: type, view: type
 
 
 @pytest.mark.parametrize(("coloured", "view", "extras"), PAIRS, ids=lambda item: getattr(item, "__name__", None))
-def test_only_one_of_the_two_is_awaited(coloured: type, view: type, extras: set[str]) -> None:
+def test_asynchronous_methods_are_awaited_and_blocking_ones_are_not(
+    coloured: type, view: type, extras: set[str]
+) -> None:
     for name, member in members(view).items():
         function = inspect.unwrap(getattr(member, "fget", None) or getattr(member, "__func__", member))
         assert not inspect.iscoroutinefunction(function), f"{view.__name__}.{name}"

@@ -1,4 +1,4 @@
-"""Which studies of an archive count as earlier ones of the job's patient."""
+"""The choice of the studies of an archive that are earlier ones of the job's patient."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ def test_the_newest_comes_first() -> None:
         ({"issuer_of_patient_id": "CLINIC", "patient_sex": "M"}, "IssuerOfPatientID"),
     ],
 )
-def test_what_is_no_earlier_study_of_the_patient_is_passed_over_with_a_reason(
-    values: dict[str, Any], reason: str
-) -> None:
+def test_a_study_that_is_no_prior_is_passed_over_with_a_reason(values: dict[str, Any], reason: str) -> None:
     found, passed_over = choose_priors([study(**values)], wanted())
     assert not found
     assert reason in passed_over["1.2"]
@@ -90,7 +88,7 @@ def test_a_study_of_the_id_and_of_another_person_is_refused_without_a_value(valu
 
 
 @pytest.mark.parametrize("values", [{"patient_sex": "O"}, {"patient_sex": ""}, {"issuer_of_patient_id": ""}])
-def test_what_a_peer_does_not_say_contradicts_nothing(values: dict[str, Any]) -> None:
+def test_an_attribute_that_a_peer_leaves_out_contradicts_nothing(values: dict[str, Any]) -> None:
     assert chosen(study(**values)) == ["1.2"]
 
 

@@ -60,7 +60,7 @@ async def asynchronously(ctx: AsyncRuntimeContext) -> list[Any]:
     return [segments, await numbers.measurements(), await words.text(), await pdf.documents()]
 
 
-def test_both_modes_read_the_same() -> None:
+def test_blocking_and_async_read_the_same() -> None:
     ct, seg, numbers, words, pdf, structures = fake_context(series=objects()).session.dicom.series()
     segments = [*seg.segments(), *seg.segments(ct), *structures.segments(), *structures.segments(ct.volume())]
     others = asyncio.run(asynchronously(fake_async_context(series=objects())))

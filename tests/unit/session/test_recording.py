@@ -1,4 +1,4 @@
-"""What a job's report remembers: the last of each kind, once, without paths, and not without limit."""
+"""The records for a job's report: the last ones of each kind, once, without paths, and limited in number."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_segmentations_alone_are_kept_whole_and_only_as_many_as_fit(monkeypatch:
     assert len(kept.segmentations) == 3
 
 
-def test_of_very_many_the_last_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_records_are_kept_of_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "_MOST", 3)
     monkeypatch.setattr(recording, "_MOST_LINES", 2)
     kept = Recording()

@@ -1,4 +1,4 @@
-"""``session.report()``: what a job had, did and left, in both modes; never a value of the patient."""
+"""``session.report()``: inputs, work and output of a job, in both modes; never a value of the patient."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def scans(slices: int = 6) -> list[Dataset]:
 
 
 def fill(ctx: RuntimeContext) -> None:
-    """Does a little of everything."""
+    """Uses data, files, derived objects and sending a little each."""
     series = ctx.session.dicom.get_series()
     with ctx.step("measure", {"threshold": 0.5}) as step:
         step.data["n"] = 1

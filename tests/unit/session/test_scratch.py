@@ -1,4 +1,4 @@
-"""The folders of temporary files: whose they are, what is made in them, and what the next process removes."""
+"""The folders of temporary files: their owner, their content, and their removal by the next process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ABANDONED = "dcm-processor-scratch-abcd_012"
 
 
 def abandoned(parent: Path, name: str = ABANDONED, *, claimed: bool = True) -> Path:
-    """What a process that was killed leaves."""
+    """Makes a folder as a killed process leaves it."""
     folder = parent / name
     folder.mkdir()
     if claimed:
@@ -53,7 +53,7 @@ def test_a_scratch_that_nobody_closes_goes_with_its_owner(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_killed_processes_left_is_removed_at_the_first_use(tmp_path: Path) -> None:
+def test_folders_of_killed_processes_are_removed_at_the_first_use(tmp_path: Path) -> None:
     for folder in (abandoned(tmp_path), abandoned(tmp_path, ABANDONED[:-1] + "z", claimed=False)):
         assert folder.exists()
     with open_scratch(tmp_path) as scratch:
@@ -61,7 +61,7 @@ def test_what_killed_processes_left_is_removed_at_the_first_use(tmp_path: Path) 
         assert list(tmp_path.iterdir()) == [own]
 
 
-def test_what_a_living_process_uses_stays(tmp_path: Path) -> None:
+def test_the_folder_of_a_living_process_stays(tmp_path: Path) -> None:
     folder = abandoned(tmp_path)
     claim = claim_file(folder / ".claimed")
     assert claim is not None
@@ -76,14 +76,14 @@ def test_what_a_living_process_uses_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [f"{ABANDONED}9", ABANDONED[:-1], ABANDONED.upper(), f"x{ABANDONED}", "patients"])
-def test_what_has_another_name_is_not_ours(tmp_path: Path, name: str) -> None:
+def test_a_folder_of_another_name_stays(tmp_path: Path, name: str) -> None:
     folder = abandoned(tmp_path, name)
     with open_scratch(tmp_path) as scratch:
         scratch.folder("series")
     assert (folder / "patient.dcm").exists()
 
 
-def test_what_is_another_users_or_a_link_or_no_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_another_user_a_link_and_a_file_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = abandoned(tmp_path, "elsewhere")
     (tmp_path / f"{ABANDONED[:-1]}3").symlink_to(elsewhere)
     (tmp_path / f"{ABANDONED[:-1]}4").write_bytes(b"a file")

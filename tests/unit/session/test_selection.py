@@ -51,7 +51,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> list[SeriesReport]:
         ({"where": lambda report: report.instance_count == 5}, [1]),
     ],
 )
-def test_rules(reports: list[SeriesReport], rules: dict[str, Any], chosen: list[int]) -> None:
+def test_each_rule_accepts_and_refuses_series(
+    reports: list[SeriesReport], rules: dict[str, Any], chosen: list[int]
+) -> None:
     selection = select_series(reports, SeriesRules(**rules))
     assert [report.series_instance_uid for report in selection.chosen] == [
         reports[index].series_instance_uid for index in chosen
@@ -72,7 +74,7 @@ def test_an_explanation_quotes_no_description(reports: list[SeriesReport]) -> No
     assert "Thorax" not in select_series(reports, SeriesRules(description="abdomen")).explain()
 
 
-def test_nothing_to_choose_from() -> None:
+def test_choosing_from_no_series_says_that_there_are_none() -> None:
     assert select_series([], SeriesRules()).explain() == "there are no series to choose from"
 
 
@@ -112,7 +114,7 @@ def test_rules_that_mean_nothing_are_refused(rules: dict[str, Any]) -> None:
         SeriesRules(**rules)
 
 
-def test_what_is_or_is_not_one_clean_volume_is_reported_with_what_stands_in_the_way(
+def test_the_rule_convertible_chooses_clean_volumes_and_names_findings_of_others(
     reports: list[SeriesReport],
 ) -> None:
     clean = reports[0]

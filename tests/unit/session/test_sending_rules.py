@@ -1,4 +1,4 @@
-"""What a sending hands to the sender, and what it keeps so that the same sending later sends the rest."""
+"""A sending passes its arguments to the sender, and keeps a journal so that the same sending later sends the rest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PINNED_WEB = "sending-1841d09c26f239c375b1298c08412ef7"
 
 
 class NotingSender:
-    """A sender that has as many instances as it is told, acknowledges some of them, and notes what it is given."""
+    """A sender with a given number of instances; acknowledges some of them, and records its arguments."""
 
     def __init__(self, outcomes: Iterable[Outcome] = (Outcome.STORED,)) -> None:
         self.outcomes = list(outcomes)
@@ -107,7 +107,7 @@ class NotingSender:
 
 
 def by(sender: NotingSender) -> Callable[[Container], None]:
-    """What makes a fake context send by this sender."""
+    """Returns the function that makes a fake context use this sender."""
 
     def customise(container: Container) -> None:
         container.sender.override(sender)
@@ -196,7 +196,7 @@ def test_the_sender_notices_when_the_job_is_cancelled() -> None:
 
 
 def test_the_names_of_journals_are_those_of_earlier_releases() -> None:
-    """Another name, and a sending that was interrupted before an upgrade would send everything again."""
+    """With another name, a sending interrupted before an upgrade would send everything again."""
     assert journal_key(PACS, ["1.2.3", "1.2.4"]) == PINNED
     assert journal_key(PACS, ["1.2.4", "1.2.3", "1.2.3"]) == PINNED
     assert journal_key(WEB, ["1.2.3", "1.2.4"]) == PINNED_WEB

@@ -1,4 +1,4 @@
-"""``DicomSeries``: where its files come from, what is handed on, and what an export leaves as it was."""
+"""``DicomSeries``: the source of its files, the arguments that it passes on, and the files that an export keeps."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_an_export_keeps_what_is_there_already_and_replaces_what_differs(tmp_pat
         series.export(tmp_path / "file")
 
 
-def test_what_a_conversion_is_asked_for_reaches_the_converter(tmp_path: Path) -> None:
+def test_all_arguments_of_a_conversion_reach_the_converter(tmp_path: Path) -> None:
     asked: list[dict[str, Any]] = []
     answer = NiftiFiles(paths=(), engine="none", reason="a fake")
 

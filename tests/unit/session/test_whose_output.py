@@ -1,4 +1,4 @@
-"""Whatever jobs a session has: no job reads what another series, study or patient left."""
+"""In a session with any jobs, no job reads the output for another series, study or patient."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.desk import examples
 SESSION_ID = "5" * 24
 NAMES = ("segment", "measure")
 Path = tuple[int, ...]
-"""Where a subject stands: its patient, then its study, then its series, by number; the empty path is no subject."""
+"""The path of a subject: the numbers of its patient, study and series; the empty path is no subject."""
 
 PATHS: list[Path] = [
     (),
@@ -32,7 +32,7 @@ PATHS: list[Path] = [
 
 @dataclass(frozen=True)
 class Known:
-    """What the records of a store tell besides ids."""
+    """The fields that the records of a store have besides ids."""
 
     patients: bool = True
     studies: bool = True

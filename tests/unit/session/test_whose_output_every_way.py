@@ -1,4 +1,4 @@
-"""Whatever jobs a session has, no way of reading gives what another series, study or patient left.
+"""In a session with any jobs, no way of reading returns the output for another series, study or patient.
 
 Values and files, by facades of both modes and by the functions of the 0.0.1 API; what is declined reads as absent.
 """

@@ -1,1 +1,1 @@
-"""How MongoDB is reached: connections, the two drivers, and what their errors mean."""
+"""Access to MongoDB: connections, the two drivers, and the translation of their errors."""

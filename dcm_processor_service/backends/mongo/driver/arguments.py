@@ -26,7 +26,7 @@ _OPTIONS: JSONOptions = JSONOptions(tz_aware=True, tzinfo=timezone.utc)
 
 
 def job_of_arguments(arguments: Mapping[str, Any]) -> Job | None:
-    """Returns the job as far as its arguments tell: not what it depends on. None where they name no job.
+    """Returns the job with all that its arguments say, without dependencies; None if they name no job.
 
     Raises:
         StoredValueError: A part of them is malformed.
@@ -64,7 +64,7 @@ def _decoded(value: Any) -> Any:
 
 
 def _extended(value: dict[str, Any]) -> Any:
-    """Reads one value of Extended JSON; what only looks like one stays as it is."""
+    """Reads one value of Extended JSON; returns a value that only looks like it unchanged."""
     try:
         return object_hook(value, _OPTIONS)
     except (BSONError, ArithmeticError, TypeError, ValueError):

@@ -1,6 +1,6 @@
 """The asynchronous mode: motor, or PyMongo's own asynchronous client.
 
-motor is at its end of life, but still the faster. Nothing else imports it, and one line of this file chooses.
+motor is at its end of life, but still faster. Only this file imports it, and one line of it chooses the driver.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["open_async"]
 
 CLIENT: Any = AsyncIOMotorClient
-"""The driver: this, or ``pymongo.AsyncMongoClient``, whose clients only their own event loop can close."""
+"""The driver: this one, or ``pymongo.AsyncMongoClient``, whose clients can be closed only in their event loop."""
 
 _lock = SharedLock()
 
 
 def daemon_threads() -> DaemonThreads:
-    """Returns the threads of this process, after motor has been made to use them: a fork leaves it with its own."""
+    """Returns the threads of this process, and makes motor use them, in a forked child again."""
     motor: Any = motor_framework
     with _lock:
         threads = motor._EXECUTOR  # noqa: SLF001  motor has no setting for it, and gets no new versions but fixes
@@ -67,7 +67,7 @@ def open_async(location: StoreLocation, offload: Offload) -> Iterator[Backend]:
 def open_with_options(
     location: StoreLocation, offload: Offload, client_class: Any = None, **options: Any
 ) -> Iterator[Backend]:
-    """The same with another driver, or more options of the client, such as ``event_listeners`` to count commands."""
+    """Opens the database with another driver or more client options, such as ``event_listeners`` to count commands."""
     mode = Async(client_class or CLIENT)
     client = LazyClient(location, mode, options)
     try:
@@ -86,38 +86,38 @@ class Async:
 
     def make(self, url: str, **options: Any) -> Any:
         """Makes a client; does not connect."""
-        daemon_threads()  # before the first operation of motor's in this process
+        daemon_threads()  # before motor's first operation in this process
         client = self._client_class(url, **options)
         if iscoroutinefunction(client.close):
-            keeper = _closing_with_the_loop(client)
-            with suppress(StopIteration):  # begins it, so that the loop knows of it
+            keeper = _close_when_the_loop_ends(client)
+            with suppress(StopIteration):  # starts the generator, so that the loop knows it
                 keeper.__anext__().send(None)
             self._keepers.append(keeper)
         return client
 
     def scope(self) -> object:
-        """Returns the event loop that runs."""
+        """Returns the running event loop."""
         return asyncio.get_running_loop()
 
     def close(self, client: Any) -> None:
-        """Closes a client of motor's; one of PyMongo's closes in its loop alone, when that ends."""
+        """Closes a client of motor; PyMongo's own closes itself when its event loop ends."""
         if not iscoroutinefunction(client.close):
             client.close()
 
     async def reach(self, client: Any) -> None:
-        """Waits until the driver knows a server that takes writes."""
+        """Waits until the driver knows a server that accepts writes."""
         if isinstance(client, AsyncIOMotorClient):
-            patience = contextvars.copy_context()  # PyMongo's time-out is in it
+            patience = contextvars.copy_context()  # it holds PyMongo's time-out
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(daemon_threads(), patience.run, getattr, client, "is_primary")
         else:
             await client.is_primary
 
     async def done(self, call: Callable[[], Any]) -> Any:
-        """Makes a call of the driver; when the task is cancelled meanwhile, what was sent is finished first.
+        """Makes a call of the driver; if the task is cancelled meanwhile, lets the call finish first.
 
-        Otherwise it could come after a later write. Where no answer comes, as from a server that is gone, the
-        cancellation goes on after two seconds, and later writes wait for the answer in its place.
+        Otherwise the write could be applied after a later one. If no answer comes within two seconds, for example
+        because the server is gone, the cancellation is raised, and later writes first wait for the answer.
         """
         loop = asyncio.get_running_loop()
         if before := {task for task in self._unanswered if task.get_loop() is loop}:
@@ -137,7 +137,7 @@ class Async:
     def _answered(self, task: asyncio.Future[Any]) -> None:
         self._unanswered.discard(task)
         if not task.cancelled():
-            task.exception()  # retrieved, so that asyncio does not warn that it was not
+            task.exception()  # marks the exception as retrieved, so that asyncio does not warn
 
     async def listed(self, call: Callable[[], Any]) -> list[Document]:
         """Returns all documents of a cursor."""
@@ -152,12 +152,12 @@ class Async:
         await asyncio.sleep(seconds)
 
     def ahead(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
-        """Begins work in a task."""
+        """Starts work in a task."""
         return asyncio.ensure_future(work())
 
 
-async def _closing_with_the_loop(client: Any) -> AsyncGenerator[None, None]:
-    """Closes a client when the event loop shuts its generators down, as ``asyncio.run`` lets it do at the end."""
+async def _close_when_the_loop_ends(client: Any) -> AsyncGenerator[None, None]:
+    """Closes a client when the event loop shuts down its generators, as ``asyncio.run`` makes it do at the end."""
     try:
         yield
     finally:

@@ -41,7 +41,7 @@ def open_blocking(location: StoreLocation, offload: Offload) -> Iterator[Backend
 
 @contextmanager
 def open_with_options(location: StoreLocation, offload: Offload, **options: Any) -> Iterator[Backend]:
-    """The same with more options of ``MongoClient``, such as ``event_listeners`` to count commands."""
+    """Opens the database with more options of ``MongoClient``, such as ``event_listeners`` to count commands."""
     mode = Blocking()
     client = LazyClient(location, mode, options)
     try:
@@ -58,7 +58,7 @@ class Blocking:
         return MongoClient(url, **options)
 
     def scope(self) -> object:
-        """Returns the same for all: every thread shares the client."""
+        """Returns None, because all threads share one client."""
         return None
 
     def close(self, client: MongoClient[Document]) -> None:
@@ -66,7 +66,7 @@ class Blocking:
         client.close()
 
     async def reach(self, client: MongoClient[Document]) -> None:
-        """Waits until the driver knows a server that takes writes."""
+        """Waits until the driver knows a server that accepts writes."""
         _ = client.is_primary  # the property waits
 
     async def done(self, call: Callable[[], Any]) -> Any:
@@ -82,7 +82,7 @@ class Blocking:
         time.sleep(seconds)  # noqa: ASYNC251  there is no event loop in this mode
 
     def ahead(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
-        """Begins work in a thread: one that ends with it, and that the end of the process does not wait for."""
+        """Starts work in a daemon thread of its own, for which the end of the process does not wait."""
         return _ThreadAhead(work)
 
 
@@ -106,5 +106,5 @@ class _ThreadAhead:
         return self._future.result()
 
     def cancel(self) -> bool:
-        """Stops waiting; operations under way end by themselves."""
+        """Does nothing: an operation under way ends by itself."""
         return False

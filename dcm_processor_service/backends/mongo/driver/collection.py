@@ -1,7 +1,8 @@
 """One collection of the platform's database: the few operations that repositories use, written once for every driver.
 
-Each operation is one command. What fails for a passing reason (an election, a lost connection) is repeated until the
-operation's patience ends; a write only when it was certainly not applied, or when to apply it twice does the same.
+Each operation is one command. A command that fails for a passing reason (an election, a lost connection) is repeated
+until the operation's time limit; a write only if it was certainly not applied, or if applying it twice has the same
+effect.
 """
 
 from __future__ import annotations
@@ -45,23 +46,23 @@ LANES = 3
 """How many bulk reads are under way at once: one is decoded, one on the wire, one in the server."""
 
 PAUSE_S = 0.2
-"""Between two attempts; an election takes seconds."""
+"""The pause between two attempts; an election takes seconds."""
 
 LEAST_S = 0.001
 
 _AT_ONCE = WriteConcern(w=1)
-"""Acknowledged by the primary alone."""
+"""The write concern for an acknowledgement by the primary alone."""
 
 
 class Removed(NamedTuple):
-    """How many documents were removed; None if an answer was lost, so that the number is unknown."""
+    """The number of documents that were removed, and whether an answer was lost, so that there may be more."""
 
     documents: int
     uncertain: bool
 
 
 class Collection:
-    """One collection; its errors are this package's. May be used from several threads and tasks."""
+    """One collection; raises this package's errors. Several threads and tasks may use it."""
 
     def __init__(self, client: LazyClient, mode: DriverMode, name: str) -> None:
         self._client = client
@@ -77,7 +78,7 @@ class Collection:
         )
 
     async def find_bulk(self, query: Document, *, sort: Sort, batch_size: int = 0) -> list[Document]:
-        """Returns documents that are large: every message has the patience of a transfer, not their sum."""
+        """Returns large documents: each message has the time limit of a transfer, not all messages together."""
         return await self._read(
             lambda driver: self._mode.listed(lambda: driver.find(query, sort=sort, batch_size=batch_size)),
             patience_s=self._client.patience.transfer_s,
@@ -85,17 +86,17 @@ class Collection:
         )
 
     def find_ahead(self, query: Document, *, sort: Sort) -> Ahead:
-        """Begins to find, in another thread or task."""
+        """Starts a bulk read in another thread or task."""
         return self._mode.ahead(lambda: self.find_bulk(query, sort=sort))
 
     async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
-        """Returns all that comes out of a pipeline."""
+        """Returns the results of a pipeline."""
         return await self._read(lambda driver: self._mode.listed(lambda: driver.aggregate(pipeline)))
 
     async def insert_chunks(self, documents: Sequence[Document]) -> None:
-        """Adds documents that are large; those that an attempt before this one has stored stay as they are.
+        """Adds large documents; leaves those that an earlier attempt has stored as they are.
 
-        Over a slow line one document at a time has the patience of a transfer.
+        If the line is too slow for all, sends one document at a time, each with the time limit of a transfer.
         """
         try:
             await self._insert(documents)
@@ -109,7 +110,7 @@ class Collection:
         def insert(driver: Any) -> Any:
             return self._mode.done(lambda: driver.insert_many(documents, ordered=False))
 
-        # what is there was stored by an attempt before
+        # a duplicate was stored by an earlier attempt
         await self._write(insert, patience_s=self._client.patience.transfer_s, accepts=are_all_duplicates)
 
     async def update_one(
@@ -121,16 +122,16 @@ class Collection:
         unless: Document | None = None,
         lost: list[bool] | None = None,
     ) -> UpdateResult:
-        """Changes the first document that the query finds, or makes one; to do so twice must do the same.
+        """Changes the first document that the query finds, or makes one; a repetition must have the same effect.
 
         Args:
             query: What to find.
-            change: What to do.
-            upsert: Whether to make a document where none is found.
-            unless: What a document holds that was changed before. With it, when an answer was lost, one that holds it
-                stays as it is, and keeps another from being made.
-            lost: Gets an entry when an answer was lost, so that the result is that of a repetition; one that has an
-                entry says that an answer was lost before.
+            change: The update.
+            upsert: Whether to make a document if none is found.
+            unless: The condition of a document that this update has changed. After a lost answer, such a document is
+                left as it is, and no other one is made.
+            lost: A list that gets an entry when an answer was lost, so that the result is that of a repetition. An
+                entry at the start means that an answer was lost before.
         """
         lost = [] if lost is None else lost
 
@@ -151,7 +152,7 @@ class Collection:
     async def find_one_and_update(
         self, query: Document, change: Document | Sequence[Document], *, repeatable: bool = True
     ) -> Document:
-        """Changes the first document that the query finds, or makes one; returns it as it is then."""
+        """Changes the first document that the query finds, or makes one; returns the changed document."""
 
         def update(driver: Any) -> Any:
             return self._mode.done(
@@ -164,13 +165,13 @@ class Collection:
     async def find_one_and_delete(
         self, query: Document, *, sort: Sort, lasting: bool = True, lost: list[bool] | None = None
     ) -> Document | None:
-        """Removes the first document; returns its ``_id`` alone, or None when there was none.
+        """Removes the first document; returns only its ``_id``, or None if there was none.
 
         Args:
             query: What to find.
-            sort: Which is the first.
-            lasting: Whether to wait until no crash can bring it back; not where it is only in nobody's way.
-            lost: Gets an entry when an answer was lost: then another one may be gone, too.
+            sort: The order that decides which is first.
+            lasting: Whether to wait until no crash can bring the document back; False if it would do no harm.
+            lost: A list that gets an entry when an answer was lost: then another document may be removed, too.
         """
         lost = [] if lost is None else lost
 
@@ -193,17 +194,17 @@ class Collection:
         return Removed(result.deleted_count, bool(lost))
 
     async def update_many(self, query: Document, change: Document | Sequence[Document]) -> int:
-        """Changes every document that the query finds; to do so twice must do the same. Returns their number."""
+        """Changes all documents that the query finds; a repetition must have the same effect. Returns their number."""
         result = await self._write(lambda driver: self._mode.done(lambda: driver.update_many(query, change)))
         matched: int = result.matched_count
         return matched
 
     async def create_indexes(self, indexes: Sequence[IndexModel], *, unlimited: bool = False) -> None:
-        """Makes indexes, except where one over the same keys is there.
+        """Makes indexes, unless one over the same keys exists.
 
         Args:
-            indexes: What to make.
-            unlimited: Whether to wait as long as it takes, for the server aborts what its client gives up.
+            indexes: The indexes to make.
+            unlimited: Whether to wait without limit, because the server aborts a build that its client gives up.
         """
         try:
             await self._write(
@@ -216,7 +217,7 @@ class Collection:
                     await self.create_indexes([index], unlimited=unlimited)
 
     async def command(self, name: str) -> Document:
-        """Asks the server something about itself."""
+        """Runs a command of the server without arguments, such as ``hello``."""
         answer: Document = await self._attempts(lambda driver: self._mode.done(lambda: driver.database.command(name)))
         return answer
 
@@ -242,16 +243,16 @@ class Collection:
         on_lost: Callable[[], object] = lambda: None,
         accepts: Callable[[PyMongoError], bool] = lambda _error: False,
     ) -> Any:
-        """Makes attempts until one succeeds, fails for good, or the patience ends.
+        """Makes attempts until one succeeds or fails permanently, or the time limit ends.
 
         Args:
             attempt: Takes the driver's collection; returns what to await.
-            patience_s: Seconds for all attempts, in place of those of an operation; infinity for no limit.
-            whole: Whether the limit holds for an attempt as a whole, not for each of its messages.
-            writes: Whether it changes what is stored.
-            repeatable: Whether it may be made again when it is not known whether it was applied.
-            on_lost: Called when an answer was lost and the attempt is made again.
-            accepts: Which errors of the driver count as success, with None as the result.
+            patience_s: The time limit of all attempts, in place of an operation's; infinity for none.
+            whole: Whether the limit is for an attempt as a whole, not for each of its messages.
+            writes: Whether the attempt changes stored documents.
+            repeatable: Whether it may be repeated if it is not known whether it was applied.
+            on_lost: Called when an answer was lost and the attempt is repeated.
+            accepts: Returns whether an error of the driver counts as success, with None as the result.
         """
         patience_s = patience_s or self._client.patience.operation_s
         deadline = time.monotonic() + patience_s
@@ -276,7 +277,7 @@ class Collection:
             await self._mode.pause(min(PAUSE_S, left_s))
 
     async def _reach(self, handle: Handle, deadline: float) -> None:
-        """Waits for a server that takes writes: shortly for the first one of all, else as long as an election takes."""
+        """Waits for a server that accepts writes: briefly if none answers at all, longer during an election."""
         if handle.reached.is_set() and not self._client.selection_is_the_urls:
             return
         connect_s = self._client.patience.connect_s
@@ -284,7 +285,7 @@ class Collection:
             with pymongo.timeout(max(LEAST_S, min(connect_s, deadline - time.monotonic()))):
                 await self._mode.reach(handle.client)
         except ServerSelectionTimeoutError:
-            # members that answer without a primary among them hold an election
+            # members answer, and none is the primary: they hold an election
             if self._client.selection_is_the_urls or not handle.client.topology_description.known_servers:
                 raise
             with pymongo.timeout(max(LEAST_S, deadline - time.monotonic())):
@@ -295,12 +296,14 @@ class Collection:
 async def find_in_lanes(
     collection: Collection, queries: Sequence[Document], sort: Sort
 ) -> AsyncGenerator[list[Document], None]:
-    """Yields what each query finds, in the order of the queries, while later ones are under way.
+    """Yields the result of each query in order, while later queries are already under way.
 
-    Over a line that does not carry them in time, they go on one by one, in small messages.
+    If the line is too slow for that, repeats a query in small messages.
     """
     if len(queries) == 1:
-        yield await _found_somehow(collection, queries[0], sort, collection.find_bulk(queries[0], sort=sort))
+        yield await _found_or_in_small_messages(
+            collection, queries[0], sort, collection.find_bulk(queries[0], sort=sort)
+        )
         return
     under_way: deque[Ahead] = deque()
     begun = 0
@@ -309,13 +312,13 @@ async def find_in_lanes(
             while begun < min(position + LANES, len(queries)):
                 under_way.append(collection.find_ahead(queries[begun], sort=sort))
                 begun += 1
-            yield await _found_somehow(collection, query, sort, under_way.popleft())
+            yield await _found_or_in_small_messages(collection, query, sort, under_way.popleft())
     finally:
         for ahead in under_way:
             ahead.cancel()
 
 
-async def _found_somehow(
+async def _found_or_in_small_messages(
     collection: Collection, query: Document, sort: Sort, finding: Awaitable[list[Document]]
 ) -> list[Document]:
     try:

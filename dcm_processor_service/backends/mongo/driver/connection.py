@@ -1,4 +1,4 @@
-"""The driver's clients: made when needed, with what this package asks of them, and closed within bounds."""
+"""The driver's clients: made when needed, with the options of this package, and closed within a time limit."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["Handle", "LazyClient", "Patience"]
 
 CLOSING_S = 2.0
-"""How long closing may take: a server that hangs answers no farewell."""
+"""The longest time that closing may take, because a server that hangs does not answer."""
 
 _NO_LIMIT_S = 3600.0
 
 
 class Patience(NamedTuple):
-    """How many seconds to wait: for a server, for one operation, and for progress of a transfer."""
+    """Time limits in seconds: for finding a server, for one operation, and for progress of a transfer."""
 
     connect_s: float
     operation_s: float
@@ -50,8 +50,8 @@ class Handle(NamedTuple):
 class LazyClient:
     """A driver's clients, made at the first use: opening a backend neither connects nor resolves names.
 
-    An asynchronous client belongs to one event loop and none survives a fork, so each loop and process has its own.
-    May be used from several threads: they share one client.
+    An asynchronous client belongs to one event loop, and no client survives a fork, so each loop and process has its
+    own. Several threads may use this and share one client.
     """
 
     def __init__(self, location: StoreLocation, mode: DriverMode, options: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ class LazyClient:
 
     @property
     def selection_is_the_urls(self) -> bool:
-        """Whether the URL says how long to look for a server."""
+        """Whether the URL sets the time limit for finding a server."""
         return "serverselectiontimeoutms" in self._url_options
 
     def handle(self) -> Handle:
@@ -95,7 +95,7 @@ class LazyClient:
         """Returns the driver's collection, made at the first call."""
         found = handle.collections.get(name)
         if found is None:
-            # a job reads what the job before it has just written: never from a secondary that lags behind
+            # a job reads what an earlier job has just written, so never from a secondary, which may lag behind
             database = handle.client.get_database(
                 self._location.database, codec_options=CODEC, read_preference=ReadPreference.PRIMARY
             )
@@ -103,9 +103,9 @@ class LazyClient:
         return found
 
     def _client_options(self) -> dict[str, Any]:
-        """What is asked of the driver where the URL says nothing else.
+        """Returns the options for the driver, except those that the URL sets.
 
-        ``timeoutMS`` is the limit of what sets none of its own: each message of a transfer.
+        ``timeoutMS`` is the limit for operations that set none: each message of a transfer.
         """
         wanted: dict[str, Any] = {
             "timeoutMS": _milliseconds(self.patience.transfer_s),
@@ -117,7 +117,7 @@ class LazyClient:
         return {"connect": False, **options}
 
     def _write_concern(self) -> dict[str, Any]:
-        """Asks for acknowledgement by the majority, on disk; less when the settings or the URL say so."""
+        """Returns the write concern: the majority, on disk, or less if the settings or the URL say so."""
         named = self._url_options.keys() & {"w", "j", "journal"}
         if self._url_options.get("w") == "0":
             raise ConfigurationError(
@@ -130,7 +130,7 @@ class LazyClient:
         return concern if named & {"j", "journal"} else {**concern, "journal": True}
 
     def _patience(self) -> Patience:
-        """Takes the location's patience, or the URL's where it has its own."""
+        """Returns the time limits of the URL, or else those of the location."""
         location, in_url = self._location, self._url_options
         whole_s = _seconds(in_url.get("timeoutms"))
         return Patience(
@@ -140,16 +140,16 @@ class LazyClient:
         )
 
     def close(self) -> None:
-        """Closes what this process has made, within two seconds; nothing while the interpreter ends."""
+        """Closes the clients of this process within two seconds; does nothing while the interpreter ends."""
         with self._lock:
             self._closed = True
             own = [handle.client for (pid, _scope), handle in self._handles.items() if pid == os.getpid()]
             self._handles.clear()
         if not own or sys.is_finalizing():
             return
-        _spare_the_driver_its_farewell()
+        _end_without_waiting_for_monitors()
         closing = [threading.Thread(target=self._mode.close, args=(client,), daemon=True) for client in own]
-        with suppress(RuntimeError):  # no thread can be started any more: the process ends, and its connections with it
+        with suppress(RuntimeError):  # no thread can be started: the process is ending, and its connections with it
             for thread in closing:
                 thread.start()
         deadline = time.monotonic() + CLOSING_S
@@ -158,10 +158,10 @@ class LazyClient:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def _spare_the_driver_its_farewell() -> None:
-    """Lets the process end without waiting for the driver's monitors, half a second and more.
+def _end_without_waiting_for_monitors() -> None:
+    """Lets the process end without waiting half a second or more for the driver's monitors.
 
-    They are daemon threads, and at exit they sleep, or wait for a server that is no longer used.
+    These are daemon threads that at exit sleep, or wait for a server that is no longer used.
     """
     hook = getattr(monitor, "_shutdown_resources", None)
     if hook is not None:
@@ -175,7 +175,7 @@ def _url_options(url: str) -> dict[str, str]:
 
 
 def _seconds(milliseconds: str | None) -> float:
-    """Returns 0 for what is not set; what is no number is for the driver to refuse."""
+    """Returns the seconds of an option; 0 if it is not set or no number, which the driver refuses itself."""
     try:
         value = float(milliseconds or "")
     except ValueError:

@@ -1,7 +1,7 @@
 """Threads that the end of the process does not wait for.
 
-motor makes each operation in a thread. A thread of the standard library's executor keeps the interpreter from ending
-until its operation has: with a server that is frozen, as long as an operation's patience.
+motor runs each operation in a thread. A thread of the standard library's executor keeps the interpreter from ending
+until its operation has ended: with a frozen server, for the whole time limit of the operation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class DaemonThreads(Executor):
-    """An executor of daemon threads, which are made when they are needed and stay.
+    """An executor of daemon threads, which are started when needed and then kept.
 
     Example:
         >>> DaemonThreads(2).submit(pow, 2, 5).result()
@@ -41,17 +41,17 @@ class DaemonThreads(Executor):
 
     @override
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Has a thread make a call.
+        """Runs a call in a thread.
 
         Raises:
-            RuntimeError: The system starts no further thread; the call is not made.
+            RuntimeError: The system cannot start another thread; the call is not made.
         """
         future: Future[T] = Future()
         with self._lock:
             if not self._idle.acquire(blocking=False) and self._count < self._most:
                 threading.Thread(target=self._work, name=f"mongo-{self._count + 1}", daemon=True).start()
                 self._count += 1
-        self._calls.put((future, lambda: fn(*args, **kwargs)))  # last: a call that is refused must not be made later
+        self._calls.put((future, lambda: fn(*args, **kwargs)))  # last, so that a refused call is not made later
         return future
 
     def _work(self) -> None:

@@ -1,4 +1,4 @@
-"""What kind of MongoDB this is, and what it means for what it has acknowledged."""
+"""Warns of kinds of MongoDB deployments that endanger acknowledged writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ARBITER = (
 async def deployment_warnings(collection: Collection) -> list[str]:
     """Returns a sentence for each thing about the deployment that endangers data or availability."""
     hello = await collection.command("hello")
-    if hello.get("msg") == "isdbgrid":  # a router: its sets are out of sight
+    if hello.get("msg") == "isdbgrid":  # a router does not show its replica sets
         return []
     if "setName" not in hello:
         return [_STANDALONE]

@@ -1,7 +1,7 @@
-"""PyMongo's errors in our words: the one place that knows them. motor raises the same classes.
+"""Translates PyMongo's errors into this package's errors; no other module knows them. motor raises the same classes.
 
-The server's own texts are not repeated: they quote stored values (a duplicate key, the operand of an increment), and
-texts about the URL quote pieces of it.
+The server's own messages are not repeated, because they quote stored values (a duplicate key, the operand of an
+increment), and messages about the URL quote parts of it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _NOT_APPLIED_CODES = frozenset(
         *(14031, 16500),  # OutOfDiskSpace, throttled
     }
 )
-"""Passing, and certainly without effect."""
+"""Codes of passing errors after which a write was certainly not applied."""
 _PASSING_CODES = _NOT_APPLIED_CODES | frozenset(
     {
         *(6, 7, 89, 9001),  # HostUnreachable, HostNotFound, NetworkTimeout, SocketException
@@ -92,7 +92,7 @@ _PASSING_CODES = _NOT_APPLIED_CODES | frozenset(
         *(276, 279),  # IndexBuildAborted, ClientDisconnect
     }
 )
-"""What a second attempt may find gone."""
+"""Codes of passing errors: a second attempt may succeed."""
 
 _CERTIFICATE_FAULTS = {
     "hostname mismatch": "its certificate is for another host name",
@@ -105,7 +105,7 @@ _CERTIFICATE_FAULTS = {
     "certificate_required": "it asks for a certificate of ours",
     "ssl handshake failed": "the TLS handshake fails",
 }
-"""Pieces of the driver's text, the most telling first, with what each means."""
+"""Parts of the driver's message, the most specific first, with the meaning of each."""
 
 
 class DuplicateIdError(StoreError):
@@ -117,18 +117,18 @@ class NoNumberError(StoreError):
 
 
 class IndexExistsError(StoreError):
-    """An index over these keys is there, with a name or options of its own."""
+    """An index over these keys exists already, with another name or other options."""
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turns what the driver raises into this package's errors.
+    """Turns errors of the driver into this package's errors.
 
     Raises:
         StoreUnavailableError: No server was reached, or it did not answer in time.
         ConfigurationError: The URL is malformed, or the server refuses the login in it.
         UnsupportedValueError: The value does not fit into a document.
-        StoredValueError: What is stored is no BSON that Python can hold.
+        StoredValueError: A stored document holds BSON that Python cannot represent.
         StoreError: Anything else that the server refuses.
     """
     try:
@@ -149,11 +149,11 @@ def translated() -> Iterator[None]:
 
 @contextmanager
 def translated_url() -> Iterator[None]:
-    """Turns what the driver raises while it reads the URL into this package's errors.
+    """Turns errors of the driver about the URL into this package's errors.
 
     Raises:
         ConfigurationError: The URL is malformed.
-        StoreUnavailableError: The name servers do not tell now where the URL's servers are.
+        StoreUnavailableError: The name servers cannot resolve the URL's SRV record now.
     """
     try:
         yield
@@ -162,9 +162,9 @@ def translated_url() -> Iterator[None]:
 
 
 def is_passing(error: PyMongoError) -> bool:
-    """Says whether the same attempt may succeed a little later.
+    """Returns whether the same attempt may succeed a little later.
 
-    A server that was looked for in vain was looked for as long as the patience lasts.
+    A failed search for a server is not passing, because it took the whole time limit.
     """
     if isinstance(error, ServerSelectionTimeoutError) or _certificate_fault(error):
         return False
@@ -174,12 +174,12 @@ def is_passing(error: PyMongoError) -> bool:
 
 
 def may_be_applied(error: PyMongoError) -> bool:
-    """Says whether a write that ended so may have been applied all the same."""
+    """Returns whether a write that ended with this error may have been applied nevertheless."""
     if isinstance(error, (ServerSelectionTimeoutError, NotPrimaryError, WaitQueueTimeoutError)):
         return False
     if isinstance(error, ConnectionFailure):
         return True
-    if isinstance(error, WriteConcernError):  # it was, and the server does not know whether everywhere
+    if isinstance(error, WriteConcernError):  # it was applied, perhaps not on all members
         return True
     if isinstance(error, BulkWriteError):
         details = error.details or {}
@@ -189,7 +189,7 @@ def may_be_applied(error: PyMongoError) -> bool:
 
 
 def are_all_duplicates(error: PyMongoError) -> bool:
-    """Says whether all that failed of an insert is that the documents are there."""
+    """Returns whether an insert failed only because its documents exist already."""
     if not isinstance(error, BulkWriteError):
         return False
     details = error.details or {}
@@ -198,7 +198,7 @@ def are_all_duplicates(error: PyMongoError) -> bool:
 
 
 def _bad_url(error: Exception) -> ConfigurationError | StoreUnavailableError:
-    """Tells the kind of error alone: the driver's text quotes the URL, and with it perhaps a password."""
+    """Returns an error that names only the kind: the driver's message quotes the URL, perhaps with a password."""
     cause = error.__cause__ or error.__context__
     if cause is not None and type(cause).__module__.partition(".")[0] == "dns":
         return StoreUnavailableError(
@@ -215,8 +215,8 @@ def from_driver(error: PyMongoError, *, maybe_applied: bool = False) -> DcmProce
     """Returns this package's error for one of the driver's.
 
     Args:
-        error: The driver's.
-        maybe_applied: Whether a write may have been applied all the same.
+        error: The driver's error.
+        maybe_applied: Whether a write may have been applied nevertheless.
     """
     if fault := _certificate_fault(error):
         return ConfigurationError(
@@ -253,7 +253,7 @@ def _certificate_fault(error: PyMongoError) -> str:
 def _code(error: OperationFailure) -> int | None:
     """Returns the server's code; of several writes, of the first that failed.
 
-    A document that is there was stored by an attempt before, so what else failed is what there is to tell.
+    Duplicate keys are skipped, if other errors occurred: such a document was stored by an earlier attempt.
     """
     if not isinstance(error, BulkWriteError):
         return error.code

@@ -1,4 +1,4 @@
-"""What differs between the modes of driver: how a client is made, waited for and closed."""
+"""The differences between the modes of the driver: how a client is made, waited for and closed."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ __all__ = ["Ahead", "DriverMode"]
 
 
 class Ahead(Protocol):
-    """Documents that are on their way; awaiting returns them."""
+    """Documents that are being read; awaiting returns them."""
 
     def __await__(self) -> Generator[Any, Any, list[Document]]:
         """Waits for the documents."""
 
     def cancel(self) -> bool:
-        """Stops waiting for what is under way."""
+        """Stops waiting for the read."""
 
 
 class DriverMode(Protocol):
-    """One mode of driver."""
+    """One mode of the driver: blocking or asynchronous."""
 
     def make(self, url: str, **options: Any) -> Any:
         """Makes a client; does not connect."""
 
     def scope(self) -> object:
-        """Returns what a client belongs to within its process, such as the event loop that runs."""
+        """Returns the scope of a client within its process, such as the running event loop."""
 
     def close(self, client: Any) -> None:
         """Closes a client; called in a thread of its own."""
 
     async def reach(self, client: Any) -> None:
-        """Waits until the driver knows a server that takes writes.
+        """Waits until the driver knows a server that accepts writes.
 
         Raises:
-            ServerSelectionTimeoutError: The driver's, when there is none in time.
+            ServerSelectionTimeoutError: The driver found no such server in time.
         """
 
     async def done(self, call: Callable[[], Any]) -> Any:
-        """Makes a call of the driver and returns its result, once it is certain that nothing of it comes later."""
+        """Makes a call of the driver, and returns its result when the call has wholly ended."""
 
     async def listed(self, call: Callable[[], Any]) -> list[Document]:
         """Makes a call that returns a cursor, and returns all its documents."""
@@ -51,4 +51,4 @@ class DriverMode(Protocol):
         """Waits."""
 
     def ahead(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
-        """Begins work in another thread or task."""
+        """Starts work in another thread or task."""

@@ -1,1 +1,1 @@
-"""What an operator asks of the platform's documents: how sessions stand, what killed a job, and what to do about it."""
+"""The operator's tools for the platform's documents: the state of sessions, the causes of dead jobs, and changes."""

@@ -1,7 +1,7 @@
-"""What an operator changes: a dead job that the queue may take again, and a session that is taken out of the queue.
+"""The operator's changes: releases a dead job to the queue again, and takes a session out of the queue.
 
-Every change is a comparison first, so that nothing happens to a job which a worker has taken meanwhile. Sweeps and
-retries take turns by a lease, which the server's clock ends when its holder died.
+Every change first compares, so that a job which a worker has taken meanwhile is not changed. A lease lets one sweep or
+retry run at a time; if its holder dies, it expires by the server's clock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["LEASE_S", "Changes"]
 
 LEASE_S = 300
-"""Longer than the clean-up of one session takes; the lease is renewed before each."""
+"""The length of the lease: longer than the clean-up of one session, before each of which it is renewed."""
 
 _LEASE = "sessions"
 _ESCAPED_PARTS = ("headers", "params", "added_params")
@@ -70,13 +70,19 @@ class Changes:
         await self._leases.delete_many({"_id": _LEASE, "holder": self._holder})
 
     async def release_job(self, job: QueueJob) -> bool:
-        """Lets the queue take a dead job again; returns whether it was still as it was seen."""
+        """Lets the queue take a dead job again; returns False if the job has changed since it was read."""
         retry_id, was = new_id(), "in progress" if job.in_progress else "failed"
         in_progress: Any = True if job.in_progress else {"$ne": True}
         unchanged: Document = {"_id": either(job.id), "done": {"$ne": True}, "inProgress": in_progress}
         if "startedAt" in job.dates:
             unchanged["startedAt"] = job.dates["startedAt"]
-        values = {"inProgress": False, "error": False, "attempts": 0, "progress": 0, **await self._cure(job)}
+        values = {
+            "inProgress": False,
+            "error": False,
+            "attempts": 0,
+            "progress": 0,
+            **await self._escaped_arguments(job),
+        }
         change: Document = {
             "$set": values,
             "$unset": dict.fromkeys(("errorMessage", "lastErrorAt", "expireAt", "startedAt", "result"), ""),
@@ -90,17 +96,17 @@ class Changes:
         ours = {"_id": either(job.id), "retried._id": retry_id}
         return bool(await self._jobs.find(ours, projection=["_id"], limit=1))
 
-    async def _cure(self, job: QueueJob) -> Document:
-        """Returns what makes the job's arguments arrive, where they ended the worker's script."""
+    async def _escaped_arguments(self, job: QueueJob) -> Document:
+        """Returns the fields that escape the job's arguments, if these would break the worker's script."""
         kwargs = await self._arguments(job)
         parts = {part: kwargs[part] for part in _ESCAPED_PARTS if part in kwargs}
         if not list(faults_below(parts)):
             return {}
-        # all parts, so that who reads the document knows of each text how it is written
+        # escape all parts, so that a reader of the document knows that every text is escaped
         return {"scriptEscaped": True, **{f"data.kwargs.{part}": escaped(value) for part, value in parts.items()}}
 
     async def incurable(self, job: QueueJob) -> str:
-        """Describes what in the job's arguments would break the worker's script again; empty if nothing would."""
+        """Describes the arguments that would break the worker's script even when escaped; empty if there are none."""
         kwargs = await self._arguments(job)
         others = {key: value for key, value in kwargs.items() if key not in _ESCAPED_PARTS}
         in_names = [fault for fault in faults_below(kwargs) if fault.character.endswith(IN_A_NAME)]
@@ -111,24 +117,24 @@ class Changes:
         return dict(mapping(mapping(rows[0].get("data")).get("kwargs"))) if rows else {}
 
     async def fence(self, session: QueuedSession) -> None:
-        """Takes every job of a session that is not done out of the queue's reach."""
+        """Keeps the queue from taking any job of a session that is not done."""
         taken = {"swept": True, "attempts": {"$max": ["$attempts", "$max_attempts", 1]}}
         await self._jobs.update_many(_open_jobs(session.jobs), [{"$set": taken}])
 
     async def unfence(self, session: QueuedSession) -> None:
-        """Returns a session to the queue as it was."""
+        """Releases a fenced session to the queue, as it was before."""
         waiting = [job for job in session.jobs if job.attempts_left]
         await self._jobs.update_many(_open_jobs(waiting), {"$set": {"attempts": 0}})
         await self._jobs.update_many({"_id": either(*(job.id for job in session.jobs))}, {"$unset": {"swept": ""}})
 
     async def forget_patient(self, session_id: str) -> None:
-        """Takes headers and results out of the job documents of a session; what ran, and when, stays."""
+        """Removes headers and results from the job documents of a session; names and times of jobs stay."""
         ids = either(session_id)
         query = {"$or": [{"sessionId": ids}, {"session_id": ids}]}
         await self._jobs.update_many(query, {"$unset": dict.fromkeys(_PATIENT_FIELDS, "")})
 
     async def audit(self, entry: Document) -> None:
-        """Writes what was done into the audit trail, with the server's time."""
+        """Writes an entry into the audit trail, with the server's time."""
         await self._audit.find_one_and_update({"_id": new_id()}, {"$set": entry, "$currentDate": {"at": True}})
 
 

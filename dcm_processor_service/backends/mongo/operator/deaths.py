@@ -1,8 +1,8 @@
-"""What a dead job died of, as far as the documents tell. Pure functions.
+"""Pure functions that find the cause of a dead job, as far as the documents show it.
 
-The worker keeps neither the exit status of a job's process nor what it printed, so a killed process, a failed import
-and an exit leave the same document: no result file. What tells them apart is the job's arguments, which its script was
-generated from, the code of its service, and whether the job stored anything before it ended.
+The worker keeps neither the exit status of a job's process nor its output, so a killed process, a failed import and an
+exit leave the same document: no result file. They are distinguished by the job's arguments, from which its script was
+generated, by the code of its service, and by whether the job stored anything before it ended.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["EARLY_END", "Evidence", "Postmortem", "cause_of_death", "cause_of_early_end"]
 
 EARLY_END = r"^(ProcessEnded|JobTimeoutError): "
-"""What the traceback begins with that this package leaves in the place of a result; others may hold patient data."""
+"""The start of a traceback that this package left in place of a result; other tracebacks may hold patient data."""
 
 RESTART_GAP = timedelta(minutes=15)
-"""A worker that was last heard of so shortly before MongoDB started has died of MongoDB's end."""
+"""A worker whose last sign is at most this long before MongoDB's start died because MongoDB ended."""
 
 _SECOND = timedelta(seconds=1)
-"""MongoDB tells when it was started in whole seconds."""
+"""MongoDB reports its start in whole seconds."""
 
 _NO_RESULT = "result.json"
 _STORE_FAULTS = re.compile(
@@ -51,29 +51,29 @@ _CAUSE_OF_CHARACTER: dict[str, DeathCause] = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known beside the job's document."""
+    """The evidence besides the job's document."""
 
     kwargs: dict[str, Any]
-    """The arguments that the worker generated the script from; they hold patient data, which never leaves here."""
+    """The arguments of the worker's generated script; they hold patient data, which no result contains."""
     code: EntryCode | None
-    """The service's code; None where it is not there, or was installed after the job died."""
+    """The service's code; None if it is gone, or was installed after the job started."""
     stored_something: bool
     """Whether the job stored data, a file or its progress, so that its callback had begun."""
     heartbeats: Sequence[Heartbeat]
     server_started_at: datetime | None
     memory: MemoryRecord | None = None
-    """That memory ran short in this run of the job, where a call of this package was there to notice."""
+    """The record that memory ran short in this run, if this package was running to notice it."""
 
 
 class Postmortem(NamedTuple):
-    """What a job died of."""
+    """The possible causes of a job's death, and a sentence about them."""
 
     causes: tuple[DeathCause, ...]
     sentence: str
 
 
 def cause_of_death(job: QueueJob, evidence: Evidence) -> Postmortem:
-    """Returns the causes that the documents leave possible, the most likely first."""
+    """Returns the causes that fit the documents, the most likely first."""
     if job.in_progress and not job.error:
         return _lost(job, evidence)
     if _STORE_FAULTS.search(job.error_trace):
@@ -96,7 +96,7 @@ def cause_of_death(job: QueueJob, evidence: Evidence) -> Postmortem:
 
 
 def _no_result(evidence: Evidence) -> Postmortem:
-    """Its process ended without a result."""
+    """Returns the causes for a process that ended without a result."""
     faults = list(faults_below(evidence.kwargs))
     if faults:
         causes = dict.fromkeys(_CAUSE_OF_CHARACTER[fault.character.removesuffix(IN_A_NAME)] for fault in faults)
@@ -156,11 +156,11 @@ def _starved(memory: MemoryRecord, may_exit: str = "") -> Postmortem:
 
 
 def cause_of_early_end(left_behind: str, memory: MemoryRecord | None) -> Postmortem:
-    """Returns why a job's process ended that left a result of this package's own in the place of the callback's.
+    """Returns why a process ended for which this package left a result in place of the callback's.
 
     Args:
-        left_behind: The traceback in that result; matches :data:`EARLY_END`.
-        memory: That memory ran short in that run.
+        left_behind: The traceback in that result, which matches :data:`EARLY_END`.
+        memory: The record that memory ran short in that run.
     """
     if left_behind.startswith("JobTimeoutError"):
         return Postmortem(("timed_out",), "it was ended at its time limit")
@@ -176,7 +176,7 @@ def cause_of_early_end(left_behind: str, memory: MemoryRecord | None) -> Postmor
 
 
 def _lost(job: QueueJob, evidence: Evidence) -> Postmortem:
-    """Its worker is gone: the job is in progress for ever."""
+    """Returns the causes for a job that stays in progress because its worker is gone."""
     started_at, server_started_at = job.dates.get("startedAt"), evidence.server_started_at
     own = [beat for beat in evidence.heartbeats if beat.job_id == job.id and beat.beat_at]
     last_beat = max((beat.beat_at for beat in own if beat.beat_at), default=None)

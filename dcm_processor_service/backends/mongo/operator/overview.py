@@ -1,4 +1,4 @@
-"""Reads how the platform's sessions stand, and why: few queries for many sessions, and of headers UIDs alone."""
+"""Reads the state of the platform's sessions and its causes: few queries for many sessions; of headers only UIDs."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ __all__ = ["Overview", "ServerClock", "patient_digest"]
 
 _BATCH = 100
 _CLOCKS = timedelta(seconds=2)
-"""How far the clock of a job's machine may be behind the queue's; one further behind leaves both causes open."""
+"""The largest difference between the clocks of a job's machine and the queue; beyond it, the cause stays uncertain."""
 
 _DIGEST_CHARACTERS = 12
 
 
 class ServerClock(NamedTuple):
-    """What time the server has, and since when it runs."""
+    """The server's time, and the time of its start."""
 
     now: datetime
     started_at: datetime | None
 
 
 def patient_digest(patient_id: str) -> str:
-    """Returns what tells patients apart without naming one."""
+    """Returns a digest that distinguishes patients without naming them."""
     return hashlib.sha256(patient_id.encode()).hexdigest()[:_DIGEST_CHARACTERS] if patient_id else ""
 
 
@@ -79,7 +79,7 @@ class Overview:
         return [QueuedSession(one.id, one.created_at, jobs[one.id], beats, clock.now) for one in records]
 
     async def summaries(self, records: Sequence[SessionRecord], clock: ServerClock) -> list[SessionSummary]:
-        """Returns how each session stands and what it holds."""
+        """Returns the state of each session, and the bytes that it holds."""
         queued = await self.queued(records, clock)
         data = await self._sums("sessiondata", "session_id", {"$bsonSize": "$$ROOT"}, records)
         files = await self._sums("sessionfiles.files", "metadata.session_id", "$length", records)
@@ -137,7 +137,7 @@ class Overview:
         )
 
     async def _ended_early(self, session: QueuedSession) -> list[tuple[QueueJob, str]]:
-        """Returns the done jobs whose result is one that this package left for a process that was ended."""
+        """Returns the done jobs whose result this package left for a process that was ended early."""
         done = {job.id: job for job in session.jobs if job.done and not job.error}
         found = []
         for start in range(0, len(done), _BATCH):
@@ -194,7 +194,7 @@ class Overview:
         return False
 
     async def _code(self, job: QueueJob) -> EntryCode | None:
-        """Returns the code that the job ran; None where it is gone, or was installed later."""
+        """Returns the code that the job ran; None if it is gone, or was installed later."""
         services = await self._collection("services").find({"_id": either(job.service_id)}, limit=1)
         module = services[0].get("module") if services and job.service_id else None
         files = await self._collection("componentfiles.files").find({"_id": module}, limit=1) if module else []

@@ -1,4 +1,4 @@
-"""The queue's documents as the queue reads them: which job lives, which could start, which is dead. Pure functions.
+"""Pure functions that read the queue's documents as the queue does: which job is alive, ready to start, or dead.
 
 The queue starts a job that is neither in progress nor done, has attempts left, and depends on done jobs alone. A worker
 records every 11 seconds which job it runs. A job whose process died is ``error`` and has no attempt left; a job whose
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FRESH", "PROJECTION", "Heartbeat", "QueueJob", "QueuedSession", "heartbeat", "queue_job"]
 
 FRESH = timedelta(seconds=60)
-"""How long a job or a worker counts as alive after the last sign of it: five heartbeats."""
+"""How long a job or a worker counts as alive after its last sign: about five heartbeats."""
 
 _EXPIRY_BESIDE_THE_POLL = timedelta(seconds=20)
 _POLLS_A_BEAT = 11
@@ -34,7 +34,7 @@ PROJECTION = [
     *("data.function_name", "data.kwargs.service_id", "data.kwargs.worker_id"),
     *("data.kwargs.headers.SeriesInstanceUID", "data.kwargs.headers.StudyInstanceUID"),
 ]
-"""The fields that lists of jobs read: no header about the patient, no result."""
+"""The fields that lists of jobs read: no header of the patient, and no result."""
 
 _DATES = ("createdAt", "startedAt", "completedAt", "lastErrorAt", "lastProgressAt", "releasedAt")
 _SERVICES = {"pre_services": "pre-service", "post_services": "post-service"}
@@ -42,7 +42,7 @@ _SERVICES = {"pre_services": "pre-service", "post_services": "post-service"}
 
 @dataclass(frozen=True)
 class QueueJob:
-    """One job's document, in our words."""
+    """The fields of one job's document that matter here."""
 
     id: str
     session_id: str
@@ -88,7 +88,7 @@ class QueueJob:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """What a worker recorded last."""
+    """The last heartbeat of a worker."""
 
     worker_id: str
     channels: tuple[str, ...]
@@ -98,10 +98,10 @@ class Heartbeat:
 
     @property
     def patience(self) -> timedelta:
-        """How long the worker counts as alive after a beat.
+        """The time for which the worker counts as alive after a beat.
 
-        A worker that polls every ``n`` seconds, 1 by default, beats every ``11 n`` and says that a beat expires
-        after ``n + 20``.
+        A worker that polls every ``n`` seconds, 1 by default, beats every ``11 n`` seconds, and sets a beat to expire
+        after ``n + 20`` seconds.
         """
         if self.beat_at is None or self.expires_at is None:
             return FRESH
@@ -124,7 +124,7 @@ class QueuedSession:
     now: datetime
 
     def is_alive(self, job: QueueJob) -> bool:
-        """Whether a worker runs the job: it says so, or the job's last sign is too recent to rule it out."""
+        """Returns whether a worker runs the job: a heartbeat says so, or the job's last sign is recent."""
         if job.done or not job.in_progress:
             return False
         if any(beat.job_id == job.id and beat.is_fresh(self.now) for beat in self.heartbeats):
@@ -134,7 +134,7 @@ class QueuedSession:
 
     @property
     def dead(self) -> list[QueueJob]:
-        """The jobs that have not ended and will not start again by themselves."""
+        """The jobs that are not done, are not alive, and will not start again by themselves."""
         return [
             job
             for job in self.jobs
@@ -174,7 +174,7 @@ class QueuedSession:
 
     @property
     def waits_for(self) -> str:
-        """What has to happen before the session can go on; empty when it ended."""
+        """What must happen before the session can go on; empty if it has ended."""
         state = self.state
         if state == "running":
             names = [job.in_words for job in self.jobs if self.is_alive(job)]
@@ -196,7 +196,7 @@ class QueuedSession:
         return f"a worker to take {names}" + ("" if alive else f"; no worker of the channel {channel} gives a sign")
 
     def held_back_by(self, job: QueueJob) -> list[QueueJob]:
-        """The jobs that cannot start before ``job`` is done, directly or through others."""
+        """Returns the jobs that depend on ``job``, directly or through others, and are not done."""
         waiting: dict[str, QueueJob] = {}
         edge = {job.id}
         while edge:
@@ -209,7 +209,7 @@ class QueuedSession:
 
 
 def queue_job(document: Document) -> QueueJob:
-    """Reads a job's document, whatever in it is missing."""
+    """Reads a job's document, even if fields are missing."""
     data = mapping(document.get("data"))
     kwargs = mapping(data.get("kwargs"))
     headers = mapping(kwargs.get("headers"))
@@ -245,7 +245,7 @@ def queue_job(document: Document) -> QueueJob:
 
 
 def heartbeat(document: Document) -> Heartbeat:
-    """Reads what a worker recorded."""
+    """Reads a heartbeat's document."""
     beat_at, expires_at = document.get("updatedAt"), document.get("expireAt")
     return Heartbeat(
         worker_id=id_text(document["_id"]),

@@ -1,4 +1,4 @@
-"""The operator's view of one database of the platform, opened."""
+"""Opens the operator's view of one database of the platform."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["PlatformDatabase", "open_platform_database"]
 
 @dataclass(frozen=True)
 class PlatformDatabase:
-    """What an operator reads, what is changed, and the sessions as the post-service sees them."""
+    """The operator's reads and changes, and the sessions as the post-service sees them."""
 
     overview: Overview
     changes: Changes

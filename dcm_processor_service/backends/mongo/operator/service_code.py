@@ -1,7 +1,7 @@
-"""What a service's code tells without being run: whether it can be imported, and how its entry could end.
+"""Examines a service's code without running it: whether it can be imported, and whether its entry may exit.
 
-The worker unpacks the service's module as ``service_module`` and imports the job's entry from it. What raises there,
-before the callback starts, leaves no result.
+The worker unpacks the service's module as ``service_module`` and imports the job's entry from it. An error in this
+import, before the callback starts, leaves no result.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EXITS = frozenset({"sys.exit", "os._exit", "os.abort", "exit", "quit"})
 
 
 def sources_of(packed: bytes) -> dict[str, str]:
-    """Returns the Python files of a component's archive by path; none where it cannot be read."""
+    """Returns the Python files of a component's archive by path; none if the archive cannot be read."""
     try:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             members = [one for one in archive.infolist() if one.filename.endswith(".py")]
@@ -45,11 +45,11 @@ class EntryCode:
     sources: Mapping[str, str]
     entry: str
     python: tuple[int, int] | None = None
-    """The version of Python that the worker has, where its document tells."""
+    """The worker's version of Python, if its document has it."""
 
     @cached_property
     def syntax_error(self) -> str:
-        """Where a syntax error stands, among the files that an import of the module reads; empty if there is none.
+        """The place of a syntax error in the files that an import of the module reads; empty if there is none.
 
         The syntax of a newer Python than this one cannot be judged.
         """
@@ -62,7 +62,7 @@ class EntryCode:
 
     @cached_property
     def missing(self) -> str:
-        """What an import of the entry certainly does not find; empty where it finds all of the module's own."""
+        """The name that an import of the entry certainly does not find in the module; empty if there is none."""
         for path in self._read_at_import:
             for node in _run_at_import(self._tree(path)):
                 if isinstance(node, ast.ImportFrom) and node.level and not self._target(path, node):
@@ -74,7 +74,7 @@ class EntryCode:
 
     @cached_property
     def unknown_library(self) -> str:
-        """A package that an import of the module needs, and that neither Python nor this environment has."""
+        """A package that an import of the module needs and that is not installed here; empty if there is none."""
         for path in self._read_at_import:
             for node in _run_at_import(self._tree(path)):
                 for name in _packages(node):
@@ -84,7 +84,7 @@ class EntryCode:
 
     @cached_property
     def may_exit(self) -> str:
-        """A call that ends the process, in the functions that the entry reaches; empty if there is none."""
+        """The first call that ends the process, in functions that the entry uses; empty if there is none."""
         for path, node in self._reached():
             for part in ast.walk(node):
                 if isinstance(part, ast.Call) and ast.unparse(part.func) in _EXITS:
@@ -95,7 +95,7 @@ class EntryCode:
 
     @cached_property
     def is_entrypoint(self) -> bool:
-        """Whether :func:`entrypoint` made the entry, whose result always fits."""
+        """Whether :func:`entrypoint` made the entry, so that its result can always be stored."""
         node = self._named("__init__.py").get(self.entry)
         made = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
         return isinstance(made, ast.Call) and ast.unparse(made.func).rpartition(".")[2] == "entrypoint"
@@ -110,7 +110,7 @@ class EntryCode:
 
     @cached_property
     def _read_at_import(self) -> list[str]:
-        """The files that an import of the module reads, as far as they are its own."""
+        """The module's own files that its import reads."""
         found, edge = [], ["__init__.py"]
         while edge:
             path = edge.pop()
@@ -123,7 +123,7 @@ class EntryCode:
         return found
 
     def _target(self, path: str, node: ast.ImportFrom) -> list[str]:
-        """The files of the module that ``from … import`` reads."""
+        """Returns the files of the module that ``from … import`` reads."""
         if node.level:
             package = path.split("/")[: -node.level]
         elif (node.module or "").partition(".")[0] == MODULE:
@@ -145,12 +145,12 @@ class EntryCode:
         return found
 
     def _bound(self, path: str) -> set[str]:
-        """The names at the top of a file; ``*`` if not all of them can be known."""
+        """Returns the names at the top level of a file, with ``*`` if there may be others."""
         names = set(self._named(path))
         return names | {"*"} if "__getattr__" in names else names
 
     def _reached(self) -> Iterator[tuple[str, ast.stmt]]:
-        """What the entry refers to by name at the top of the module's files, and what that refers to."""
+        """Yields the top-level statements of the module's files that the entry refers to, directly or not."""
         edge, seen = [("__init__.py", self.entry)], set()
         while edge:
             path, name = edge.pop()
@@ -167,7 +167,7 @@ class EntryCode:
 
 
 def _parsed(source: str, python: tuple[int, int] | None) -> ast.Module | str:
-    """Returns the tree of a file; the line of the fault where it is no Python of that version."""
+    """Returns the tree of a file; if it is no Python of that version, the line of the fault."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -181,7 +181,7 @@ def _parsed(source: str, python: tuple[int, int] | None) -> ast.Module | str:
 
 
 def _run_at_import(tree: ast.Module | None) -> Iterator[ast.stmt]:
-    """Yields the statements that an import runs for certain, without those in a ``try`` or for type checkers alone."""
+    """Yields the statements that an import certainly runs: no imports in a ``try``, none for type checkers only."""
     for node in tree.body if tree else ():
         if isinstance(node, ast.If):
             if "TYPE_CHECKING" not in ast.unparse(node.test):
