@@ -15,7 +15,7 @@ from dcm_processor_service.backends.sqlite.files import SqliteFileRepository
 from dcm_processor_service.backends.sqlite.sessions import SqliteSessionRepository
 from dcm_processor_service.backends.sqlite.store import SqliteStore, folder_of
 from dcm_processor_service.codec import INT64_MAX, INT64_MIN, check_text, equal
-from dcm_processor_service.errors import StoredFileNotFoundError, UnsupportedValueError
+from dcm_processor_service.errors import StoredFileNotFoundError, StoredValueError, UnsupportedValueError
 from dcm_processor_service.models import Instance, Job, JobOutput, Patient, Peer, SeriesRecord, Study, SubjectLevel
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel, require_scan
 
@@ -130,16 +130,13 @@ class SqliteJobRepository:
     async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
         """Returns every job of the name with its value."""
         rows = await self._store.read(
-            "SELECT jobs.document, data.value FROM jobs LEFT JOIN data ON data.session_id = jobs.session_id AND "
-            "data.job_id = jobs.id AND data.name = ? WHERE jobs.session_id = ? AND jobs.name = ? ORDER BY position",
+            "SELECT jobs.id, jobs.document, data.value FROM jobs LEFT JOIN data ON data.session_id = jobs.session_id "
+            "AND data.job_id = jobs.id AND data.name = ? WHERE jobs.session_id = ? AND jobs.name = ? ORDER BY position",
             check_text(data_name, "name"),
             check_text(session_id, "id"),
             check_text(job_name, "name"),
         )
-        return [
-            JobOutput(job=load(Job, job), found=text is not None, value=None if text is None else decode(text))
-            for job, text in rows
-        ]
+        return [_output(Job(id=job_id, session_id=session_id, name=job_name), *stored) for job_id, *stored in rows]
 
     async def list(
         self,
@@ -178,6 +175,20 @@ class SqliteJobRepository:
                 connection.execute("UPDATE jobs SET document = ? WHERE id = ?", (document, job_id))
 
         await self._store.run(work)
+
+
+def _output(about: Job, document: str, text: str | None) -> JobOutput:
+    """Returns a job with its value; where one of the two is damaged, with a sentence in place of it."""
+    problem, value, found = "", None, False
+    try:
+        about = load(Job, document)
+    except StoredValueError as error:
+        problem = str(error)
+    try:
+        value, found = (None, False) if text is None else (decode(text), True)
+    except StoredValueError as error:
+        problem = str(error)
+    return JobOutput(job=about, found=found, value=value, problem=problem)
 
 
 class SqlitePeerRepository:

@@ -105,7 +105,6 @@ READS: dict[str, tuple[str, str, Callable[[Container], object]]] = {
     "all files": ("files", "document", lambda one: one.session().files.list()),
     "the job": ("jobs", "document", lambda one: one.session().job.read()),
     "all jobs": ("jobs", "document", lambda one: one.session().jobs()),
-    "a collection": ("jobs", "document", lambda one: one.session().data.collect("value", job="segment")),
     "the session": ("jobs", "document", lambda one: run_inline(one.session_repository().find(SESSION_ID))),
     "a peer": ("peers", "document", lambda one: one.session().peers.get("PACS")),
     "all peers": ("peers", "document", lambda one: one.session().peers.list()),
@@ -139,6 +138,24 @@ def test_damaged_rows_of_the_embedded_store_are_reported_as_such(
         connection.execute(f"UPDATE {table} SET {column} = ?", (damage,))
         with pytest.raises(StoredValueError):
             work(container)
+
+
+@pytest.mark.parametrize(("table", "column"), [("jobs", "document"), ("data", "value")])
+def test_one_damaged_row_of_the_embedded_store_takes_no_other_output_away(
+    workspace: tuple[Container, sqlite3.Connection], table: str, column: str
+) -> None:
+    container, connection = workspace
+    job_id = "job_id" if table == "data" else "id"
+    run_inline(container.workspace_repository().add_job(Job(id="8" * 24, session_id=SESSION_ID, name="segment")))
+    whole = run_inline(container.job_repository().collect(SESSION_ID, "segment", "value"))
+    assert len(whole) == 2
+    for damage in DAMAGES:
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE {job_id} = ?", (damage, whole[0].job.id))
+        first, *others = run_inline(container.job_repository().collect(SESSION_ID, "segment", "value"))
+        assert first.job.id == whole[0].job.id
+        assert first.problem
+        assert (first.found, first.value) == ((False, None) if table == "data" else (whole[0].found, whole[0].value))
+        assert others == whole[1:]
 
 
 def test_a_damaged_list_of_members_is_reported_as_such(workspace: tuple[Container, sqlite3.Connection]) -> None:
