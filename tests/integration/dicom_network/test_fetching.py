@@ -12,6 +12,7 @@ import httpx
 import pytest
 from pydicom import dcmread
 from pydicom.uid import UID, ImplicitVRLittleEndian
+from pynetdicom import build_context
 
 from dcm_processor_service.dicom_network.dicomweb import web_client
 from dcm_processor_service.dicom_network.dimse.pdu_stream import LEAST_BYTES
@@ -418,11 +419,10 @@ def test_the_archive_waits_for_a_destination_that_a_busy_machine_keeps_from_answ
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it says that it does not know us, which ends a fetch for good."""
-    answers = lines.build_context
 
     def late(*named: Any) -> PresentationContext:
         time.sleep(2.2)
-        return answers(*named)
+        return build_context(*named)
 
     monkeypatch.setattr(lines, "build_context", late)
     place = Place("C-MOVE", tmp_path, Faults(refuses_levels=["IMAGE"], untold_keys=UNCOUNTED), holding())
