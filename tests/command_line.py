@@ -35,6 +35,7 @@ class Ran(NamedTuple):
 
 def run_process(*arguments: object, folder: Path = ROOT, variables: Mapping[str, str] | None = None) -> Ran:
     """Runs a command as a shell does, with every warning an error."""
+    _leaves_nothing(arguments, folder)
     environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("DCM")}
     environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "200", **(variables or {})}
     ran = subprocess.run(
@@ -51,6 +52,7 @@ def run_process(*arguments: object, folder: Path = ROOT, variables: Mapping[str,
 
 def run_here(*arguments: object, folder: Path = ROOT, variables: Mapping[str, str] | None = None) -> Ran:
     """Runs a command by the function that the console script calls, and leaves this process as it was."""
+    _leaves_nothing(arguments, folder)
     stdout, stderr = io.StringIO(), io.StringIO()
     code: Any = 0
     with (
@@ -69,6 +71,12 @@ def run_here(*arguments: object, folder: Path = ROOT, variables: Mapping[str, st
         except SystemExit as leaving:
             code = leaving.code
     return Ran(code, stdout.getvalue(), stderr.getvalue())
+
+
+def _leaves_nothing(arguments: tuple[object, ...], folder: Path) -> None:
+    """Refuses the command that writes a page where it runs, unless it is told where to, within the repository."""
+    writes = "inspect" in arguments[:1] and not {"--html", "--json"} & set(arguments)
+    assert not (writes and folder == ROOT), "it would leave inspection.html in the repository: give folder=tmp_path"
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from _pytest.runner import runtestprotocol
+from _pytest.warnings import catch_warnings_for_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -203,7 +204,9 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
 
 
 def _fails(item: pytest.Item, following: pytest.Item | None) -> bool:
-    return any(report.failed for report in runtestprotocol(item, log=False, nextitem=following))
+    """Runs a test as pytest does: with the warnings that it says are to be ignored."""
+    with catch_warnings_for_item(item.config, item.ihook, "runtest", item):
+        return any(report.failed for report in runtestprotocol(item, log=False, nextitem=following))
 
 
 def _cpu() -> float:

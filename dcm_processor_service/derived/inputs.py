@@ -17,10 +17,12 @@ from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.geometry import convert_frame
 from dcm_processor_service.imaging.headers.folder import DicomFolders, files_below
 from dcm_processor_service.imaging.headers.instance_file import read_header
+from dcm_processor_service.imaging.headers.repeats import is_same_instance
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
 from dcm_processor_service.imaging.volumes.volume import Volume
 from dcm_processor_service.models import LeftOutFile
+from dcm_processor_service.models.files import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -146,9 +148,10 @@ def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Ite
 
     Raises:
         InvalidSeriesError: A file that was named is no DICOM file.
-        DerivedObjectError: There is no series, or there are several and none was named.
+        DerivedObjectError: There is no series, or there are several and none was named; or two of its files have the
+            same SOPInstanceUID and different content.
     """
-    headers: dict[str, list[Dataset]] = {}
+    headers: dict[str, list[tuple[Path, Dataset]]] = {}
     folders = DicomFolders()
     for path in paths:
         if path.is_dir():
@@ -156,12 +159,26 @@ def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Ite
             files = [one.path for one in found if "Rows" in one.header]
         else:
             files = [path]
-        for header in map(read_header, files):
-            headers.setdefault(text(header, "SeriesInstanceUID"), []).append(header)
+        for file in files:
+            header = read_header(file)
+            headers.setdefault(text(header, "SeriesInstanceUID"), []).append((file, header))
     chosen = headers.get(series_instance_uid) if series_instance_uid else None
     if chosen is None and not series_instance_uid and len(headers) == 1:
         chosen = next(iter(headers.values()))
     if chosen is None:
         known = ", ".join(sorted(headers)) or "none"
         raise DerivedObjectError(f"it is not clear which series is the source; found: {known}; name one of them")
-    return SourceSeries.from_headers(chosen, [read_header(file) for file in further])
+    _refuse_twins(chosen)
+    return SourceSeries.from_headers([header for _, header in chosen], [read_header(file) for file in further])
+
+
+def _refuse_twins(files: Iterable[tuple[Path, Dataset]]) -> None:
+    """Refuses two instances of one SOPInstanceUID: one of them is not what the object was made of."""
+    known: dict[str, Path] = {}
+    for file, header in files:
+        uid = text(header, "SOPInstanceUID")
+        if uid and known.setdefault(uid, file) != file and not is_same_instance(known[uid], file):
+            raise DerivedObjectError(
+                f"two files of the source have the SOPInstanceUID {printable(uid)} and different content: leave the "
+                "wrong one out"
+            )

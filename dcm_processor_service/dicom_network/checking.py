@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from dcm_processor_service.dicom_network.dimse.association import open_association
 from dcm_processor_service.dicom_network.parcels import UNSENDABLE, why_unsendable
 from dcm_processor_service.dicom_network.planning import Choice, Kind, Refusal, choose, plan
+from dcm_processor_service.dicom_network.repeats import WHY_NOT, conflicting
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, UnreadableInstanceError, survey
 from dcm_processor_service.models import CheckedInstance, LeftOutFile, Outcome, SendCheck, Verdict
 from dcm_processor_service.models.files import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from dcm_processor_service.models import Peer, SendOptions
     from dcm_processor_service.ports import Sendable
@@ -36,12 +37,14 @@ def check_sending(
     records: dict[int, CheckedInstance] = {}
     sound: dict[int, Outgoing] = {}
     left_out: list[LeftOutFile] = []
-    for position, one in enumerate(survey(items)):
+    found = list(survey(items))
+    conflicts = conflicting(found)
+    for position, one in enumerate(found):
         if isinstance(one, LeftOutFile):
             left_out.append(one)
         elif isinstance(one, Unreadable):
             records[position] = CheckedInstance(verdict=Verdict.UNSOUND, path=one.path, meaning=one.reason)
-        elif (problem := _problem(one)) is not None:
+        elif (problem := _problem(one, conflicts)) is not None:
             records[position] = problem
         else:
             sound[position] = one
@@ -58,17 +61,20 @@ def check_sending(
     return SendCheck(peer=peer.address, records=in_order, left_out=tuple(left_out))
 
 
-def _problem(instance: Outgoing) -> CheckedInstance | None:
+def _problem(instance: Outgoing, conflicts: Collection[str]) -> CheckedInstance | None:
     try:
         instance.require_sound()
+        problem = WHY_NOT if instance.sop_instance_uid in conflicts else ""
     except UnreadableInstanceError as error:
+        problem = str(error)
+    if problem:
         path = printable(instance.source) if isinstance(instance.source, Path) else ""
         return CheckedInstance(
             verdict=Verdict.UNSOUND,
             sop_class_uid=instance.sop_class_uid,
             sop_instance_uid=instance.sop_instance_uid,
             path=path,
-            meaning=str(error),
+            meaning=problem,
         )
     return None
 

@@ -2,16 +2,67 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
+from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydicom import Dataset
+
+from dcm_processor_service.dicom_network.sources import Outgoing, survey
 from dcm_processor_service.errors import UnsupportedTransferSyntaxError
+from dcm_processor_service.models import InstanceRecord, Outcome
+from dcm_processor_service.models.files import printable
 
 if TYPE_CHECKING:
-    from dcm_processor_service.dicom_network.parcels import Ledger
-    from dcm_processor_service.dicom_network.sources import Outgoing
-    from dcm_processor_service.models import InstanceRecord
+    from collections.abc import Iterable
 
-__all__ = ["Repeats", "is_what_was_sent"]
+    from dcm_processor_service.dicom_network.parcels import Ledger
+    from dcm_processor_service.dicom_network.sources import Unreadable
+    from dcm_processor_service.models import LeftOutFile
+    from dcm_processor_service.ports import Sendable
+
+__all__ = ["WHY_NOT", "Repeats", "conflicting", "is_what_was_sent", "refusal", "surveyed"]
+
+WHY_NOT = (
+    "another instance of this sending has its SOPInstanceUID and differs, and the peer would keep one of them: "
+    "send the right one alone"
+)
+
+
+def conflicting(found: Iterable[object]) -> frozenset[str]:
+    """Returns the SOPInstanceUIDs that instances which differ share; of others than instances nothing is asked."""
+    by_uid: defaultdict[str, list[Outgoing]] = defaultdict(list)
+    for one in found:
+        if isinstance(one, Outgoing):
+            by_uid[one.sop_instance_uid].append(one)
+    return frozenset(uid for uid, (first, *more) in by_uid.items() if any(_differ(first, one) for one in more))
+
+
+def surveyed(
+    items: Sendable | Iterable[Sendable],
+) -> tuple[Iterable[Outgoing | Unreadable | LeftOutFile], frozenset[str]]:
+    """Looks at what is to be sent, and which UIDs stand for several instances; at what comes one by one, as it comes.
+
+    Raises:
+        InvalidSeriesError: A folder holds nothing that could be sent.
+    """
+    if not isinstance(items, (Dataset, os.PathLike, Collection)):
+        return survey(items), frozenset()
+    found = list(survey(items))
+    return found, conflicting(found)
+
+
+def refusal(instance: Outgoing) -> InstanceRecord:
+    """Returns the record of an instance that is not sent, since it is not the only one of its UID."""
+    return InstanceRecord(
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        outcome=Outcome.REFUSED,
+        meaning=WHY_NOT,
+        path=printable(instance.source) if isinstance(instance.source, Path) else "",
+    )
 
 
 class Repeats:
@@ -19,15 +70,19 @@ class Repeats:
 
     Args:
         ledger: The records of the sending.
+        conflicts: SOPInstanceUIDs that are known to be of several instances: none of these goes out.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, conflicts: Collection[str] = ()) -> None:
         self._ledger = ledger
+        self._conflicts = conflicts
         self._coming: dict[str, Outgoing] = {}
 
     def differs(self, instance: Outgoing) -> bool:
-        """Returns whether another instance of this UID is sent, or was sent, before this one and differs from it."""
+        """Returns whether another instance of this UID, given with it or sent before it, differs from this one."""
         uid = instance.sop_instance_uid
+        if uid in self._conflicts:
+            return True
         first = self._coming.get(uid)
         if first is not None:
             return _differ(first, instance)

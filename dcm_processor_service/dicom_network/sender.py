@@ -12,7 +12,7 @@ from dcm_processor_service.dicom_network.dimse.echo import echo
 from dcm_processor_service.dicom_network.dimse.late_answers import LateAnswers
 from dcm_processor_service.dicom_network.manners import suited_to
 from dcm_processor_service.dicom_network.parcels import Ledger
-from dcm_processor_service.dicom_network.repeats import Repeats, is_what_was_sent
+from dcm_processor_service.dicom_network.repeats import Repeats, is_what_was_sent, refusal, surveyed
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, survey
 from dcm_processor_service.dicom_network.verification import by_query, identity_of, verify
 from dcm_processor_service.errors import (
@@ -92,7 +92,10 @@ class PynetdicomSender:
         on_commitment: Callable[[StorageCommitment], None] | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> SendReport:
-        """Sends any mix of datasets, files, folders and DICOMDIRs, lazily; changes none of them.
+        """Sends any mix of datasets, files, folders and DICOMDIRs; changes none of them.
+
+        Of two instances that differ and have the same SOPInstanceUID neither is sent. Where they come from an iterator,
+        which cannot be looked through before, the first is sent.
 
         Files of a folder that are no instances are left out: the report names them, and they are no failure. A damaged
         file, a file that cannot be opened, and an item of its own that cannot be sent are failures.
@@ -131,8 +134,9 @@ class PynetdicomSender:
         identities: dict[int, Identity | None] = {}
         delivery = self._delivery(peer, options, ledger)
         try:
-            looked_at = _remembered(survey(items), identities) if options.verify else survey(items)
-            for window in _windows(looked_at, ledger, acknowledged, left_out):
+            found, conflicts = surveyed(items)
+            looked_at = _remembered(found, identities) if options.verify else found
+            for window in _windows(looked_at, Repeats(ledger, conflicts), ledger, acknowledged, left_out):
                 delivery.deliver(window, cancelled)
         except BaseException:
             delivery.abort()
@@ -285,13 +289,13 @@ class PynetdicomSender:
 
 def _windows(
     found: Iterable[Outgoing | Unreadable | LeftOutFile],
+    repeats: Repeats,
     ledger: Ledger,
     acknowledged: Mapping[str, InstanceRecord],
     left_out: list[LeftOutFile],
 ) -> Iterator[list[tuple[int, Outgoing]]]:
     """Yields groups of instances with their positions, limited in number and bytes; records those not to be sent."""
     window: list[tuple[int, Outgoing]] = []
-    repeats = Repeats(ledger)
     memory_bytes = 0
     for position, one in enumerate(found):
         if isinstance(one, LeftOutFile):
@@ -300,7 +304,7 @@ def _windows(
         if isinstance(one, Unreadable):
             ledger.put(position, InstanceRecord(outcome=Outcome.FAILED, meaning=one.reason, path=one.path))
         elif repeats.differs(one):
-            ledger.put(position, _repeated(one))
+            ledger.put(position, refusal(one))
         elif (known := acknowledged.get(one.sop_instance_uid)) is not None and is_what_was_sent(one, known):
             ledger.put(position, known)
         else:
@@ -313,16 +317,6 @@ def _windows(
             repeats.forget()
     if window:
         yield window
-
-
-def _repeated(instance: Outgoing) -> InstanceRecord:
-    return InstanceRecord(
-        sop_class_uid=instance.sop_class_uid,
-        sop_instance_uid=instance.sop_instance_uid,
-        outcome=Outcome.REFUSED,
-        meaning="another instance of this sending has its SOPInstanceUID and differs, and the peer would keep one of "
-        "them: send the right one alone",
-    )
 
 
 def _remembered(

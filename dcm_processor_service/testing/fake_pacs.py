@@ -78,7 +78,8 @@ _SYNTAXES = tuple(
     )
 )
 _RETRY_S = 0.05
-_PATIENCE_S = 2.0  # with a client that connects and says nothing
+_PATIENCE_S = 30.0  # with who connects and says nothing, and with a destination that takes its time to answer
+_CONNECTS_S = 2.0
 _NO_SUCH_INSTANCE = 0x0112
 _COMMITTED, _FAILURES_EXIST = 1, 2
 _PENDING, _CANCELLED, _OUT_OF_RESOURCES = 0xFF00, 0xFE00, 0xA700
@@ -378,7 +379,7 @@ class FakePacs:
     def _report_back(self, report: Dataset, kind: int, called: str, port: int) -> bool:
         """Sends an answer over an association of its own; returns whether it was accepted."""
         try:  # pynetdicom would leave a socket open if nothing listens
-            socket.create_connection((self._host, port), timeout=_PATIENCE_S).close()
+            socket.create_connection((self._host, port), timeout=_CONNECTS_S).close()
         except OSError:
             return False
         entity = AE(ae_title=self._ae_title)

@@ -62,6 +62,7 @@ _TYPE_2 = (
 )  # fmt: skip
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
 _KEYS = frozenset({"PatientID", "PatientName", "IssuerOfPatientID", "StudyID", "AccessionNumber", *_UIDS})
+_FILED_BY = ("PatientID", "IssuerOfPatientID", "StudyID", "AccessionNumber")
 IDENTITY = frozenset((*_PATIENT, *_STUDY, *_PATIENT_STUDY, *_CLINICAL_TRIAL))
 """Attributes that a derived object takes from its source."""
 
@@ -84,9 +85,10 @@ def write_identity(target: Dataset, source: Source) -> None:
     Attributes of type 2 that the source lacks are written empty (PS3.5, section 7.4.3).
 
     Raises:
-        DerivedObjectError: The source names no study.
+        DerivedObjectError: The source names no study, or what archives file by is not in its character set.
     """
     if isinstance(source, SourceSeries):
+        _refuse_garbled_keys(source.first)
         copy_attributes(source.first, target, (*_PATIENT, *_STUDY, *_PATIENT_STUDY, *_CLINICAL_TRIAL))
         age = age_string(source.first)
         if age:
@@ -100,6 +102,21 @@ def write_identity(target: Dataset, source: Source) -> None:
     for keyword in _TYPE_2:
         if keyword not in target:
             setattr(target, keyword, None)
+
+
+def _refuse_garbled_keys(header: Dataset) -> None:
+    """Refuses text by which archives file that its own header's character set cannot read: another text is another id.
+
+    Names are not meant: what is known of them is kept, and the rest is left empty.
+    """
+    with contained():
+        garbled = [keyword for keyword in _FILED_BY if NOT_DECODED in text(header, keyword)]
+    if garbled:
+        raise DerivedObjectError(
+            f"{' and '.join(garbled)} of the source cannot be read in the SpecificCharacterSet that its header "
+            "declares, and archives file by it: write the right text into the headers that you give as like, and "
+            'declare it there: SpecificCharacterSet "ISO_IR 192"'
+        )
 
 
 def _write_given_identity(target: Dataset, identity: StudyIdentity) -> None:
@@ -239,7 +256,7 @@ def _plain_part(part: Any, element: DataElement, *, declared: bool) -> Any:
     if isinstance(part, str) and element.VR in _ANY_SCRIPT and not (declared or _is_plain(part)):
         known = undeclared_text(part)
         return part if known is None and element.keyword in _KEYS else known
-    if isinstance(part, str) and element.VR in _ANY_SCRIPT and NOT_DECODED in part and element.keyword not in _KEYS:
+    if isinstance(part, str) and element.VR in _ANY_SCRIPT and NOT_DECODED in part:
         return None
     return shortened(part) if element.VR == "DS" and part is not None else part
 

@@ -32,6 +32,7 @@ from dcm_processor_service.imaging.headers.instance_file import (
     read_header,
     unreadable,
 )
+from dcm_processor_service.imaging.headers.repeats import is_same_instance
 from dcm_processor_service.imaging.headers.values import ScannedHeader, text, texts
 from dcm_processor_service.models.files import DUPLICATE, NO_UIDS, LeftOutFile
 from dcm_processor_service.models.images.nifti import Glance
@@ -139,10 +140,13 @@ def dicomdir_files(dicomdir: Path) -> list[Path | None]:
 
 
 class DicomFolders:
-    """Reads the DICOM instances of files and folders, each instance once."""
+    """Reads the DICOM instances of files and folders, each instance once.
+
+    Two instances that share a SOPInstanceUID by mistake are two: whoever takes them refuses both.
+    """
 
     def __init__(self) -> None:
-        self._seen: set[tuple[str, ...]] = set()
+        self._seen: dict[tuple[str, ...], list[Path]] = {}
 
     def read(self, files: Iterable[Path | LeftOutFile]) -> Iterator[InstanceFile | LeftOutFile]:
         """Reads the files that :func:`files_below` lists, lazily; yields instances, and the files that are left out.
@@ -167,9 +171,10 @@ class DicomFolders:
         if not all(uid in attributes for uid in (_UIDS[2:] if of_no_patient else _UIDS)):
             raise unreadable(instance.path, NO_UIDS)
         identity = (patient_uid(attributes), *(attributes.get(uid, "") for uid in _UIDS))
-        if identity in self._seen:
+        known = self._seen.setdefault(identity, [])
+        if any(is_same_instance(path, instance.path) for path in known):
             raise unreadable(instance.path, DUPLICATE, faulty=False)
-        self._seen.add(identity)
+        known.append(instance.path)
 
 
 def glance(path: Path) -> Glance:

@@ -298,7 +298,20 @@ def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
         return [_with_duplicates(frames, labels, counts)]
     if are_moved(found.times, along) and len(counts) > len(frames) / (max(found.times) + 1):
         return _stack_for_each_volume(found.attribute, frames, found.times)
-    return [_four_d(frames, labels, found)]
+    return [_with_doubt(_four_d(frames, labels, found))]
+
+
+def _with_doubt(stack: Stack) -> Stack:
+    """Doubts volumes with uneven slices that an attribute shows to be several, as for a single volume.
+
+    Volumes that are shifted by little lie at the same place as far as positions tell, each with another.
+    """
+    if stack.is_uneven:
+        for line in stack.grid:
+            name = separating_mark(line, _along(line))
+            if name is not None:
+                return replace(stack, doubt=f"those of one volume have several values of {name}")
+    return stack
 
 
 def _stack_for_each_volume(name: str, frames: Sequence[FrameInfo], numbers: Sequence[int]) -> list[Stack]:

@@ -253,7 +253,7 @@ def test_a_node_of_a_workspace_is_known_by_its_name(tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (("convert", "nowhere", "out"), "there is no folder 'nowhere'"),
-        (("inspect", "examples"), "no DICOM file was found"),
+        (("inspect", "examples", "--json"), "no DICOM file was found"),
         (("echo", "PACS"), "'PACS' is no peer; give AET@HOST:PORT"),
         (("echo", "PACS@host:99999"), "a port lies between 1 and 65535"),
         (("derive", "missing.nii", "--like", "{sample}", "--out", "out"), "there is no file 'missing.nii' of NIfTI"),

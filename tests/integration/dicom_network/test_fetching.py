@@ -12,9 +12,11 @@ import httpx
 import pytest
 from pydicom import dcmread
 from pydicom.uid import UID, ImplicitVRLittleEndian
+from pynetdicom import build_context
 
 from dcm_processor_service.dicom_network.dicomweb import web_client
 from dcm_processor_service.dicom_network.dimse.pdu_stream import LEAST_BYTES
+from dcm_processor_service.dicom_network.retrieval import lines
 from dcm_processor_service.dicom_network.retrieval.retriever import DicomRetriever
 from dcm_processor_service.dicom_network.soundness import dataset_position
 from dcm_processor_service.errors import (
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pydicom import Dataset
+    from pynetdicom.presentation import PresentationContext
 
     from dcm_processor_service.models import FetchRecord, FetchReport, FindLevel, FoundItem
 
@@ -410,6 +413,24 @@ def test_what_nobody_lists_or_counts_is_asked_for_until_a_request_ends_well(way:
     assert report.ok
     assert report.fetched == COUNT
     assert len(place.pacs.retrievals) == 2
+
+
+def test_the_archive_waits_for_a_destination_that_a_busy_machine_keeps_from_answering(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it says that it does not know us, which ends a fetch for good."""
+
+    def late(*named: Any) -> PresentationContext:
+        time.sleep(2.2)
+        return build_context(*named)
+
+    monkeypatch.setattr(lines, "build_context", late)
+    place = Place("C-MOVE", tmp_path, Faults(refuses_levels=["IMAGE"], untold_keys=UNCOUNTED), holding())
+    with place.pacs:
+        report = place.fetch()
+    assert report.ok
+    assert report.fetched == COUNT
+    assert len(place.pacs.retrievals) == 1
 
 
 @WAYS

@@ -182,13 +182,13 @@ def test_what_is_given_twice_is_stored_once_and_told_twice(duplicates: int) -> N
 
 @pytest.mark.parametrize("web", [False, True])
 @pytest.mark.parametrize("apart", [0, 1])
-def test_of_two_that_differ_under_one_uid_the_second_is_not_sent(*, apart: int, web: bool) -> None:
+def test_of_two_that_differ_and_come_one_by_one_the_second_is_not_sent(*, apart: int, web: bool) -> None:
     other = make_ct(0)
     other.SeriesDescription = "another"
     given = [make_ct(0), *(make_ct(number + 1) for number in range(apart)), other]
     with FakePacs() as pacs, running_stow_service() as service:
         peer = service.peer if web else pacs.peer
-        report = PynetdicomSender().send(given, peer, options=SendOptions(check=False))
+        report = PynetdicomSender().send(iter(given), peer, options=SendOptions(check=False))
         held = [*pacs.datasets(), *(one for request in service.requests for one in request)]
     assert [record.outcome for record in report.records] == [*[Outcome.STORED] * (apart + 1), Outcome.REFUSED]
     assert "send the right one alone" in report.records[-1].meaning
@@ -203,7 +203,7 @@ def test_of_two_that_differ_one_of_which_the_peer_has_the_second_is_refused(*, k
     with FakePacs() as pacs:
         first = PynetdicomSender().send(make_ct(0), pacs.peer).records
         options = SendOptions(check=False)
-        report = PynetdicomSender().send(given, pacs.peer, options=options, acknowledged=by_uid(first))
+        report = PynetdicomSender().send(iter(given), pacs.peer, options=options, acknowledged=by_uid(first))
     assert [record.outcome for record in report.records] == [Outcome.STORED, Outcome.REFUSED]
     assert len(pacs.arrivals) == (1 if known_first else 2)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.tag import Tag
@@ -99,3 +101,51 @@ def test_type_2_attributes_are_there_even_when_the_source_lacks_them() -> None:
 def test_an_object_belongs_to_a_study() -> None:
     with pytest.raises(DerivedObjectError, match="names no study"):
         write_identity(Dataset(), StudyIdentity(patient_id="P-1", study_instance_uid=""))
+
+
+def source_with(character_set: str, keyword: str, content: bytes, *, nested: bool = False) -> SourceSeries:
+    """A source as it is read from a file whose text is not, or is, in the character set that it declares."""
+    header, item = make_headers()[0], Dataset()
+    header.SpecificCharacterSet = character_set
+    header.file_meta = _meta()
+    setattr(item if nested else header, keyword, "Q" * len(content))
+    if nested:
+        header.OtherPatientIDsSequence = [item]
+    file = BytesIO()
+    header.save_as(file, enforce_file_format=True)
+    return SourceSeries((dcmread(BytesIO(file.getvalue().replace(b"Q" * len(content), content))),))
+
+
+@pytest.mark.filterwarnings("ignore:Failed to decode")
+@pytest.mark.parametrize("keyword", ["PatientID", "IssuerOfPatientID", "StudyID", "AccessionNumber"])
+@pytest.mark.parametrize(
+    ("character_set", "content"),
+    [("ISO_IR 192", "J\u00f6rg 7 ".encode("latin-1")), ("ISO_IR 13", b"\xfe\xfe17"), ("ISO_IR 166", b"\xfc\xfd17")],
+)
+def test_what_archives_file_by_is_never_written_as_other_text(character_set: str, content: bytes, keyword: str) -> None:
+    target = Dataset()
+    with pytest.raises(DerivedObjectError, match=f"^{keyword} of the source cannot be read") as caught:
+        write_identity(target, source_with(character_set, keyword, content))
+    assert "7" not in str(caught.value).split("SpecificCharacterSet")[0]
+    assert "\ufffd" not in str(target)
+
+
+@pytest.mark.parametrize(
+    ("character_set", "content", "written"),
+    [
+        ("ISO_IR 192", "J\u00f6rg 7 ".encode(), "J\u00f6rg 7"),
+        ("ISO_IR 100", "J\u00f6rg 7".encode("latin-1"), "J\u00f6rg 7"),
+        ("ISO_IR 192", b"P 7", "P 7"),
+    ],
+)
+def test_what_archives_file_by_is_kept_where_it_can_be_read(character_set: str, content: bytes, written: str) -> None:
+    target = Dataset()
+    write_identity(target, source_with(character_set, "PatientID", content))
+    assert target.PatientID.strip() == written
+
+
+@pytest.mark.filterwarnings("ignore:Failed to decode")
+def test_another_id_that_cannot_be_read_is_left_empty() -> None:
+    target = Dataset()
+    write_identity(target, source_with("ISO_IR 192", "PatientID", b"J\xf6rg 7", nested=True))
+    assert not target.OtherPatientIDsSequence[0].PatientID

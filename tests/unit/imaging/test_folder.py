@@ -114,6 +114,18 @@ def test_an_instance_counts_once_and_a_patient_or_series_tells_instances_apart(t
     assert isinstance(found[3], LeftOutFile)
 
 
+def test_two_instances_under_one_uid_are_two_and_a_copy_of_either_counts_once(tmp_path: Path) -> None:
+    (dataset,) = synthetic_series(slices=1)
+    for name, pixels in [("a", dataset.PixelData), ("b", dataset.PixelData[::-1])] * 2:
+        dataset.PixelData = pixels
+        place = tmp_path / "copies" / name if (tmp_path / name).exists() else tmp_path / name
+        place.parent.mkdir(exist_ok=True)
+        dataset.save_as(place, enforce_file_format=True)
+    found = list(DicomFolders().read(files_below(tmp_path)))
+    assert [str(one.path).removeprefix(f"{tmp_path}/") for one in found] == ["a", "b", "copies/a", "copies/b"]
+    assert [isinstance(one, LeftOutFile) for one in found] == [False, False, True, True]
+
+
 def test_an_instance_of_no_patient_needs_no_study(tmp_path: Path) -> None:
     (dataset,) = synthetic_series(slices=1)
     del dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.PixelData

@@ -185,6 +185,23 @@ def test_no_policy_mixes_volumes(scan: Scan) -> None:
                 assert orders == [sorted(order) for order in orders], policy
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_volumes_that_are_shifted_by_little_are_not_put_together_in_pairs(policy: Policy, tmp_path: Path) -> None:
+    scan = Scan(
+        volumes=4,
+        slices=4,
+        numbering="slice by slice",
+        shifts=(0.03, 0.01, 0.15, 0.09),
+        marks=("AcquisitionNumber",),
+        noise=(),
+        seed=0,
+        lost=0,
+        modality="MR",
+    )
+    scan.write(tmp_path)
+    refused(sorted(tmp_path.iterdir()), "INTERLEAVED_VOLUMES", policy)
+
+
 # evenly interleaved and not numbered volume by volume, they are one volume for whoever sees the headers
 EVEN_SHIFTS = (0.75, 1.5)
 MOVING = [

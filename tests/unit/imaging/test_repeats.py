@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import RLELossless
 
 from dcm_processor_service.imaging.headers.repeats import is_same_instance
@@ -53,3 +53,30 @@ def test_a_damaged_copy_is_not_the_same(tmp_path: Path) -> None:
     paths = single_frame(Recipe(), tmp_path)
     (tmp_path / "copy.dcm").write_bytes(paths[0].read_bytes()[:300])
     assert not is_same_instance(paths[0], tmp_path / "copy.dcm")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(lambda ds: setattr(ds.ContentSequence[0], "TextValue", "no finding"), id="text of a report"),
+        pytest.param(lambda ds: setattr(ds.SegmentSequence[0], "SegmentLabel", "other"), id="segment"),
+        pytest.param(lambda ds: setattr(ds.ROIContourSequence[0], "ReferencedROINumber", 2), id="structure"),
+        pytest.param(lambda ds: setattr(ds, "EncapsulatedDocument", b"%PDF-2"), id="document"),
+    ],
+)
+def test_what_says_something_else_is_not_the_same(tmp_path: Path, edit: Any) -> None:
+    path = single_frame(Recipe(slices=1), tmp_path)[0]
+    dataset = dcmread(path)
+    del dataset.PixelData, dataset.Rows, dataset.Columns, dataset.BitsAllocated
+    for keyword, inner, value in (
+        ("ContentSequence", "TextValue", "a finding"),
+        ("SegmentSequence", "SegmentLabel", "liver"),
+        ("ROIContourSequence", "ReferencedROINumber", 1),
+    ):
+        item = Dataset()
+        setattr(item, inner, value)
+        setattr(dataset, keyword, [item])
+    dataset.EncapsulatedDocument = b"%PDF-1"
+    dataset.save_as(path, enforce_file_format=True)
+    assert is_same_instance(path, copied(path, lambda ds: setattr(ds, "PatientName", "Corrected^Name")))
+    assert not is_same_instance(path, copied(path, edit))

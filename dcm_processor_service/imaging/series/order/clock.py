@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["clock_times"]
+__all__ = ["clock_kind", "clock_times"]
 
 # also accepts the colons and dots of ACR-NEMA, which old files still have
 _CLOCK = re.compile(
@@ -39,6 +39,17 @@ def clock_times(values: Sequence[str | None]) -> list[int | None]:
     is_one_date = len({match["date"] for match in matches}) == 1
     # no scan takes half a day, so this one went on past midnight
     return unknown if is_one_date and max(times) - min(times) > _DAY_US // 2 else [*times]
+
+
+def clock_kind(value: str | None) -> tuple[bool, bool] | None:
+    """Returns whether a time has no date, and no offset from UTC, by which times can be compared; None if it is none.
+
+    Example:
+        >>> clock_kind("20250102120000"), clock_kind("1200"), clock_kind("noon")
+        ((False, True), (True, True), None)
+    """
+    match = None if value is None else _CLOCK.fullmatch(value)
+    return None if match is None else (match["date"] is None, match["offset"] is None)
 
 
 def _microseconds(match: re.Match[str]) -> int:

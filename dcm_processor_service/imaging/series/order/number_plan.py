@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.frames.frame import FrameInfo
 
-__all__ = ["NumberPlan", "are_numbered_in_stack", "instance_numbers", "number_plan", "plan_of_grid", "slice_numbers"]
+__all__ = [
+    "VOLUME_BY_VOLUME",
+    "NumberPlan",
+    "are_numbered_in_stack",
+    "instance_numbers",
+    "number_plan",
+    "plan_of_grid",
+    "slice_numbers",
+]
 
-_VOLUME_BY_VOLUME = "volume by volume"
+VOLUME_BY_VOLUME = "volume by volume"
 _SLICE_BY_SLICE = "slice by slice"
 
 
@@ -81,7 +89,7 @@ def _complete(order: list[int], labels: NDArray[np.intp], slices: int, volumes: 
     times = np.empty(len(order), np.intp)
     by_volume, by_slice = sequence.reshape(volumes, slices), sequence.reshape(slices, volumes)
     if len(set(by_volume[0].tolist())) == slices and (by_volume == by_volume[0]).all():
-        name, times[order] = _VOLUME_BY_VOLUME, np.repeat(np.arange(volumes), slices)
+        name, times[order] = VOLUME_BY_VOLUME, np.repeat(np.arange(volumes), slices)
     elif len(set(by_slice[:, 0].tolist())) == slices and (by_slice == by_slice[:, :1]).all():
         name, times[order] = _SLICE_BY_SLICE, np.tile(np.arange(volumes), slices)
     else:
@@ -94,9 +102,9 @@ def _incomplete(numbers: NDArray[np.intp], labels: NDArray[np.intp], counts: NDA
     if len(set(numbers.tolist())) < len(numbers):
         return None
     for base in {1, int(numbers.min())}:
-        for size, name in ((len(counts), _VOLUME_BY_VOLUME), (int(counts.max()), _SLICE_BY_SLICE)):
+        for size, name in ((len(counts), VOLUME_BY_VOLUME), (int(counts.max()), _SLICE_BY_SLICE)):
             outer, inner = np.divmod(numbers - base, size)
-            times, places = (outer, inner) if name == _VOLUME_BY_VOLUME else (inner, outer)
+            times, places = (outer, inner) if name == VOLUME_BY_VOLUME else (inner, outer)
             places_of_labels = sorted(set(zip(places.tolist(), labels.tolist(), strict=True)))
             along = [label for _, label in places_of_labels]
             # where slices are missing, numbers that do not count along the stack prove nothing
@@ -113,7 +121,7 @@ def plan_of_grid(grid: Sequence[Sequence[FrameInfo]]) -> str:
     if len(grid) == 1:
         numbers = instance_numbers(frames)
         is_ascending = numbers == sorted(set(numbers))
-        return _VOLUME_BY_VOLUME if is_ascending or numbers[::-1] == sorted(set(numbers)) else ""
+        return VOLUME_BY_VOLUME if is_ascending or numbers[::-1] == sorted(set(numbers)) else ""
     plan = number_plan(frames, labels)
     expected = np.repeat(np.arange(len(grid)), len(grid[0])).tolist()
     return plan.name if plan is not None and plan.times in (expected, [len(grid) - 1 - t for t in expected]) else ""

@@ -17,7 +17,13 @@ import numpy as np
 
 from dcm_processor_service.imaging.frames.frame import marks
 from dcm_processor_service.imaging.series.order.clock import clock_times
-from dcm_processor_service.imaging.series.order.number_plan import are_numbered_in_stack, instance_numbers, number_plan
+from dcm_processor_service.imaging.series.order.number_plan import (
+    VOLUME_BY_VOLUME,
+    are_numbered_in_stack,
+    instance_numbers,
+    number_plan,
+)
+from dcm_processor_service.imaging.series.order.partial_marks import CLOCK_MARKS, contradicts_in_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TimeAxis", "are_moved", "comparable", "is_borne_out", "overlap", "time_axis", "values_by_label"]
 
-_CLOCK_MARKS = frozenset({"AcquisitionTime", "ContentTime"})
-# volumes that one of these separates may lack slices
+# volumes may lack slices where one of these counts them
 COUNTING_MARKS = (
     "TemporalPositionIdentifier",
     "TemporalPositionTimeOffset",
@@ -107,7 +112,7 @@ def comparable(frames: Sequence[FrameInfo], name: str) -> list[Any] | None:
             if None in weights
             else [(weight, gradient or ()) for weight, gradient in zip(weights, gradients, strict=True)]
         )
-    values = clock_times(marks(frames, name)) if name in _CLOCK_MARKS else marks(frames, name)
+    values = clock_times(marks(frames, name)) if name in CLOCK_MARKS else marks(frames, name)
     return None if None in values else values
 
 
@@ -122,6 +127,26 @@ def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: Floa
     if _contradict(frames, labels):
         return None
     plan = number_plan(frames, labels)
+    found = _certain_axis(frames, labels, along, plan)
+    return None if found is None or _is_contradicted(found, frames, labels, plan) else found
+
+
+def _is_contradicted(
+    found: TimeAxis, frames: Sequence[FrameInfo], labels: NDArray[np.intp], plan: NumberPlan | None
+) -> bool:
+    """Whether a mark that some frames lack, and that would order all of them if they had it, says otherwise."""
+    one_by_one = plan is not None and plan.name == VOLUME_BY_VOLUME and _are_alike(found.times, plan.times)
+    for name in itertools.takewhile(lambda name: name != found.ordered_by, ORDERING_MARKS):
+        if name == "TriggerTime" and found.attribute not in {"InstanceNumber", "ContentTime"}:
+            continue  # it begins anew with each heartbeat
+        if contradicts_in_part(frames, labels.tolist(), found.times, name, one_by_one=one_by_one):
+            return True
+    return False
+
+
+def _certain_axis(
+    frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: FloatArray, plan: NumberPlan | None
+) -> TimeAxis | None:
     for name in SHARED_MARKS:
         values = comparable(frames, name)
         if values is None or not _tells_apart(values, labels):
