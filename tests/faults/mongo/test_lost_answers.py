@@ -171,6 +171,8 @@ def test_a_put_whose_answers_are_lost_leaves_one_whole_version(
     sink = io.BytesIO()
     run_inline(files.fetch(KEY, "a", sink))
     assert sink.getvalue() == b"new"
+    stored = run_inline(files.put(KEY, "a", io.BytesIO(b"newer"), new))
+    assert run_inline(files.list(KEY)) == [stored]
     chunks = opener.seen(line.url)["sessionfiles.chunks"]
     assert [str(chunk["files_id"]) for chunk in chunks.find()] == [stored.id]
 
