@@ -220,6 +220,13 @@ class Collection:
         answer: Document = await self._attempts(lambda driver: self._mode.done(lambda: driver.database.command(name)))
         return answer
 
+    async def names_of_all(self) -> list[str]:
+        """Lists the names of all collections of the database, without those of the server itself."""
+        names: list[str] = await self._attempts(
+            lambda driver: self._mode.done(lambda: driver.database.list_collection_names())
+        )
+        return sorted(name for name in names if not name.startswith("system."))
+
     async def pause(self, seconds: float) -> None:
         """Waits."""
         await self._mode.pause(seconds)
