@@ -42,9 +42,7 @@ async def test_collections_without_a_document_are_no_hindrance(store: Store) -> 
     assert store.database["dcm_workspace"].count_documents({}) == 1
 
 
-async def test_a_workspace_is_marked_once_its_indexes_are_there(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_workspace_is_marked_once_its_indexes_are_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     async def dies() -> list[str]:
         raise StoreUnavailableError("as if the process were killed")
 
