@@ -104,7 +104,8 @@ class MongoFileRepository:
         except StoreUnavailableError:
             raise  # nothing can be tidied up either; the next put does so
         except BaseException:
-            await self._discard(file_id)
+            if await self._chunks.all_answered():  # else it would hold a cancellation, and the next put does it
+                await self._discard(file_id)
             raise
         finally:
             digest.close()
