@@ -143,7 +143,7 @@ class Visit(BaseModel):
     organs: set[str]
 
 
-class Arrival(BaseModel):
+class StampedScan(BaseModel):
     """Its validator knows datetimes alone."""
 
     at: datetime
@@ -250,11 +250,11 @@ class DataContract(Contract):
         with pytest.raises(StoredValueError, match="cannot be read as str"):
             await data.get("at", str)
         await data.set("scan", {"at": MOMENT, "slices": 3})
-        assert await data.get("scan", Arrival) == Arrival(at=MOMENT, slices=3)
+        assert await data.get("scan", StampedScan) == StampedScan(at=MOMENT, slices=3)
         for wrong in ({"at": MOMENT, "slices": "SECRET-VALUE"}, {"at": "SECRET-VALUE", "slices": 3}):
             await data.set("scan", wrong)
-            with pytest.raises(StoredValueError, match="cannot be read as Arrival") as caught:
-                await data.get("scan", Arrival)
+            with pytest.raises(StoredValueError, match="cannot be read as StampedScan") as caught:
+                await data.get("scan", StampedScan)
             assert "SECRET-VALUE" not in str(caught.value)
 
     async def test_what_is_absent_raises_unless_a_default_is_given(self, store: StoreUnderTest) -> None:
