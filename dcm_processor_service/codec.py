@@ -22,7 +22,7 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import PydanticSerializationError, to_json
 
 from dcm_processor_service.errors import InvalidNameError, StoredValueError, UnsupportedValueError
@@ -309,16 +309,22 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
     """
     wanted = getattr(as_type, "__name__", str(as_type))
     try:
-        return _validated(TypeAdapter(as_type), value)
+        adapter = TypeAdapter(as_type)
     except PydanticSchemaGenerationError as error:
         raise UnsupportedValueError(
             f"the data {name!r} cannot be read as {wanted}: that is no pydantic model, dataclass, enum, builtin or "
             f"generic of those; read it without a type and build the {wanted} from it"
         ) from error
+    try:
+        return _validated(adapter, value)
     except ValidationError as error:
-        faults = "; ".join(validation_faults(error, "value"))
-        # the cause would show the stored value, which may be a patient's
-        raise StoredValueError(f"the data {name!r} cannot be read as {wanted}: {faults}") from None
+        fault = "; ".join(validation_faults(error, "value"))
+    except PydanticUserError:  # the type itself is not whole, whatever is stored
+        raise
+    except Exception as error:  # noqa: BLE001  a type's own validators raise what they like
+        fault = f"a validator of {wanted} raises {type(error).__name__}"
+    # no cause: it would show the stored value, which may be a patient's
+    raise StoredValueError(f"the data {name!r} cannot be read as {wanted}: {fault}") from None
 
 
 def _validated(adapter: TypeAdapter[T], value: Any) -> T:
@@ -326,7 +332,8 @@ def _validated(adapter: TypeAdapter[T], value: Any) -> T:
     try:
         return adapter.validate_python(value)
     except ValidationError:
-        with suppress(ValidationError, ValueError):  # bytes that are no text have no JSON
+        with suppress(Exception):  # bytes that are no text have no JSON, and a type's own code may know no texts
+            adapter.validate_python(value, strict=False)  # else a datetime could be read as text
             return adapter.validate_json(to_json(value, inf_nan_mode="constants"), strict=True)
         raise
 

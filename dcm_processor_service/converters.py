@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from dcm_processor_service.disk import write_whole
-from dcm_processor_service.env_vars import read_variables
+from dcm_processor_service.env_vars import Fault, read_variables, variable_name
 from dcm_processor_service.errors import ConfigurationError, InvalidSeriesError, NiftiConversionError
 from dcm_processor_service.models import SeriesRecord, SubjectLevel
 from dcm_processor_service.models.platform_ids import file_stem
@@ -189,5 +189,7 @@ def _temporary() -> Iterator[Path]:
             scratch = own_container().scratch()
         except ConfigurationError:
             parent = read_variables(["scratch"]).get("scratch")
-            scratch = stack.enter_context(open_scratch(Path(parent) if isinstance(parent, str) else None))
+            if isinstance(parent, Fault):
+                raise ConfigurationError(f"{variable_name('scratch')} {parent.sentence}") from None
+            scratch = stack.enter_context(open_scratch(Path(parent) if parent else None))
         yield stack.enter_context(scratch.temporary())

@@ -99,7 +99,10 @@ def _may_show_secret(url: str) -> bool:
 
 def _of_environment() -> ChosenStore:
     found = read_variables(("db_url", "db_name"))
-    missing = [one for one in ("db_url", "db_name") if not found.get(one) or isinstance(found.get(one), Fault)]
+    for name, value in found.items():
+        if isinstance(value, Fault):
+            raise ConfigurationError(f"--store mongodb: {variable_name(name)} {value.sentence}")
+    missing = [one for one in ("db_url", "db_name") if not found.get(one)]
     if missing:
         raise ConfigurationError(
             f"--store mongodb: {' and '.join(map(_variable, missing))} is not set, which names the workspace's database"

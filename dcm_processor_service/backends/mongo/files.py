@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from contextlib import aclosing, suppress
+from contextlib import aclosing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ from dcm_processor_service.backends.mongo.readable import readable
 from dcm_processor_service.errors import StoredValueError, StoreError, StoreUnavailableError, UnsupportedValueError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, BinaryIO
 
     from bson import ObjectId
@@ -85,7 +86,8 @@ class MongoFileRepository:
             began = time.monotonic()
             content = await self._write_or_discard(file_id, source, mark)
             stored, version, replaced = await self._publish(key, name, file_id, new, content, began)
-            await self._retire(key, name, version, abandoned - {replaced})
+            with _stored_all_the_same():
+                await self._retire(key, name, version, abandoned - {replaced})
         except BaseException:
             self._left.pop(key, None)  # makes the next put look for what this one may have left
             self._foreign.pop(key, None)
@@ -102,7 +104,8 @@ class MongoFileRepository:
         except StoreUnavailableError:
             raise  # the chunks cannot be removed either; the next put removes them
         except BaseException:
-            await self._discard(file_id)
+            if await self._chunks.all_answered():  # else it would hold a cancellation, and the next put does it
+                await self._discard(file_id)
             raise
         finally:
             digest.close()
@@ -120,27 +123,28 @@ class MongoFileRepository:
             # version had been replaced at once
             await self._discard(file_id)
             return stored_file({"_id": file_id, **change["$setOnInsert"]}), None, None
-        if size_bytes and time.monotonic() - began > QUICK_S and not await self._has_content(file_id):
-            # a clean-up of the session has removed it on its way, as if it had come right after this put
-            await self._files.delete_many({"_id": file_id})
-            await self._discard(file_id)
-            return stored_file(document), None, None
-        try:
-            await remove_foreign(self._files, self._chunks, self._foreign.get(key, {}).pop(name, []))
-            # there is only one, unless a process died right here before: a later put removes what it left
-            lost: list[bool] = []
-            old = await self._files.find_one_and_delete(
-                replaced_query(key, name, document), sort=_OLDEST_FIRST, lasting=False, lost=lost
-            )
-            if old is not None:
-                await self._chunks.delete_many({"files_id": old["_id"]}, lasting=False)
-            if lost:  # what it removed may have left chunks
-                self._left.pop(key, None)
-                await self._retire(key, name, document, await self._abandoned(key, name))
-        except StoreUnavailableError as error:
-            error.maybe_applied = True
-            raise
-        return stored_file(document), document, None if old is None else old["_id"]
+        with _stored_all_the_same():
+            if size_bytes and time.monotonic() - began > QUICK_S and not await self._has_content(file_id):
+                # a clean-up of the session has removed it on its way, as if it had come right after this put
+                await self._files.delete_many({"_id": file_id})
+                await self._discard(file_id)
+                return stored_file(document), None, None
+            return stored_file(document), document, await self._remove_replaced(key, name, document)
+
+    async def _remove_replaced(self, key: JobKey, name: str, version: Document) -> ObjectId | None:
+        """Removes the version before: only one, unless a process died here before; a later put removes what it left."""
+        await remove_foreign(self._files, self._chunks, self._foreign.get(key, {}).pop(name, []))
+        lost: list[bool] = []
+        old = await self._files.find_one_and_delete(
+            replaced_query(key, name, version), sort=_OLDEST_FIRST, lasting=False, lost=lost
+        )
+        if old is not None:
+            await self._chunks.delete_many({"files_id": old["_id"]}, lasting=False)
+        if lost:
+            # what it removed may have left chunks, which the next put looks for: an upload that is found now may be of
+            # someone who has read this version, and is not to be retired by it
+            self._left.pop(key, None)
+        return None if old is None else old["_id"]
 
     async def _has_content(self, file_id: ObjectId) -> bool:
         return bool(await self._chunks.find({"files_id": file_id, "n": 0}, projection=["n"], limit=1))
@@ -157,7 +161,11 @@ class MongoFileRepository:
             await self._discard(file_id)
             raise
         except StoreUnavailableError as error:
-            if error.maybe_applied and (rows := await self._files.find({"_id": file_id})):
+            if not error.maybe_applied:
+                raise
+            with _stored_all_the_same():
+                rows = await self._files.find({"_id": file_id})
+            if rows:
                 return rows[0]
             raise
 
@@ -272,6 +280,16 @@ class MongoFileRepository:
             versions.setdefault(stored.name, []).append(document)
         found = {name: newest(documents) for name, documents in versions.items()}
         return [stored_file(document) for _name, document in sorted(found.items()) if document is not None]
+
+
+@contextmanager
+def _stored_all_the_same() -> Iterator[None]:
+    """Says of what fails after a version may have become visible that it may be stored."""
+    try:
+        yield
+    except StoreError as error:
+        error.maybe_applied = True
+        raise
 
 
 def _among(uploads: set[ObjectId]) -> Document:

@@ -112,8 +112,9 @@ class MongoDataRepository:
     async def _put_if(self, query: Document, change: Document, operation: Operation, *, upsert: bool) -> bool:
         """Stores a value on a condition; after a lost answer, checks whether the document records this operation."""
         lost: list[bool] = []
+        unless = None if upsert else operation.was_applied()  # else it could win twice, over what others made of it
         try:
-            done = await self._values.update_one(query, change, upsert=upsert, lost=lost)
+            done = await self._values.update_one(query, change, upsert=upsert, unless=unless, lost=lost)
             applied = done.upserted_id is not None if upsert else done.matched_count > 0
         except DuplicateIdError:
             applied = False
@@ -123,7 +124,11 @@ class MongoDataRepository:
         return bool(await self._values.find({**unconditional, **operation.was_applied()}, projection=["_id"], limit=1))
 
     async def upsert(self, key: JobKey, name: str, value: NormalValue) -> UpdateResult:
-        """Stores the value in any case; returns the result of the update."""
+        """Stores the value in any case; returns the result of the update.
+
+        Part of the 0.0.1 API: the document holds no trace of the operation, as in 0.0.1. So when an answer was lost, the
+        value is stored again, over what others may have made of it meanwhile.
+        """
         query, change = data_query(key, name), {"$set": {"value": value}, "$setOnInsert": new_data(key, name)}
         return await _settled(lambda: self._values.update_one(query, change, upsert=True))
 

@@ -34,10 +34,8 @@ BATCH_CHUNKS = 32
 
 _MARKS = "dcm_workspace"
 _MARK = "workspace"
-_OF_OTHERS = (
-    *("sessions", "jobs", "patients", "studies", "series", "dicomfiles.files", "sessiondata", "sessionfiles.files"),
-    *("peers", "dicomnodes", "services", "workers", "settings", "componentfiles.files"),
-)
+_OF_A_RUN = ("result", "progressMessage", "lastProgressAt")
+"""What the document of a job has of a run before."""
 
 
 class MongoWorkspaceRepository:
@@ -65,14 +63,14 @@ class MongoWorkspaceRepository:
             return
         marks = self._collection(_MARKS)
         if not await marks.find({"_id": _MARK}, limit=1):
-            for name in _OF_OTHERS:
+            for name in await marks.names_of_all():
                 if await self._collection(name).find({}, projection=["_id"], limit=1):
                     raise ConfigurationError(
                         f"the database holds {name!r} that the platform or another program has filed, and is no "
                         "workspace; name one that is empty, which becomes the workspace"
                     )
+            await self._ensure_indexes()  # before the mark: else a kill between would leave a workspace without
             await marks.update_one({"_id": _MARK}, {"$set": {"made_at": datetime.now(timezone.utc)}}, upsert=True)
-            await self._ensure_indexes()
         self._is_own = True
 
     async def _put(self, name: str, document: Document, *, without: tuple[str, ...] = ()) -> None:
@@ -110,7 +108,7 @@ class MongoWorkspaceRepository:
     async def add_job(self, job: Job) -> None:
         """Files a job."""
         document = _job_document(job)
-        await self._put("jobs", document, without=() if "result" in document else ("result",))
+        await self._put("jobs", document, without=tuple(name for name in _OF_A_RUN if name not in document))
 
     async def remove_job(self, job_id: str) -> None:
         """Removes a job."""

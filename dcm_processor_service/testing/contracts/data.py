@@ -14,7 +14,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from dcm_processor_service import ABSENT
 from dcm_processor_service.errors import DataNotFoundError, InvalidNameError, StoredValueError, UnsupportedValueError
@@ -143,6 +143,18 @@ class Visit(BaseModel):
     organs: set[str]
 
 
+class StampedScan(BaseModel):
+    """Its validator knows datetimes alone."""
+
+    at: datetime
+    slices: int
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def to_the_millisecond(cls, at: Any) -> Any:
+        return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(strict=True)
 
@@ -229,6 +241,21 @@ class DataContract(Contract):
         with pytest.raises(StoredValueError, match="volume_ml: Field required") as caught:
             await data.get("finding", Lesion)
         assert "SECRET-VALUE" not in str(caught.value)
+
+    async def test_a_typed_read_takes_no_datetime_for_text_and_survives_the_code_of_a_model(
+        self, store: StoreUnderTest
+    ) -> None:
+        data = store.session().data
+        await data.set("at", MOMENT)
+        with pytest.raises(StoredValueError, match="cannot be read as str"):
+            await data.get("at", str)
+        await data.set("scan", {"at": MOMENT, "slices": 3})
+        assert await data.get("scan", StampedScan) == StampedScan(at=MOMENT, slices=3)
+        for wrong in ({"at": MOMENT, "slices": "SECRET-VALUE"}, {"at": "SECRET-VALUE", "slices": 3}):
+            await data.set("scan", wrong)
+            with pytest.raises(StoredValueError, match="cannot be read as StampedScan") as caught:
+                await data.get("scan", StampedScan)
+            assert "SECRET-VALUE" not in str(caught.value)
 
     async def test_an_absent_value_raises_unless_a_default_is_given(self, store: StoreUnderTest) -> None:
         data = store.session().data

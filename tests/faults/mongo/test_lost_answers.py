@@ -63,6 +63,38 @@ def test_a_comparison_whose_answer_is_lost_has_won(line: Proxy, opener: Opener, 
     assert run_inline(data.find(KEY, "n")) == Found("new")
 
 
+@pytest.mark.parametrize("mode", ["blocking", "motor", "pymongo"])
+def test_a_comparison_whose_answer_is_lost_does_not_win_twice_over_what_others_made_of_it(
+    standalone: Mongod, line: Proxy, opener: Opener, mode: str
+) -> None:
+    data, others = opener(line.url).data, opener(standalone.url).data
+    run_inline(others.put(KEY, "n", "idle"))
+
+    async def compare_asynchronously(client_class: Any) -> bool:
+        location = StoreLocation(line.url, opener.database, 20.0, "async")
+        with open_async_with_options(location, in_thread, client_class) as backend:
+            await backend.data.find(KEY, "n")
+            line.lose_the_answer_to("update", 1000)
+            return await backend.data.put(KEY, "n", "busy", "idle")
+
+    def compare() -> bool:
+        if mode != "blocking":
+            return asyncio.run(compare_asynchronously(AsyncIOMotorClient if mode == "motor" else AsyncMongoClient))
+        run_inline(data.find(KEY, "n"))
+        line.lose_the_answer_to("update", 1000)
+        return run_inline(data.put(KEY, "n", "busy", "idle"))
+
+    said: list[bool] = []
+    comparing = threading.Thread(target=lambda: said.append(compare()))
+    comparing.start()
+    assert line.lost.wait(30)
+    assert run_inline(others.put(KEY, "n", "idle", "busy"))
+    line.answers_to_lose = 0
+    comparing.join()
+    assert said == [True]
+    assert run_inline(others.find(KEY, "n")) == Found("idle")
+
+
 @pytest.mark.parametrize("times", [1, 2, 3])
 @pytest.mark.parametrize("before", [None, "old", "of the 0.0.1 API"])
 def test_a_put_whose_answers_are_lost_does_not_overwrite_later_changes(
@@ -171,6 +203,8 @@ def test_a_put_whose_answers_are_lost_leaves_one_whole_version(
     sink = io.BytesIO()
     run_inline(files.fetch(KEY, "a", sink))
     assert sink.getvalue() == b"new"
+    stored = run_inline(files.put(KEY, "a", io.BytesIO(b"newer"), new))
+    assert run_inline(files.list(KEY)) == [stored]
     chunks = opener.seen(line.url)["sessionfiles.chunks"]
     assert [str(chunk["files_id"]) for chunk in chunks.find()] == [stored.id]
 

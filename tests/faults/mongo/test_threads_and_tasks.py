@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import subprocess
 import sys
 import threading
@@ -18,7 +19,8 @@ from dcm_processor_service.backends.mongo.driver.asynchronous import open_with_o
 from dcm_processor_service.backends.mongo.driver.blocking import Blocking
 from dcm_processor_service.backends.mongo.driver.connection import LazyClient
 from dcm_processor_service.backends.mongo.repositories import bundle
-from dcm_processor_service.ports import Found, StoreLocation, in_thread, inline
+from dcm_processor_service.errors import StoreUnavailableError
+from dcm_processor_service.ports import Found, NewFile, StoreLocation, in_thread, inline
 from dcm_processor_service.ports.concurrency import run_inline
 from tests.faults.mongo.conftest import KEY, Opener
 from tests.faults.mongo.proxy import proxied
@@ -164,6 +166,51 @@ def test_a_cancellation_goes_on_though_no_answer_comes_and_later_writes_wait_for
         return took_s
 
     assert asyncio.run(write()) < 30.0  # two seconds, on a machine that has time
+
+
+@pytest.mark.parametrize("driver", [AsyncIOMotorClient, AsyncMongoClient], ids=["motor", "pymongo"])
+def test_a_cancelled_put_of_a_file_goes_on_too_and_later_writes_wait_no_longer_than_their_own_time(
+    standalone: Mongod, opener: Opener, driver: Any
+) -> None:
+    made: list[Any] = []
+    new = NewFile("a/b", {})
+
+    def make(url: str, **options: Any) -> Any:
+        made.append(driver(url, **options))
+        return made[0]
+
+    async def write() -> tuple[float, float]:
+        location = StoreLocation(
+            standalone.url, opener.database, 20.0, "async", operation_timeout_s=3.0, transfer_timeout_s=300.0
+        )
+        with open_async(location, in_thread, client_class=make) as backend:
+            await backend.files.put(KEY, "f", io.BytesIO(b"first"), new)
+            await backend.data.put(KEY, "n", "first")
+            standalone.freeze()
+            cancelled = asyncio.create_task(backend.files.put(KEY, "f", io.BytesIO(b"cancelled"), new))
+            while not any(map(_is_on_its_way, asyncio.all_tasks())):  # noqa: ASYNC110  the driver tells nobody
+                await asyncio.sleep(0)
+            began = time.monotonic()
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+            let_go = time.monotonic()
+            with pytest.raises(StoreUnavailableError, match="did not answer in time") as caught:
+                await backend.data.put(KEY, "n", "later")
+            waited_s = time.monotonic() - let_go
+            assert (caught.value.maybe_applied, caught.value.retryable) == (False, True)
+            standalone.thaw()
+            await backend.files.put(KEY, "f", io.BytesIO(b"last"), new)
+            assert await backend.data.find(KEY, "n") == Found("first")
+        if driver is AsyncMongoClient:
+            await made[0].close()
+        return let_go - began, waited_s
+
+    held_s, waited_s = asyncio.run(write())
+    assert held_s < 60.0  # two seconds, on a machine that has time
+    assert 2.0 < waited_s < 60.0
+    assert opener.seen(standalone.url)["sessionfiles.files"].count_documents({"retired": {"$exists": False}}) == 1
+    assert len(opener.seen(standalone.url)["sessionfiles.chunks"].distinct("files_id")) == 1
 
 
 def _is_on_its_way(task: asyncio.Task[Any]) -> bool:

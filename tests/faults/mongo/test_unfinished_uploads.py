@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from bson import ObjectId
 
+from dcm_processor_service.backends.mongo import files as module
 from dcm_processor_service.errors import StoreUnavailableError
 from dcm_processor_service.ports import JobKey, NewFile
 from dcm_processor_service.ports.concurrency import run_inline
@@ -153,6 +154,56 @@ def test_a_put_that_ends_while_the_clean_up_waits_for_it_goes_whole(standalone: 
     database = opener.seen(standalone.url)
     assert chunk_owners(database) == set()
     assert database["sessionfiles.files"].count_documents({}) == 0
+
+
+def test_a_put_whose_answer_is_lost_retires_no_upload_of_who_has_read_its_version(
+    standalone: Mongod, opener: Opener
+) -> None:
+    with proxied(standalone.port) as line:
+        slow, other = opener(line.url).files, opener(standalone.url).files
+        run_inline(slow.put(KEY, "mask.nii", io.BytesIO(b"first"), NEW))
+        line.lose_the_answer_to("remove", 1000)  # the field by which a findAndModify removes
+        putting = threading.Thread(target=lambda: run_inline(slow.put(KEY, "mask.nii", io.BytesIO(b"second"), NEW)))
+        putting.start()
+        assert line.lost.wait(30)
+        sink = io.BytesIO()
+        run_inline(other.fetch(KEY, "mask.nii", sink))
+        assert sink.getvalue() == b"second"
+
+        def let_it_end() -> None:
+            line.answers_to_lose = 0
+            putting.join(60)
+
+        stored = run_inline(other.put(KEY, "mask.nii", Torn(b"t" * 20 * MIB, let_it_end), NEW))
+        assert run_inline(other.find(KEY, "mask.nii")) == stored
+        last = run_inline(slow.put(KEY, "mask.nii", io.BytesIO(b"last"), NEW))
+    assert chunk_owners(opener.seen(standalone.url)) == {last.id}
+
+
+@pytest.mark.parametrize("step", ["_has_content", "_retire", "find"])
+def test_a_put_that_fails_after_its_version_is_visible_says_that_it_may_be_stored(
+    standalone: Mongod, opener: Opener, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    kill_an_upload(standalone.url, opener.database)
+    monkeypatch.setattr(module, "QUICK_S", -1.0)
+    with proxied(standalone.port) as line:
+        files: Any = opener(line.url, operation_timeout_s=1.0).files
+        owner = files._files if step == "find" else files
+        original = getattr(owner, step)
+
+        async def without_server(*args: Any, **kwargs: Any) -> Any:
+            if step != "find" or "_id" in args[0]:
+                standalone.freeze()
+            return await original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, step, without_server)
+        if step == "find":
+            line.lose_the_answer_to("findAndModify")
+        with pytest.raises(StoreUnavailableError) as caught:
+            run_inline(files.put(KEY, "mask.nii", io.BytesIO(b"x"), NEW))
+        assert caught.value.maybe_applied
+    standalone.thaw()
+    assert [one.name for one in run_inline(opener(standalone.url).files.list(KEY))] == ["mask.nii"]
 
 
 def test_a_put_that_loses_its_server_leaves_nothing_after_the_next_put(standalone: Mongod, opener: Opener) -> None:

@@ -40,3 +40,16 @@ def test_a_store_without_one_is_taken(url: str) -> None:
     assert store is not None
     assert store.as_request() == {"url": url, "database": "laptop"}
     assert "host" not in repr(store)
+
+
+def test_two_spellings_of_a_variable_that_differ_are_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCM-PROCESSOR-SERVICE-DB-URL", "mongodb://user:secret@a")
+    monkeypatch.setenv("DCM_PROCESSOR_SERVICE_DB_URL", "mongodb://user:secret@b")
+    monkeypatch.setenv("DCM_PROCESSOR_SERVICE_DB_NAME", "laptop")
+    with pytest.raises(ConfigurationError, match="-DB-URL and DCM_PROCESSOR_SERVICE_DB_URL are both set") as caught:
+        chosen_store("mongodb")
+    assert "secret" not in str(caught.value)
+    monkeypatch.delenv("DCM-PROCESSOR-SERVICE-DB-URL")
+    monkeypatch.delenv("DCM_PROCESSOR_SERVICE_DB_NAME")
+    with pytest.raises(ConfigurationError, match="DCM_PROCESSOR_SERVICE_DB_NAME is not set"):
+        chosen_store("mongodb")

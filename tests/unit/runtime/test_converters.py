@@ -15,7 +15,7 @@ from pydicom import Dataset, dcmread
 
 import dcm_processor_service as sdk
 from dcm_processor_service.backends.memory import MemoryDicomRepository
-from dcm_processor_service.errors import NiftiConversionError, StoredFileNotFoundError
+from dcm_processor_service.errors import ConfigurationError, NiftiConversionError, StoredFileNotFoundError
 from dcm_processor_service.imaging.nifti.convert import AutoConverter
 from dcm_processor_service.models import Instance
 from dcm_processor_service.runtime.own_session import serving
@@ -167,6 +167,16 @@ def test_a_folder_is_converted_without_a_job(folder: Path, tmp_path: Path, name:
     assert sdk.dicom_series_to_nifti(folder, str(tmp_path / name)) == 5
     assert nib.load(tmp_path / name).shape == (16, 16, 5)  # type: ignore[attr-defined]  # nibabel is partly typed
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "scan"])
+
+
+def test_two_spellings_of_the_scratch_that_differ_are_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DCM-PROCESSOR-SERVICE-SCRATCH", str(tmp_path / "a"))
+    monkeypatch.setenv("DCM_PROCESSOR_SERVICE_SCRATCH", str(tmp_path / "b"))
+    with pytest.raises(ConfigurationError, match="-SCRATCH and DCM_PROCESSOR_SERVICE_SCRATCH are both set and differ"):
+        sdk.dicom_series_to_nifti(folder, tmp_path / "out.nii")
+    assert not (tmp_path / "out.nii").exists()
 
 
 @pytest.mark.parametrize("of_a_job", [True, False])

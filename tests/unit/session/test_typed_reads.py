@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from dcm_processor_service.backends.sqlite.encoding import decode, encode
 from dcm_processor_service.codec import from_normal, to_normal
@@ -121,6 +121,42 @@ def test_a_failed_typed_read_names_the_fields_and_no_value(value: object, as_typ
     assert "SECRET" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+class Told(BaseModel):
+    at: datetime
+    count: int
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def whole(cls, at: Any) -> Any:
+        return at.replace(microsecond=0)
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ({"at": UTC_MOMENT, "count": "SECRET"}, "count: Input should be a valid integer"),
+        ({"at": "SECRET", "count": 1}, "a validator of Told raises TypeError"),
+        ({"at": None, "count": 1}, "a validator of Told raises AttributeError"),
+    ],
+    ids=["another field", "text", "none"],
+)
+def test_what_the_code_of_a_model_raises_is_a_failed_typed_read(value: object, fault: str) -> None:
+    with pytest.raises(StoredValueError, match=f"'told' cannot be read as Told: {fault}") as caught:
+        from_normal(value, Told, "told")
+    assert "SECRET" not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "as_type"),
+    [(UTC_MOMENT, str), ([UTC_MOMENT], list[str]), ({"a": UTC_MOMENT}, dict[str, str]), (UTC_MOMENT, int | str)],
+    ids=shown,
+)
+def test_a_stored_datetime_is_no_text(value: object, as_type: Any) -> None:
+    with pytest.raises(StoredValueError, match="cannot be read as"):
+        from_normal(value, as_type, "name")
 
 
 def test_a_type_that_nothing_is_read_as_is_refused_as_such() -> None:

@@ -11,6 +11,7 @@ import os
 import time
 from contextlib import contextmanager, suppress
 from inspect import isawaitable, iscoroutinefunction
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -117,11 +118,9 @@ class Async:
         """Makes a call of the driver; if the task is cancelled meanwhile, lets the call finish first.
 
         Otherwise the write could be applied after a later one. If no answer comes within two seconds, for example
-        because the server is gone, the cancellation is raised, and later writes first wait for the answer.
+        because the server is gone, the cancellation is raised, and later writes of this event loop first wait for the
+        answer.
         """
-        loop = asyncio.get_running_loop()
-        if before := {task for task in self._unanswered if task.get_loop() is loop}:
-            await asyncio.wait(before)
         task = asyncio.ensure_future(_awaited(call()))
         try:
             return await asyncio.shield(task)
@@ -133,6 +132,25 @@ class Async:
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({task}, timeout=left_s)
             raise
+
+    async def asked(self, call: Callable[[], Any]) -> Any:
+        """Makes a call that changes no document: a cancellation goes on at once, and nothing waits for the answer."""
+        task = asyncio.ensure_future(_awaited(call()))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(self._answered)
+            raise
+
+    async def all_answered(self, within_s: float) -> bool:
+        """Waits for the answers to cancelled writes of this event loop; returns whether they have come."""
+        loop = asyncio.get_running_loop()
+        # of a copy: other threads have event loops, too
+        before = {task for task in tuple(self._unanswered) if task.get_loop() is loop}
+        if not before:
+            return True
+        _answered, late = await asyncio.wait(before, timeout=within_s if within_s < inf else None)
+        return not late
 
     def _answered(self, task: asyncio.Future[Any]) -> None:
         self._unanswered.discard(task)

@@ -73,6 +73,15 @@ class Blocking:
         """Makes a call of the driver."""
         return call()
 
+    async def asked(self, call: Callable[[], Any]) -> Any:
+        """Makes a call of the driver."""
+        return call()
+
+    async def all_answered(self, within_s: float) -> bool:
+        """Returns True: every write waits for its answer."""
+        del within_s
+        return True
+
     async def listed(self, call: Callable[[], Any]) -> list[Document]:
         """Returns all documents of a cursor."""
         return list(call())

@@ -207,8 +207,8 @@ class Collection:
             unlimited: Whether to wait without limit, because the server aborts a build that its client gives up.
         """
         try:
-            await self._write(
-                lambda driver: self._mode.done(lambda: driver.create_indexes(list(indexes))),
+            await self._attempts(
+                lambda driver: self._mode.asked(lambda: driver.create_indexes(list(indexes))),
                 patience_s=inf if unlimited else 0.0,
             )
         except IndexExistsError:
@@ -218,8 +218,17 @@ class Collection:
 
     async def command(self, name: str) -> Document:
         """Runs a command of the server without arguments, such as ``hello``."""
-        answer: Document = await self._attempts(lambda driver: self._mode.done(lambda: driver.database.command(name)))
+        answer: Document = await self._attempts(lambda driver: self._mode.asked(lambda: driver.database.command(name)))
         return answer
+
+    async def all_answered(self) -> bool:
+        """Returns whether no write that was cancelled lacks its answer, for which the next one would wait."""
+        return await self._mode.all_answered(0.0)
+
+    async def names_of_all(self) -> list[str]:
+        """Lists the names of all collections of the database, without those of the server itself."""
+        names: list[str] = await self._attempts(lambda driver: self._mode.asked(driver.database.list_collection_names))
+        return sorted(name for name in names if not name.startswith("system."))
 
     async def pause(self, seconds: float) -> None:
         """Waits."""
@@ -262,6 +271,9 @@ class Collection:
                 try:
                     handle = self._client.handle()
                     await self._reach(handle, deadline)
+                    left_s = max(LEAST_S, deadline - time.monotonic())
+                    if writes and not await self._mode.all_answered(left_s):
+                        raise ServerSelectionTimeoutError("a write before this one has no answer yet")
                     left_s = max(LEAST_S, deadline - time.monotonic())
                     with pymongo.timeout(left_s if left_s < inf else None) if whole else nullcontext():
                         return await attempt(self._client.collection(handle, self._name))

@@ -44,6 +44,12 @@ class DriverMode(Protocol):
     async def done(self, call: Callable[[], Any]) -> Any:
         """Makes a call of the driver, and returns its result when the call has wholly ended."""
 
+    async def asked(self, call: Callable[[], Any]) -> Any:
+        """Makes a call that changes no document, such as an index build; nothing waits for what is left of it."""
+
+    async def all_answered(self, within_s: float) -> bool:
+        """Waits for writes that were cancelled before their answers came; returns whether they have come in time."""
+
     async def listed(self, call: Callable[[], Any]) -> list[Document]:
         """Makes a call that returns a cursor, and returns all its documents."""
 
