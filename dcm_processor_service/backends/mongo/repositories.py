@@ -126,8 +126,8 @@ class MongoDataRepository:
     async def upsert(self, key: JobKey, name: str, value: NormalValue) -> UpdateResult:
         """Stores the value in any case; returns the result of the update.
 
-        Part of the 0.0.1 API: the document holds no trace of the operation, as in 0.0.1. So when an answer was lost, the
-        value is stored again, over what others may have made of it meanwhile.
+        Part of the 0.0.1 API: the document holds no trace of the operation, as in 0.0.1. So when an answer was lost,
+        the value is stored again, over what others may have made of it meanwhile.
         """
         query, change = data_query(key, name), {"$set": {"value": value}, "$setOnInsert": new_data(key, name)}
         return await _settled(lambda: self._values.update_one(query, change, upsert=True))
