@@ -268,3 +268,36 @@ def test_ids_do_not_collide_where_parts_are_joined() -> None:
     assert platform_id("a", "bc") != platform_id("ab", "c")
     assert len(platform_id("x")) == 24
     assert int(platform_id("x"), 16)
+
+
+UNKNOWN = [b"M\xfcller-001", b"M\xf6ller-001"]
+"""Latin-1 in files that declare UTF-8: decoded, they are one text."""
+
+
+def save_with(folder: Path, number: int, keyword: str, content: bytes, **attributes: str) -> None:
+    """Saves a study of one instance with these bytes in an attribute."""
+    placeholder = "PLACE" + "x" * (len(content) - 5)
+    values = {"SpecificCharacterSet": "ISO_IR 192", "StudyInstanceUID": f"1.2.4.{number}", keyword: placeholder}
+    for path in save(make_series(number, slices=1, **(attributes | values)), folder):
+        written = path.read_bytes()
+        assert written.count(placeholder.encode()) == 1
+        path.write_bytes(written.replace(placeholder.encode(), content))
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "IssuerOfPatientID", "PatientName"])
+def test_what_could_not_be_decoded_makes_no_patient_of_two(tmp_path: Path, keyword: str) -> None:
+    told = {"PatientID": "" if keyword == "PatientName" else "4711", "PatientName": ""}
+    for number, content in enumerate(UNKNOWN, 1):
+        save_with(tmp_path, number, keyword, content, **told)
+    catalogue = ingest(tmp_path)
+    filed = run_inline(catalogue.file_into(MemoryStore().backend()))
+    assert catalogue.left_out == []
+    assert len(filed.patients) == 2
+    assert len({one.patient_uid for one in filed.series}) == 2
+
+
+def test_a_patient_whose_id_could_not_be_decoded_is_told_by_the_name(tmp_path: Path) -> None:
+    for number, (content, name) in enumerate(zip(UNKNOWN * 2, ("One", "Two") * 2, strict=True), 1):
+        save_with(tmp_path, number, "PatientID", content, PatientName=name, PatientBirthDate="19790131")
+    filed = run_inline(ingest(tmp_path).file_into(MemoryStore().backend()))
+    assert sorted(len(one.study_ids) for one in filed.patients) == [2, 2]
