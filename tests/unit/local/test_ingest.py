@@ -301,3 +301,20 @@ def test_a_patient_whose_id_could_not_be_decoded_is_told_by_the_name(tmp_path: P
         save_with(tmp_path, number, "PatientID", content, PatientName=name, PatientBirthDate="19790131")
     filed = run_inline(ingest(tmp_path).file_into(MemoryStore().backend()))
     assert sorted(len(one.study_ids) for one in filed.patients) == [2, 2]
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["again", "another folder"])
+def test_a_store_in_memory_forgets_what_was_left_out_of_a_conflict(tmp_path: Path, *, again: bool) -> None:
+    store = MemoryStore()
+    first, second = make_series(slices=2)
+    second.SOPInstanceUID = second.file_meta.MediaStorageSOPInstanceUID = first.SOPInstanceUID
+    for name, dataset in (("a.dcm", first), ("b.dcm", second)):
+        (tmp_path / "scans").mkdir(exist_ok=True)
+        dataset.save_as(tmp_path / "scans" / name, enforce_file_format=True)
+    (series,) = run_inline(ingest(tmp_path).file_into(store.backend(), [tmp_path])).series
+    assert len(series.instance_ids) == 2
+    (tmp_path / "scans" / "b.dcm").unlink()
+    folder = tmp_path / "scans" if again else tmp_path / "elsewhere"
+    (series,) = run_inline(ingest(tmp_path).file_into(store.backend(), [folder])).series
+    assert len(series.instance_ids) == (1 if again else 2)
+    assert len(run_inline(store.backend().dicom.instances(series))) == len(series.instance_ids)
