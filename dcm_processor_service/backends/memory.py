@@ -22,7 +22,7 @@ from dcm_processor_service.models import (
     SubjectLevel,
 )
 from dcm_processor_service.models.subjects import contradicts
-from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, JobKey, Sentinel, require_scan
+from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, JobKey, Sentinel, is_lost, require_scan
 from dcm_processor_service.ports.forks import SharedLock
 
 if TYPE_CHECKING:
@@ -407,6 +407,19 @@ class MemoryWorkspaceRepository:
             members = self._store.series_instances.setdefault(series_id, [])
             if instance.id not in members:
                 members.append(instance.id)
+
+    async def forget_lost(
+        self, instances: Sequence[Instance], folders: Sequence[Path], files: Sequence[Path]
+    ) -> list[str]:
+        """Removes instances whose file is gone from below these folders, or is one of these files."""
+        with self._store.lock:
+            known = {one.id: self._store.instances[one.id][1] for one in instances if one.id in self._store.instances}
+            lost = [one for one, path in known.items() if not isinstance(path, bytes) and is_lost(path, folders, files)]
+            for instance_id in lost:
+                del self._store.instances[instance_id], self._store.arrived_at[instance_id]
+            for members in self._store.series_instances.values():
+                members[:] = [one for one in members if one not in lost]
+            return lost
 
     async def add_job(self, job: Job) -> None:
         """Files a job."""

@@ -6,15 +6,17 @@ import struct
 from typing import TYPE_CHECKING, Any, cast
 
 from pydicom.charset import default_encoding
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_data_element
+from pydicom.filewriter import correct_ambiguous_vr_element, write_data_element
 from pydicom.multival import MultiValue
 from pydicom.tag import tag_in_exception
 from pydicom.uid import ExplicitVRLittleEndian
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, IS, DSdecimal, DSfloat
+from pydicom.valuerep import AMBIGUOUS_VR, EXPLICIT_VR_LENGTH_32, IS, DSdecimal, DSfloat
 
 from dcm_processor_service.derived.attributes.values import written
+from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import text
 
@@ -48,12 +50,18 @@ def write_object(file: BinaryIO, dataset: Dataset) -> None:
         file: File that is open for writing.
         dataset: Any object. Raw elements (:class:`.attributes.encoded.Encoded`) are written unchanged, and texts
             encoded here; pydicom encodes the other elements, and writes objects of other encodings than Explicit VR
-            Little Endian as a whole.
+            Little Endian as a whole. An element that may have one of several VRs gets the one that the rest of the
+            object decides; pydicom refuses that in an object whose elements it has not encoded itself.
+
+    Raises:
+        DerivedObjectError: Nothing decides the VR of an element.
     """
     with contained():
         if not _keeps_bytes(dataset):
             dataset.save_as(file, enforce_file_format=True)
             return
+        if "PixelData" in dataset:
+            dataset["PixelData"].is_undefined_length = False  # who decompresses pixels by hand may forget it
         file.write(dataset.preamble + b"DICM")
         file.write(_meta(dataset.file_meta))
         file.writelines(_elements(dataset))
@@ -78,7 +86,8 @@ def _keeps_bytes(dataset: Dataset) -> bool:
 
 
 def _meta(meta: FileMetaDataset) -> bytes:
-    content = b"".join(part for tag in meta.keys() if tag.element for part in _written(meta, tag))  # noqa: SIM118
+    tags = sorted((tag for tag in meta.keys() if tag.element), key=int)  # noqa: SIM118 it iterates over its elements
+    content = b"".join(part for tag in tags for part in _written(meta, tag))
     return struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(content)) + content
 
 
@@ -89,15 +98,31 @@ def _elements(dataset: Dataset) -> Iterator[bytes]:
 
 
 def _written(dataset: Dataset, tag: BaseTag) -> tuple[bytes, ...]:
-    element = dataset.get_item(tag)
+    element: DataElement | RawDataElement = dataset.get_item(tag)
     content = _content(element)
     if content is not None:
         return _head(tag, str(element.VR), len(content)), content
     file = DicomBytesIO()
     file.is_implicit_VR, file.is_little_endian = False, True
+    if element.VR in AMBIGUOUS_VR:
+        element = _of_one_type(element, dataset)
     with tag_in_exception(tag):
         write_data_element(file, element, dataset.get("SpecificCharacterSet", default_encoding))
     return (file.getvalue(),)
+
+
+def _of_one_type(element: DataElement | RawDataElement, dataset: Dataset) -> DataElement | RawDataElement:
+    """Returns an element of the type that the dataset decides, such as US or SS by PixelRepresentation."""
+    try:
+        found = correct_ambiguous_vr_element(element, dataset, is_little_endian=True)
+    except Exception:  # noqa: BLE001 pydicom raises whatever the lack of what decides provokes
+        found = element
+    if found.VR in AMBIGUOUS_VR:
+        raise DerivedObjectError(
+            f"{element.tag} {keyword_for_tag(element.tag)} may be {element.VR}, and the object does not decide it: set "
+            "its VR, or the attributes that its type depends on"
+        )
+    return found
 
 
 def _head(tag: int, vr: str, length: int) -> bytes:

@@ -198,7 +198,7 @@ class Workspace:
             folders = [unzipped(one, self.folder / "unzipped") if is_zipped(one) else one for one in sources]
             files = [file for folder in folders for file in imaging.files_below(folder, self.folder)]
             catalogue = catalogue_files(files, imaging, lambda: advance(len(files)))
-            return run_inline(catalogue.file_into(container.backend())), catalogue
+            return run_inline(catalogue.file_into(container.backend(), folders)), catalogue
 
     def add_peer(self, peer: Peer) -> None:
         """Adds a DICOM peer that jobs may send to."""

@@ -18,7 +18,17 @@ from dcm_processor_service.models.images.series_kinds import SeriesKind, kind_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Instance", "Patient", "SeriesRecord", "Study", "Subject", "SubjectLevel", "contradicts", "patient_uid"]
+__all__ = [
+    "Instance",
+    "Patient",
+    "SeriesRecord",
+    "Study",
+    "Subject",
+    "SubjectLevel",
+    "contradicts",
+    "is_decoded",
+    "patient_uid",
+]
 
 
 class SubjectLevel(str, Enum):
@@ -124,6 +134,7 @@ class SeriesRecord(_Subject):
 Subject: TypeAlias = Annotated[Patient | Study | SeriesRecord, Field(discriminator="level")]
 """The subject of a job; ``level`` says which of the three it is."""
 
+_NOT_DECODED = "\ufffd"
 _DEPTHS = ("patient", "study", "series")
 
 
@@ -151,15 +162,26 @@ def contradicts(one: Patient | Study | SeriesRecord, other: Patient | Study | Se
     return any(above != below for above, below in uids if above and below)
 
 
+def is_decoded(value: str) -> bool:
+    """Returns whether all of a text is in the character set that its header declares.
+
+    Example:
+        >>> is_decoded("M\u00fcller"), is_decoded("M\ufffdller")
+        (True, False)
+    """
+    return _NOT_DECODED not in value
+
+
 def patient_uid(attributes: Mapping[str, str]) -> str:
     """Returns the hash by which the platform groups files into patients.
 
     It is made of PatientID and IssuerOfPatientID, else of PatientName, PatientBirthDate and PatientSex, else of the
-    study.
+    study. Text that could not be decoded identifies nobody: other bytes may have become the same text.
     """
     for keywords in (("PatientID", "IssuerOfPatientID"), ("PatientName", "PatientBirthDate", "PatientSex")):
-        if attributes.get(keywords[0]):
-            identity = "::".join(filter(None, (attributes.get(keyword) for keyword in keywords)))
+        values = [value for keyword in keywords if (value := attributes.get(keyword))]
+        if attributes.get(keywords[0]) and all(map(is_decoded, values)):
+            identity = "::".join(values)
             break
     else:
         identity = attributes.get("StudyInstanceUID", "")

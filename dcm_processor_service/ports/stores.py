@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
@@ -9,7 +10,7 @@ from dcm_processor_service.codec import check_text
 from dcm_processor_service.errors import ConfigurationError, StoredFileNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
@@ -52,6 +53,7 @@ __all__ = [
     "SessionRepository",
     "StoreLocation",
     "WorkspaceRepository",
+    "is_lost",
     "require_scan",
 ]
 
@@ -148,6 +150,21 @@ def require_scan(path: Path) -> None:
             f"the DICOM file {path.name} is no longer where it was found; put it back, or run again over the folder "
             "where it is now"
         )
+
+
+def is_lost(path: Path, folders: Iterable[Path], files: Iterable[Path]) -> bool:
+    """Returns whether a file is gone from below some folders, or is one of some files.
+
+    Example:
+        >>> from pathlib import Path
+        >>> is_lost(Path("gone.dcm"), [Path()], []), is_lost(Path("gone.dcm"), [Path("elsewhere")], [])
+        (True, False)
+    """
+    place = os.path.abspath(path)  # noqa: PTH100  links and all
+    if place in map(os.path.abspath, files):
+        return True
+    is_below = any(place.startswith(os.path.join(os.path.abspath(one), "")) for one in folders)  # noqa: PTH100, PTH118
+    return is_below and not os.path.lexists(place)
 
 
 class DataRepository(Protocol):
@@ -318,6 +335,14 @@ class WorkspaceRepository(Protocol):
 
     async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
         """Files one DICOM file of a series that was added."""
+
+    async def forget_lost(
+        self, instances: Sequence[Instance], folders: Sequence[Path], files: Sequence[Path]
+    ) -> list[str]:
+        """Removes instances whose file is gone from below these folders, or is one of these files; returns their ids.
+
+        A store that holds the content itself loses none.
+        """
 
     async def add_job(self, job: Job) -> None:
         """Files a job; replaces one of the same id."""

@@ -18,7 +18,7 @@ from dcm_processor_service.errors import ConfigurationError, StoreError
 from dcm_processor_service.models import JobState, Patient, Study
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
     from dcm_processor_service.backends.mongo.driver.collection import Collection
@@ -104,6 +104,13 @@ class MongoWorkspaceRepository:
         for batch in _chunk_batches(instance.id, data):
             await chunks.insert_chunks(batch)
         await self._put("dicomfiles.files", _file_document(instance, len(data), sha256))
+
+    async def forget_lost(
+        self, instances: Sequence[Instance], folders: Sequence[Path], files: Sequence[Path]
+    ) -> list[str]:
+        """Removes none: the database holds the files' content."""
+        del instances, folders, files
+        return []
 
     async def add_job(self, job: Job) -> None:
         """Files a job."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.imaging.acquisition.mr_scan import Readout
@@ -30,6 +31,9 @@ __all__ = ["siemens_readout"]
 _CSA_HEADER, _MR_HEADER = "SIEMENS CSA HEADER", "SIEMENS MR HEADER"
 _FRAME_CREATOR = "SIEMENS MR SDI 02"
 _DIGITS = 4
+_SECOND_US = 10**6
+_FINE = re.compile(r"\.\d{3,6}([+-]\d{4})?$")
+"""Of a time to the millisecond or finer: who takes names out of headers may cut the rest off."""
 _SAME_S = 0.006
 """Tolerance for slice times, which have steps of 2.5 ms and may differ by two steps between volumes."""
 
@@ -116,9 +120,13 @@ def _frame_times(line: Sequence[FrameInfo]) -> tuple[float, ...]:
     """Returns the times of one volume's frames, seconds after the first of them.
 
     TimeAfterStart, a private element, is more precise than AcquisitionTime, but wrong in the first volume of some
-    scans: it is used if both agree. Single-frame files have only AcquisitionTime.
+    scans: it is used if both agree. Single-frame files have only AcquisitionTime. Times without their fractions of a
+    second are too coarse for slices, and are not used.
     """
-    by_clock = _since_first([None if us is None else us / 1e6 for us in clock_times(marks(line, "AcquisitionTime"))])
+    spelt = marks(line, "AcquisitionTime")
+    clock = clock_times(spelt)
+    is_fine = any(map(_FINE.search, filter(None, spelt))) and any(us is not None and us % _SECOND_US for us in clock)
+    by_clock = _since_first([None if us is None else us / _SECOND_US for us in clock]) if is_fine else ()
     items = [_frame_item(frame.places[:-1]) for frame in line]
     after_start = _since_first(
         [None if one is None else owned_number(one, 0x0021, _FRAME_CREATOR, 0x04) for one in items]

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydicom.datadict import dictionary_VR
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dcm_processor_service.imaging.frames.classic_multiframe import detector, offsets_mm
@@ -24,6 +25,7 @@ from dcm_processor_service.imaging.headers.private_tags import GE_COMPLEX_PART
 from dcm_processor_service.imaging.headers.series_labels import LABELS, SETTINGS
 from dcm_processor_service.imaging.headers.spelling import spelling
 from dcm_processor_service.imaging.headers.values import (
+    BINARY_FORMATS,
     Header,
     in_groups,
     integer,
@@ -307,9 +309,14 @@ def _zero_or_number(header: Header, keyword: str) -> Any:
     return None if found is None else (found,)
 
 
+def _by_type(keyword: str) -> Callable[[Header, str], Any]:
+    """Returns how an attribute is read: binary numbers are not text, and a scanned header has only their bytes."""
+    return numbers if dictionary_VR(keyword) in BINARY_FORMATS else texts
+
+
 # marks that are only at the top level; numbers are in tuples, so that 0 does not count as absent
 _TOP_LEVEL: dict[str, Callable[[Header, str], Any]] = {
-    **dict.fromkeys((*LABELS, *SETTINGS), texts),
+    **{keyword: _by_type(keyword) for keyword in (*LABELS, *SETTINGS)},
     "FrameReferenceTime": _zero_or_number,
     "FrameOfReferenceUID": text,
     "Modality": text,

@@ -9,15 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.imaging.frames.frame import marks
-from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.headers.spelling import spelling
+from dcm_processor_service.imaging.headers.values import ScannedElement, text
 from dcm_processor_service.models import SeriesFinding
-from dcm_processor_service.models.subjects import patient_uid
+from dcm_processor_service.models.subjects import is_decoded, patient_uid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
+    from dcm_processor_service.imaging.headers.values import Header
 
 __all__ = ["IDENTITY_MARKS", "identity_findings", "identity_values"]
 
@@ -50,7 +52,7 @@ def identity_values(frames: Sequence[FrameInfo], name: str) -> list[Any]:
 def identity_findings(instances: Sequence[InstanceFile], frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
     """Returns MIXED_PATIENT, MIXED_STUDY and the findings of ``IDENTITY_MARKS``, such as MIXED_MODALITY."""
     found = []
-    texts = {tuple(text(instance.header, keyword) for keyword in _WHOSE) for instance in instances}
+    texts = {tuple(_stated(instance.header, keyword) for keyword in _WHOSE) for instance in instances}
     patients = {patient_uid(dict(zip(_WHOSE, values, strict=True))) for values in texts}
     if len(patients) > 1:
         message = (
@@ -74,6 +76,16 @@ def identity_findings(instances: Sequence[InstanceFile], frames: Sequence[FrameI
             message = f"frames have {distinct} {what} ({name}): convert with policy split or largest"
             found.append(SeriesFinding(code=code, message=message, attribute=name, count=distinct))
     return found
+
+
+def _stated(header: Header, keyword: str) -> str:
+    """Returns a text, or its bytes where it could not be decoded: other bytes may have become the same text."""
+    spelt = spelling(header, keyword)  # before pydicom decodes the element
+    found = text(header, keyword)
+    if is_decoded(found):
+        return found
+    content = spelt.content if isinstance(spelt, ScannedElement) else spelt[1] if isinstance(spelt, tuple) else b""
+    return content.decode("latin-1").strip(" \0") or found
 
 
 def _conflicting(texts: set[tuple[str, ...]]) -> list[str]:

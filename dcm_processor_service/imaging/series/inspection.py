@@ -178,7 +178,8 @@ def _same_instance(first: InstanceFile, second: InstanceFile) -> SeriesFinding:
         )
     return SeriesFinding(
         code="CONFLICTING_INSTANCES",
-        message=f"{first.label} is there twice with different content: leave one of the files out",
+        message=f"{first.label} is there twice with different content: leave one of the files out "
+        "(a database that holds both keeps them: use a new one)",
         sop_instance_uids=(first.sop_instance_uid,),
     )
 

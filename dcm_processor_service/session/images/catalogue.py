@@ -19,7 +19,7 @@ from dcm_processor_service.models.platform_ids import platform_id
 from dcm_processor_service.models.subjects import patient_uid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from dcm_processor_service.ports import Backend
@@ -195,8 +195,11 @@ class Catalogue:
                 found.setdefault(self._series[series_id]["series_instance_uid"], []).append(content)
         return found
 
-    async def file_into(self, backend: Backend) -> Filed:
+    async def file_into(self, backend: Backend, folders: Sequence[Path] = ()) -> Filed:
         """Files everything into the store, and adds to what the store holds already.
+
+        Of instances that share a UID, those are forgotten whose file is gone from below ``folders``, where a file of
+        that UID is filed now.
 
         Raises:
             ConfigurationError: The platform fills this store.
@@ -204,6 +207,8 @@ class Catalogue:
         workspace = backend.fillable()
         patients = [Patient(**await _merged(backend, SubjectLevel.PATIENT, row)) for row in self._patients.values()]
         studies = [Study(**await _merged(backend, SubjectLevel.STUDY, row)) for row in self._studies.values()]
+        for series_id in self._series if folders else ():
+            await self._forget_lost(backend, series_id, folders)
         series = [SeriesRecord(**await _merged(backend, SubjectLevel.SERIES, row)) for row in self._series.values()]
         subjects: tuple[Patient | Study | SeriesRecord, ...] = (*patients, *studies, *series)
         for subject in subjects:
@@ -211,6 +216,25 @@ class Catalogue:
         for series_id, instance, content in self._instances.values():
             await workspace.add_instance(series_id, instance, content)
         return Filed(tuple(patients), tuple(studies), tuple(series), len(self._instances))
+
+    async def _forget_lost(self, backend: Backend, series_id: str, folders: Sequence[Path]) -> None:
+        """Removes from a series in the store what shares a UID with an instance of this filing, and is lost."""
+        known = await backend.dicom.find(SubjectLevel.SERIES, series_id)
+        members = self._series[series_id]["instance_ids"]
+        if not isinstance(known, SeriesRecord) or members.keys() >= {*known.instance_ids}:
+            return
+        filed = [self._instances[one] for one in members]
+        uids = {instance.sop_instance_uid for _series, instance, _content in filed}
+        others = [
+            one
+            for one in await backend.dicom.instances(known)
+            if one.id not in members and one.sop_instance_uid in uids
+        ]
+        if others:
+            files = [content for _series, _instance, content in filed if not isinstance(content, bytes)]
+            lost = await backend.fillable().forget_lost(others, folders, files)
+            kept = tuple(one for one in known.instance_ids if one not in lost)
+            await backend.fillable().add_subject(known.model_copy(update={"instance_ids": kept}))
 
 
 async def _merged(backend: Backend, level: SubjectLevel, row: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from dcm_processor_service.codec import check_text, shown
 from dcm_processor_service.errors import AmbiguousSeriesError, PatientMismatchError, SeriesNotFoundError
 from dcm_processor_service.models import Patient, SeriesRecord, Study, SubjectLevel
+from dcm_processor_service.models.subjects import is_decoded
 from dcm_processor_service.session.images.selection import select_series
 from dcm_processor_service.session.images.series_async import AsyncDicomSeries
 from dcm_processor_service.session.network.priors import PatientKeys, PriorsWanted, start_of
@@ -210,6 +211,11 @@ class AsyncDicom:
         identity = PatientKeys.of((await self.patient()).metadata | studies[0].metadata | subject.metadata)
         if not identity.patient_id:
             raise PatientMismatchError("the job's images have no PatientID, so it is unknown whose priors to get")
+        if not (is_decoded(identity.patient_id) and is_decoded(identity.issuer)):
+            raise PatientMismatchError(
+                "the PatientID of the job's images, or its issuer, is not in the character set that their headers "
+                "declare, so it is unknown whose priors to get: have the archive correct SpecificCharacterSet"
+            )
         wanted = PriorsWanted(
             identity=identity,
             own_study_uids=frozenset(study.study_instance_uid for study in studies),

@@ -7,6 +7,7 @@ from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import ConfigurationError, PatientMismatchError
+from dcm_processor_service.models.subjects import is_decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,13 +56,20 @@ class PatientKeys:
         )
 
     def contradictions(self, other: PatientKeys) -> list[str]:
-        """Returns the attributes that show two different patients; an attribute that one side lacks shows nothing."""
+        """Returns the attributes that show two different patients; an attribute that one side lacks shows nothing.
+
+        Ids that could not be decoded never count as equal: other bytes may have become the same text.
+        """
         pairs = {
             "PatientID": (self.patient_id, other.patient_id),
             "IssuerOfPatientID": (self.issuer, other.issuer),
             "PatientBirthDate": (self.birth_date, other.birth_date),
         }
-        found = [name for name, (one, another) in pairs.items() if one and another and one != another]
+        found = [
+            name
+            for name, (one, another) in pairs.items()
+            if one and another and (one != another or not is_decoded(one))
+        ]
         if {self.sex, other.sex} == _SEXES:
             found.append("PatientSex")
         return found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
+from importlib import resources
 from typing import Any
 
 import nibabel as nib
@@ -290,3 +293,11 @@ def test_masks_of_other_axes_lie_on_one_grid_by_their_own_affines() -> None:
 @pytest.mark.parametrize("name", ["_", "?", "", " ", "__"])
 def test_a_name_without_a_letter_is_of_no_structure(name: str) -> None:
     assert find_structure(name) is None
+
+
+def test_each_structure_stands_once_in_the_table() -> None:
+    table = resources.files("dcm_processor_service.derived.terminology").joinpath("structures.csv")
+    rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    counts = Counter(row["name"] for row in rows)
+    assert counts
+    assert [name for name, count in counts.items() if count > 1] == []

@@ -10,9 +10,10 @@ import pytest
 from pydicom import Dataset, FileDataset, Sequence, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import FileMetaDataset
 from pydicom.filewriter import write_data_element
 from pydicom.tag import Tag
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.derived import (
     DocumentOptions,
@@ -20,6 +21,7 @@ from dcm_processor_service.derived import (
     capture_pages,
     derive_image,
     encapsulated_pdf,
+    save,
     segmentation,
     text_report,
     validate,
@@ -27,16 +29,19 @@ from dcm_processor_service.derived import (
 )
 from dcm_processor_service.derived.objects.highdicom_bridge import released
 from dcm_processor_service.derived.writing import write_object
+from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import ImageOptions
 from tests.unit.derived.sources import make_recipe, make_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from dcm_processor_service.derived.validation import Spelling
 
 WHO = StudyIdentity(patient_id="P-1", study_instance_uid="1.2.3", patient_name="M\u00fcller^J\u00f6rg")
 SHAPE = (5, 4, 3)
+PIXELS = 0x7FE00010
 WORDS = "Gr\u00f6\u00dfe"
 
 
@@ -187,11 +192,75 @@ def test_other_encodings_are_pydicoms(syntax: Any) -> None:
     assert by_us(dataset) == by_pydicom(dataset)
 
 
-def test_an_ambiguous_type_is_refused_as_pydicom_refuses_it() -> None:
+@pytest.mark.parametrize(("signed", "vr", "value"), [(0, "US", 40000), (1, "SS", -5), (1, "SS", 0)])
+def test_an_element_gets_the_type_that_the_object_decides(signed: int, vr: str, value: int) -> None:
+    left_open, decided = image(), image()
+    for dataset in (left_open, decided):
+        dataset.PixelRepresentation = signed
+    left_open.SmallestImagePixelValue = value
+    decided.add_new("SmallestImagePixelValue", vr, value)
+    assert by_us(left_open) == by_pydicom(decided)
+
+
+def test_an_element_without_pixels_gets_a_type_too(tmp_path: Path) -> None:
+    left_open, decided = (OBJECTS["PDF"]() for _ in range(2))
+    left_open.SmallestImagePixelValue = 5
+    decided.add_new("SmallestImagePixelValue", "US", 5)
+    [path] = save([left_open], tmp_path)
+    assert path.read_bytes() == by_pydicom(decided)
+
+
+def test_an_element_whose_type_nothing_decides_is_refused() -> None:
     dataset = image()
-    dataset[0x00280106] = DataElement(0x00280106, "US or SS", b"12")
-    with pytest.raises(ValueError, match="ambiguous VR"):
+    dataset.LUTData = b"1234"
+    with pytest.raises(DerivedObjectError, match=r"\(0028,3006\) LUTData may be US or OW.*set its VR"):
         by_us(dataset)
+
+
+def _header_out_of_order(dataset: FileDataset) -> None:
+    elements = sorted(dataset.file_meta, key=lambda element: -element.tag)
+    dataset.file_meta = FileMetaDataset()
+    for element in elements:
+        dataset.file_meta[element.tag] = element
+
+
+def _stale_length(dataset: FileDataset) -> None:
+    dataset["PixelData"].is_undefined_length = True
+
+
+def _undecoded_pixels(content: bytes) -> Callable[[FileDataset], None]:
+    def change(dataset: FileDataset) -> None:
+        dataset[PIXELS] = RawDataElement(Tag(PIXELS), "OW", len(content), content, 0, False, True)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_header_out_of_order, _stale_length, _undecoded_pixels(b"123"), _undecoded_pixels(b"1234")],
+    ids=["header out of order", "stale length", "undecoded odd pixels", "undecoded pixels"],
+)
+def test_what_was_read_and_changed_is_written_as_pydicom_writes_it(change: Callable[[FileDataset], None]) -> None:
+    ours, theirs = image(), image()
+    assert isinstance(ours, FileDataset)
+    assert isinstance(theirs, FileDataset)
+    change(ours)
+    change(theirs)
+    assert by_us(ours) == by_pydicom(theirs)
+
+
+def test_pixels_decompressed_by_hand_are_written_as_pydicom_writes_them() -> None:
+    made = []
+    for _ in range(2):
+        dataset = read("JPEG2000.dcm")
+        dataset.PixelData = dataset.pixel_array.tobytes()
+        meta = dataset.file_meta
+        meta.TransferSyntaxUID, meta.ImplementationVersionName = ExplicitVRLittleEndian, "X"
+        meta.FileMetaInformationVersion = b"\0\1"
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+        made.append(dataset)
+    assert writing._keeps_bytes(made[0])  # else pydicom writes both
+    assert by_us(made[0]) == by_pydicom(made[1])
 
 
 def test_a_series_is_written_from_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.datadict import dictionary_VR
-from pydicom.uid import UID
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.headers.series_labels import LABELS, SETTINGS
@@ -146,6 +148,25 @@ def test_one_patient_id_of_two_people_is_refused(tmp_path: Path, name: str, valu
         with pytest.raises(InvalidSeriesError, match="MIXED_PATIENT") as told:
             read_volumes(paths, policy)
         assert not any(value in str(told.value) for value in values if len(value) > 1)
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "PatientName"])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+@pytest.mark.parametrize("others", [b"M\xfcller", b"M\xf6ller"])
+def test_two_people_whose_names_cannot_be_decoded_are_never_one_volume(
+    tmp_path: Path, keyword: str, syntax: UID, others: bytes
+) -> None:
+    def edit(ds: Dataset, place: int) -> None:
+        ds.file_meta.TransferSyntaxUID = syntax
+        ds.SpecificCharacterSet = "ISO_IR 192"
+        vr = "LO" if keyword == "PatientID" else "PN"
+        content = (others if place < 3 else b"M\xfcller") + b" "
+        ds[keyword] = RawDataElement(Tag(keyword), vr, len(content), content, 0, False, True)
+        ds.set_original_encoding(False, True, ds._character_set)
+
+    paths = edited(tmp_path, edit)
+    found = inspect_series(paths).codes
+    assert ("MIXED_PATIENT" in found) == (others != b"M\xfcller")
 
 
 def test_one_person_spelled_in_two_ways_is_one(tmp_path: Path) -> None:

@@ -236,6 +236,24 @@ def test_siemens_slices_at_one_time_were_excited_together(tmp_path: Path) -> Non
     assert fields["MultibandAccelerationFactor"] == 2
 
 
+@pytest.mark.parametrize("digits", [6, 8], ids=["seconds", "tenths"])
+def test_a_clock_that_was_cut_short_tells_no_times_of_siemens_slices(tmp_path: Path, digits: int) -> None:
+    set_times = timed((0.0, 0.4, 1.1, 1.3, 2.0, 2.5), (0.0, 3.0), "120000.000000")
+
+    def cut(ds: Dataset) -> None:
+        set_times(ds)
+        ds.AcquisitionTime = str(ds.AcquisitionTime)[:digits]
+
+    fields = sidecar(tmp_path, SIEMENS_EPI | {"RepetitionTime": "3000"}, cut, volumes=2)
+    assert not {"SliceTiming", "MultibandAccelerationFactor"} & {*fields}
+
+
+def test_a_clock_of_whole_seconds_with_zeros_behind_tells_no_times_of_siemens_slices(tmp_path: Path) -> None:
+    whole = timed((0.0, 0.0, 1.0, 1.0, 2.0, 2.0), (0.0, 3.0), "120000.000000")
+    fields = sidecar(tmp_path, SIEMENS_EPI | {"RepetitionTime": "3000"}, whole, volumes=2)
+    assert not {"SliceTiming", "MultibandAccelerationFactor"} & {*fields}
+
+
 def test_dcm2niix_has_the_same_times_of_siemens_slices(tmp_path: Path) -> None:
     fields = sidecar(tmp_path, SIEMENS_EPI, timed(INTERLEAVED, (0.0, 2.0), "120000.000000"), volumes=2)
     paths = sorted(tmp_path.glob("*.dcm"))

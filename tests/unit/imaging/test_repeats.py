@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydicom import Dataset, dcmread
-from pydicom.uid import RLELossless
+from pydicom import Dataset, FileDataset, dcmread
+from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 
 from dcm_processor_service.imaging.headers.repeats import is_same_instance
 from dcm_processor_service.imaging.series.inspection import inspect_series
@@ -14,6 +15,7 @@ from tests.unit.imaging.refusals import refused
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -31,6 +33,132 @@ def test_a_copy_that_another_archive_has_written_is_the_same(tmp_path: Path) -> 
     assert copy.read_bytes() != paths[0].read_bytes()
     assert is_same_instance(paths[0], copy)
     assert inspect_series([*paths, copy]).codes == {"DUPLICATE_INSTANCES"}
+
+
+def _in_implicit_types(ds: FileDataset) -> None:
+    ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+
+
+def _with_scale(value: float) -> Callable[[FileDataset], None]:
+    def edit(ds: FileDataset) -> None:
+        block = ds.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+        block.add_new(0x0E, "FL", value)
+
+    return edit
+
+
+def _with_mapping(slope: float) -> Callable[[FileDataset], None]:
+    def edit(ds: FileDataset) -> None:
+        mapping = Dataset()
+        mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = slope, 0.0
+        ds.RealWorldValueMappingSequence = [mapping]
+
+    return edit
+
+
+def _with_settings(ds: FileDataset) -> None:
+    ds.AcquisitionTime, ds.AcquisitionDate, ds.TemporalResolution = "120000", "20240301", float("nan")
+    _with_scale(0.5)(ds)
+    _with_mapping(2.0)(ds)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(lambda ds: setattr(ds, "PatientName", "Corrected"), id="patient"),
+        pytest.param(lambda ds: setattr(ds, "StudyID", "77"), id="study ID"),
+        pytest.param(lambda ds: setattr(ds, "SeriesNumber", 77), id="series number"),
+        pytest.param(lambda ds: setattr(ds, "SeriesDescription", "corrected"), id="description"),
+        pytest.param(lambda ds: setattr(ds, "ImageComments", "seen"), id="comments"),
+        pytest.param(lambda ds: ds.update({"WindowCenter": "40", "WindowWidth": "80"}), id="window"),
+        pytest.param(lambda ds: setattr(ds, "NumberOfSeriesRelatedInstances", 6), id="counts"),
+        pytest.param(lambda ds: setattr(ds, "PixelSpacing", ["0.80", "6e-1"]), id="spelling"),
+        pytest.param(lambda ds: setattr(ds, "TriggerTime", None), id="nothing in an element"),
+        pytest.param(_in_implicit_types, id="types that are not written"),
+    ],
+)
+def test_a_copy_with_what_archives_change_is_the_same(tmp_path: Path, edit: Any) -> None:
+    paths = single_frame(Recipe(slices=2), tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        _with_settings(ds)
+        ds.save_as(path)
+    copy = copied(paths[0], edit)
+    assert copy.read_bytes() != paths[0].read_bytes()
+    assert is_same_instance(paths[0], copy)
+    assert is_same_instance(copy, paths[0])
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(lambda ds: setattr(ds, "AcquisitionTime", "120001"), id="time"),
+        pytest.param(lambda ds: setattr(ds, "AcquisitionDate", "20240302"), id="date"),
+        pytest.param(lambda ds: setattr(ds, "ContentTime", "120001"), id="time of content"),
+        pytest.param(lambda ds: setattr(ds, "ImageType", ["DERIVED", "SECONDARY"]), id="type"),
+        pytest.param(lambda ds: setattr(ds, "Modality", "PT"), id="modality"),
+        pytest.param(lambda ds: setattr(ds, "Manufacturer", "Philips"), id="manufacturer"),
+        pytest.param(lambda ds: setattr(ds, "TemporalResolution", 1.0), id="number"),
+        pytest.param(lambda ds: delattr(ds, "TemporalResolution"), id="lost"),
+        pytest.param(lambda ds: ds.remove_private_tags(), id="private elements lost"),
+        pytest.param(_with_scale(0.25), id="private scale"),
+        pytest.param(_with_mapping(4.0), id="mapping"),
+        pytest.param(lambda ds: delattr(ds, "RealWorldValueMappingSequence"), id="mapping lost"),
+        pytest.param(lambda ds: ds.RealWorldValueMappingSequence.append(Dataset()), id="two mappings"),
+    ],
+)
+@pytest.mark.parametrize("implicit", [False, True])
+def test_what_changes_the_meaning_is_not_the_same(tmp_path: Path, edit: Any, *, implicit: bool) -> None:
+    path = single_frame(Recipe(slices=1), tmp_path)[0]
+    ds = dcmread(path)
+    _with_settings(ds)
+    ds.save_as(path)
+
+    def edit_all(ds: FileDataset) -> None:
+        edit(ds)
+        if implicit:
+            _in_implicit_types(ds)
+
+    assert not is_same_instance(path, copied(path, edit_all))
+
+
+def test_a_copy_with_lengths_of_groups_is_the_same(tmp_path: Path) -> None:
+    path = single_frame(Recipe(slices=1), tmp_path)[0]
+    content, first = path.read_bytes(), b"\x28\0\x02\0US"
+    assert content.count(first) == 1
+    (copy := tmp_path / "copy.dcm").write_bytes(content.replace(first, b"\x28\0\0\0UL\4\0\x64\0\0\0" + first))
+    assert "00280000" in dcmread(copy)
+    assert is_same_instance(path, copy)
+
+
+def test_the_byte_that_evens_pixels_out_is_none_of_them(tmp_path: Path) -> None:
+    path = single_frame(Recipe(slices=1, rows=3, columns=3, bits_allocated=8, bits_stored=8, signed=False), tmp_path)[0]
+    content = path.read_bytes()
+    (odd := tmp_path / "odd.dcm").write_bytes(_without_last_byte(content))
+    assert is_same_instance(path, odd)
+    assert is_same_instance(odd, path)
+    (other := tmp_path / "other.dcm").write_bytes(content[:-1] + b"\1")
+    assert not is_same_instance(other, odd)
+
+
+def _without_last_byte(content: bytes) -> bytes:
+    head = content.rindex(b"\xe0\x7f\x10\x00") + 8
+    length = int.from_bytes(content[head : head + 4], "little") - 1
+    return content[:head] + length.to_bytes(4, "little") + content[head + 4 : -1]
+
+
+def test_pixels_are_compared_without_further_copies(tmp_path: Path) -> None:
+    path = single_frame(Recipe(slices=1, rows=1000, columns=2000), tmp_path)[0]
+    copy = copied(path, lambda ds: setattr(ds, "PatientName", "Corrected"))
+    size = path.stat().st_size
+    assert is_same_instance(path, copy)
+    tracemalloc.start()
+    try:
+        assert is_same_instance(path, copy)
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.5 * size
 
 
 @pytest.mark.parametrize(

@@ -268,3 +268,53 @@ def test_ids_do_not_collide_where_parts_are_joined() -> None:
     assert platform_id("a", "bc") != platform_id("ab", "c")
     assert len(platform_id("x")) == 24
     assert int(platform_id("x"), 16)
+
+
+UNKNOWN = [b"M\xfcller-001", b"M\xf6ller-001"]
+"""Latin-1 in files that declare UTF-8: decoded, they are one text."""
+
+
+def save_with(folder: Path, number: int, keyword: str, content: bytes, **attributes: str) -> None:
+    """Saves a study of one instance with these bytes in an attribute."""
+    placeholder = "PLACE" + "x" * (len(content) - 5)
+    values = {"SpecificCharacterSet": "ISO_IR 192", "StudyInstanceUID": f"1.2.4.{number}", keyword: placeholder}
+    for path in save(make_series(number, slices=1, **(attributes | values)), folder):
+        written = path.read_bytes()
+        assert written.count(placeholder.encode()) == 1
+        path.write_bytes(written.replace(placeholder.encode(), content))
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "IssuerOfPatientID", "PatientName"])
+def test_what_could_not_be_decoded_makes_no_patient_of_two(tmp_path: Path, keyword: str) -> None:
+    told = {"PatientID": "" if keyword == "PatientName" else "4711", "PatientName": ""}
+    for number, content in enumerate(UNKNOWN, 1):
+        save_with(tmp_path, number, keyword, content, **told)
+    catalogue = ingest(tmp_path)
+    filed = run_inline(catalogue.file_into(MemoryStore().backend()))
+    assert catalogue.left_out == []
+    assert len(filed.patients) == 2
+    assert len({one.patient_uid for one in filed.series}) == 2
+
+
+def test_a_patient_whose_id_could_not_be_decoded_is_told_by_the_name(tmp_path: Path) -> None:
+    for number, (content, name) in enumerate(zip(UNKNOWN * 2, ("One", "Two") * 2, strict=True), 1):
+        save_with(tmp_path, number, "PatientID", content, PatientName=name, PatientBirthDate="19790131")
+    filed = run_inline(ingest(tmp_path).file_into(MemoryStore().backend()))
+    assert sorted(len(one.study_ids) for one in filed.patients) == [2, 2]
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["again", "another folder"])
+def test_a_store_in_memory_forgets_what_was_left_out_of_a_conflict(tmp_path: Path, *, again: bool) -> None:
+    store = MemoryStore()
+    first, second = make_series(slices=2)
+    second.SOPInstanceUID = second.file_meta.MediaStorageSOPInstanceUID = first.SOPInstanceUID
+    for name, dataset in (("a.dcm", first), ("b.dcm", second)):
+        (tmp_path / "scans").mkdir(exist_ok=True)
+        dataset.save_as(tmp_path / "scans" / name, enforce_file_format=True)
+    (series,) = run_inline(ingest(tmp_path).file_into(store.backend(), [tmp_path])).series
+    assert len(series.instance_ids) == 2
+    (tmp_path / "scans" / "b.dcm").unlink()
+    folder = tmp_path / "scans" if again else tmp_path / "elsewhere"
+    (series,) = run_inline(ingest(tmp_path).file_into(store.backend(), [folder])).series
+    assert len(series.instance_ids) == (1 if again else 2)
+    assert len(run_inline(store.backend().dicom.instances(series))) == len(series.instance_ids)

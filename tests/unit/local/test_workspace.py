@@ -252,6 +252,45 @@ def test_a_uid_that_two_instances_share_is_refused_when_it_is_read(place: Worksp
     assert "CONFLICTING_INSTANCES" in str(outcome.error)
 
 
+@pytest.mark.parametrize("removed", ["first.dcm", "second.dcm"])
+def test_a_file_that_was_left_out_of_a_conflict_is_forgotten(place: Workspace, tmp_path: Path, removed: str) -> None:
+    scans = conflicting(tmp_path)
+    assert len(place.ingest([scans])[0].series[0].instance_ids) == 6
+    (scans / removed).unlink()
+    filed, catalogue = place.ingest([scans])
+    assert catalogue.left_out == []
+    assert place.ingest([scans])[0] == filed
+    assert len(filed.series[0].instance_ids) == 5
+    outcome = run(place, read, filed.series[0], filed, "read").outcome
+    assert outcome.ok, outcome.error
+    (tmp_path / removed).rename(scans / removed)
+    assert len(place.ingest([scans])[0].series[0].instance_ids) == 6
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_file_of_another_folder_stays_in_its_conflict(place: Workspace, tmp_path: Path, *, gone: bool) -> None:
+    scans = conflicting(tmp_path)
+    (other := tmp_path / "other").mkdir()
+    (scans / "second.dcm").rename(other / "second.dcm")
+    place.ingest([scans, other])
+    if gone:
+        other.rename(tmp_path / "moved")
+    assert len(place.ingest([scans])[0].series[0].instance_ids) == 6
+
+
+def conflicting(folder: Path) -> Path:
+    """Writes a series of five instances with another sixth file under the UID of the third, and copies of both."""
+    made = make_series(1, slices=5)
+    save(made, folder / "scans")
+    (third,) = save(made[2:3], folder / "scans")
+    third.rename(folder / "scans" / "first.dcm")
+    made[2].PixelData = made[2].PixelData[::-1]
+    made[2].save_as(folder / "scans" / "second.dcm", enforce_file_format=True)
+    for name in ("first.dcm", "second.dcm"):
+        (folder / name).write_bytes((folder / "scans" / name).read_bytes())
+    return folder / "scans"
+
+
 def test_a_folder_that_cannot_be_a_workspace_is_a_sentence(scans: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConnectionError, match="is no folder"):

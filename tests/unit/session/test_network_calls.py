@@ -124,6 +124,15 @@ def test_without_a_patient_id_nobodys_priors_are_asked_for() -> None:
     assert noted(use, PatientID="") == []
 
 
+@pytest.mark.parametrize("keyword", ["PatientID", "IssuerOfPatientID"])
+def test_nobodys_priors_are_asked_for_by_an_id_that_could_not_be_decoded(keyword: str) -> None:
+    async def use(dicom: Any) -> None:
+        with pytest.raises(PatientMismatchError, match="correct SpecificCharacterSet"):
+            await dicom.priors()
+
+    assert noted(use, **{"SpecificCharacterSet": "ISO_IR 192", "PatientID": "4711", keyword: "M\ufffdller"}) == []
+
+
 class Checking:
     """A sender that checks, and records its arguments."""
 

@@ -65,6 +65,23 @@ def test_a_study_that_is_no_prior_is_passed_over_with_a_reason(values: dict[str,
     assert reason in passed_over["1.2"]
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "named"),
+    [
+        ({"PatientID": "M\ufffdller"}, {"patient_id": "M\ufffdller"}, "PatientID"),
+        ({"IssuerOfPatientID": "\ufffdrzte"}, {"issuer_of_patient_id": "\ufffdrzte"}, "IssuerOfPatientID"),
+    ],
+)
+def test_ids_that_could_not_be_decoded_are_never_of_one_patient(
+    ours: dict[str, str], theirs: dict[str, str], named: str
+) -> None:
+    identity = PatientKeys.of(OURS | ours)
+    found, passed_over = choose_priors([study(**theirs)], wanted(identity=identity))
+    assert not found
+    assert "another PatientID" in passed_over["1.2"]
+    assert identity.contradictions(identity) == [named]
+
+
 def test_the_study_of_the_job_is_no_prior() -> None:
     assert chosen(study("1.1")) == []
 
