@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET
+from xml.etree import ElementTree as ET  # nosec B405  what declares entities is refused before
 
 if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+    from xml.etree.ElementTree import Element  # nosec B405
 
 __all__ = ["from_xml", "is_xml"]
 
@@ -32,7 +32,7 @@ def from_xml(content: bytes) -> dict[str, Any]:
     if b"<!DOCTYPE" in content or b"\0" in content:  # NUL: UTF-16 or UTF-32 would hide a declaration
         raise ValueError("the answer in XML declares entities, or is in an odd encoding")
     try:
-        root = ET.fromstring(content)  # noqa: S314  without entities there is nothing to expand
+        root = ET.fromstring(content)  # noqa: S314  # nosec B314  without entities there is nothing to expand
     except (ET.ParseError, LookupError) as error:  # LookupError: it names an encoding that is none of text
         raise ValueError("the answer is no XML") from error
     if _name(root) != "NativeDicomModel":
