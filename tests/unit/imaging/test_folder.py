@@ -105,7 +105,12 @@ def test_names_that_no_output_can_hold_are_escaped(tmp_path: Path) -> None:
 def test_an_instance_counts_once_and_a_patient_or_series_tells_instances_apart(tmp_path: Path) -> None:
     (dataset,) = synthetic_series(slices=1)
     for number, (keyword, value) in enumerate(
-        [("PatientName", "Other^Name"), ("PatientID", "OTHER"), ("SeriesInstanceUID", "1.2.3"), ("Modality", "MR")]
+        [
+            ("PatientName", "Other^Name"),
+            ("PatientID", "OTHER"),
+            ("SeriesInstanceUID", "1.2.3"),
+            ("StudyDescription", "x"),
+        ]
     ):
         setattr(dataset, keyword, value)
         dataset.save_as(tmp_path / str(number), enforce_file_format=True)
