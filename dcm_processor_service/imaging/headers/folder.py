@@ -62,6 +62,7 @@ _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 # the attributes that identify patient, study and series, and their character set
 _WHOSE = ("SpecificCharacterSet", *_IDENTITY, *_UIDS[:2])
 _IN_USE = 0xFFFF
+_MOST_COMPARED = 4  # of the instances of one UID, which are refused if they differ
 # instances of no patient have neither study nor series (PS3.4, section GG.3)
 _OF_NO_PATIENT = frozenset(
     {
@@ -174,7 +175,8 @@ class DicomFolders:
         known = self._seen.setdefault(identity, [])
         if any(is_same_instance(path, instance.path) for path in known):
             raise unreadable(instance.path, DUPLICATE, faulty=False)
-        known.append(instance.path)
+        if len(known) < _MOST_COMPARED:
+            known.append(instance.path)
 
 
 def glance(path: Path) -> Glance:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydicom.dataelem import RawDataElement
 from pydicom.sequence import Sequence as Items
+from pydicom.valuerep import PersonName
 
 from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.instance_file import read_dataset
@@ -86,7 +87,9 @@ def _is_of_content(tag: BaseTag) -> bool:
         return tag.group == _OF_PHILIPS or tag in _PRIVATE
     if tag in _CHANGED:
         return False
-    return tag.group not in _OF_ARCHIVES or tag in _NOT_OF_ARCHIVES or tag in _OF_REPORTS
+    return (
+        tag.group not in _OF_ARCHIVES or tag in _NOT_OF_ARCHIVES or int(tag) in _OF_REPORTS
+    )  # a plain number: a range is searched for others
 
 
 def _is_alike(one: Dataset, other: Dataset, counts: Callable[[BaseTag], bool]) -> bool:
@@ -98,7 +101,8 @@ def _is_alike(one: Dataset, other: Dataset, counts: Callable[[BaseTag], bool]) -
 
 
 def _is_empty(element: DataElement | RawDataElement) -> bool:
-    return element.value is None or (isinstance(element.value, str | bytes | Sequence) and not element.value)
+    value = element.value
+    return value is None or (isinstance(value, str | bytes | PersonName | Sequence) and not value)
 
 
 def _has_equal(tag: BaseTag, one: Dataset, other: Dataset) -> bool:

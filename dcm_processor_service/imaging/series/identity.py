@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
     from dcm_processor_service.imaging.headers.values import Header
 
-__all__ = ["IDENTITY_MARKS", "identity_findings", "identity_values"]
+__all__ = ["IDENTITY_MARKS", "identity_findings", "identity_values", "patient_of"]
 
 IDENTITY_MARKS = {
     "FrameOfReferenceUID": (
@@ -76,6 +76,11 @@ def identity_findings(instances: Sequence[InstanceFile], frames: Sequence[FrameI
             message = f"frames have {distinct} {what} ({name}): convert with policy split or largest"
             found.append(SeriesFinding(code=code, message=message, attribute=name, count=distinct))
     return found
+
+
+def patient_of(header: Header) -> str:
+    """Returns the id of the patient whom a header names."""
+    return patient_uid({keyword: _stated(header, keyword) for keyword in _WHOSE})
 
 
 def _stated(header: Header, keyword: str) -> str:

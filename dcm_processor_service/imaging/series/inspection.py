@@ -24,7 +24,7 @@ from dcm_processor_service.imaging.series.geometry_findings import (
     uids,
 )
 from dcm_processor_service.imaging.series.grouping import group_frames, stacks_of
-from dcm_processor_service.imaging.series.identity import identity_findings
+from dcm_processor_service.imaging.series.identity import identity_findings, patient_of
 from dcm_processor_service.imaging.series.meaning import (
     meaning_findings,
     picture_finding,
@@ -169,7 +169,7 @@ def _by_number(instance: InstanceFile) -> tuple[float, str]:
 
 
 def _same_instance(first: InstanceFile, second: InstanceFile) -> SeriesFinding:
-    if is_same_instance(first.path, second.path):
+    if patient_of(first.header) == patient_of(second.header) and is_same_instance(first.path, second.path):
         return SeriesFinding(
             code="DUPLICATE_INSTANCES",
             message=f"{first.label} is there more than once: the first file counts",

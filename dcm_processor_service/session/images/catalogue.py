@@ -65,6 +65,10 @@ ATTRIBUTES = tuple(dict.fromkeys((*_PATIENT_KEYWORDS, *_STUDY_KEYWORDS, *_SERIES
 """The attributes that decide where an instance is filed and that are kept with it, also all that identify a person."""
 
 
+_LAST_COMPARED = 5
+"""Of instances that share a UID, and are refused if they differ, the first are compared and further ones counted."""
+
+
 @dataclass(frozen=True)
 class Filed:
     """The patients, studies and series that were filed, and the number of instances."""
@@ -144,7 +148,9 @@ class Catalogue:
             if instance_id not in self._instances:
                 break
             known = self._instances[instance_id][2]
-            if isinstance(known, bytes) or isinstance(content, bytes) or is_same(known, content):
+            if isinstance(known, bytes) or isinstance(content, bytes):
+                raise UnreadableFileError(DUPLICATE, faulty=False)
+            if number <= _LAST_COMPARED and is_same(known, content):
                 raise UnreadableFileError(DUPLICATE, faulty=False)
             instance_id = platform_id("instance", series_id, sop_uid, f"another {number}")
         self._series[series_id]["instance_ids"][instance_id] = None

@@ -13,6 +13,7 @@ from dcm_processor_service.derived import Code, derive_image, keyed_uid, save, s
 from dcm_processor_service.derived.terminology.codes import code_item, find_code, find_unit
 from dcm_processor_service.errors import DerivedObjectError, InvalidSeriesError
 from dcm_processor_service.imaging.volumes.volume import Volume
+from dcm_processor_service.testing import synthetic_series
 from tests.unit.derived.sources import PLAIN, make_recipe, make_source
 
 if TYPE_CHECKING:
@@ -125,3 +126,13 @@ def test_uids_keep_the_parts_of_their_key_apart() -> None:
     assert keyed_uid("ab", "c") != keyed_uid("a", "bc") != keyed_uid("abc")
     assert keyed_uid("ä", "") == keyed_uid("ä", "")
     assert len({keyed_uid(str(number)) for number in range(1000)}) == 1000
+
+
+def test_headers_of_two_patients_are_no_source(tmp_path: Path) -> None:
+    (dataset, *_) = synthetic_series(slices=1)
+    dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    dataset.PatientID = "ANOTHER-ID"
+    dataset.save_as(tmp_path / "b.dcm", enforce_file_format=True)
+    with pytest.raises(DerivedObjectError, match="belong to 2 patients") as refused:
+        source_of([tmp_path])
+    assert "ANOTHER-ID" not in str(refused.value)

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from dcm_processor_service.imaging.headers import folder as folder_reading
 from dcm_processor_service.imaging.headers.folder import DicomFolders, files_below, files_in
+from dcm_processor_service.imaging.headers.repeats import is_same_instance
 from dcm_processor_service.models import LeftOutFile
 from dcm_processor_service.testing import synthetic_series
 from tests.unit.imaging.awkward_folder import LEFT_OUT, TAKEN, make_awkward_folder
 
 
-def touch(folder: Path, *names: str) -> None:
+def touch(root: Path, *names: str) -> None:
     for name in names:
-        path = folder / name
+        path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
 
@@ -129,6 +131,25 @@ def test_two_instances_under_one_uid_are_two_and_a_copy_of_either_counts_once(tm
     found = list(DicomFolders().read(files_below(tmp_path)))
     assert [str(one.path).removeprefix(f"{tmp_path}/") for one in found] == ["a", "b", "copies/a", "copies/b"]
     assert [isinstance(one, LeftOutFile) for one in found] == [False, False, True, True]
+
+
+def test_a_folder_of_instances_under_one_uid_is_read_without_comparing_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[Path] = []
+
+    def counted(one: Path, other: Path) -> bool:
+        compared.append(other)
+        return is_same_instance(one, other)
+
+    monkeypatch.setattr(folder_reading, "is_same_instance", counted)
+    (dataset,) = synthetic_series(slices=1)
+    for number in range(20):
+        dataset.PixelData = bytes([number]) + dataset.PixelData[1:]
+        dataset.save_as(tmp_path / f"{number:02}", enforce_file_format=True)
+    found = list(DicomFolders().read(files_below(tmp_path)))
+    assert len([one for one in found if not isinstance(one, LeftOutFile)]) == 20
+    assert len(compared) <= 4 * 20
 
 
 def test_an_instance_of_no_patient_needs_no_study(tmp_path: Path) -> None:

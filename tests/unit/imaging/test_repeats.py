@@ -208,3 +208,23 @@ def test_what_says_something_else_is_not_the_same(tmp_path: Path, edit: Any) -> 
     dataset.save_as(path, enforce_file_format=True)
     assert is_same_instance(path, copied(path, lambda ds: setattr(ds, "PatientName", "Corrected^Name")))
     assert not is_same_instance(path, copied(path, edit))
+
+
+def test_an_empty_name_is_no_difference_between_files_with_and_without_types(tmp_path: Path) -> None:
+    path = single_frame(Recipe(), tmp_path)[0]
+
+    def named(ds: FileDataset) -> None:
+        ds.PerformingPhysicianName = ""
+        ds.add_new(0x00181411, "PN", "")  # of the content, whatever its standard type is
+        ds.ContentCreatorName = None
+
+    first = copied(path, named).rename(tmp_path / "explicit.dcm")
+    second = copied(first, _in_implicit_types)
+    assert is_same_instance(first, second)
+
+
+def test_copies_of_one_instance_for_two_patients_are_no_copies(tmp_path: Path) -> None:
+    paths = single_frame(Recipe(), tmp_path)
+    copy = copied(paths[0], lambda ds: setattr(ds, "PatientID", "OTHER"))
+    assert is_same_instance(paths[0], copy)
+    assert "CONFLICTING_INSTANCES" in inspect_series([*paths, copy]).codes
