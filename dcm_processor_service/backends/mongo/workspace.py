@@ -105,11 +105,14 @@ class MongoWorkspaceRepository:
             await chunks.insert_chunks(batch)
         await self._put("dicomfiles.files", _file_document(instance, len(data), sha256))
 
-    async def forget_lost(
-        self, instances: Sequence[Instance], folders: Sequence[Path], files: Sequence[Path]
-    ) -> list[str]:
+    async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
+        """Returns none: the database holds the files' content."""
+        del instances
+        return {}
+
+    async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
         """Removes none: the database holds the files' content."""
-        del instances, folders, files
+        del instances, folders
         return []
 
     async def add_job(self, job: Job) -> None:
