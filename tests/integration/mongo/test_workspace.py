@@ -49,7 +49,7 @@ async def test_a_database_that_another_first_run_marks_meanwhile_is_a_workspace(
     names_of_all = Collection.names_of_all
 
     async def late(self: Collection) -> list[str]:
-        store.database["dcm_workspace"].insert_one({"_id": "workspace"})  # type: ignore[dict-item]  # no ObjectId
+        store.database["dcm_workspace"].insert_one({"_id": "workspace"})
         return await names_of_all(self)
 
     monkeypatch.setattr(Collection, "names_of_all", late)
