@@ -22,7 +22,7 @@ from dcm_processor_service.models import (
     SubjectLevel,
 )
 from dcm_processor_service.models.subjects import contradicts
-from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, JobKey, Sentinel, is_lost, require_scan
+from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, JobKey, Sentinel, is_gone, is_lost, require_scan
 from dcm_processor_service.ports.forks import SharedLock
 
 if TYPE_CHECKING:
@@ -408,13 +408,19 @@ class MemoryWorkspaceRepository:
             if instance.id not in members:
                 members.append(instance.id)
 
-    async def forget_lost(
-        self, instances: Sequence[Instance], folders: Sequence[Path], files: Sequence[Path]
-    ) -> list[str]:
-        """Removes instances whose file is gone from below these folders, or is one of these files."""
+    async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
+        """Returns by id the files that are not gone."""
+        return {one: path for one, path in self._paths(instances) if not is_gone(path)}
+
+    def _paths(self, instances: Sequence[Instance]) -> list[tuple[str, Path]]:
         with self._store.lock:
-            known = {one.id: self._store.instances[one.id][1] for one in instances if one.id in self._store.instances}
-            lost = [one for one, path in known.items() if not isinstance(path, bytes) and is_lost(path, folders, files)]
+            known = [(one.id, self._store.instances[one.id][1]) for one in instances if one.id in self._store.instances]
+        return [(one, content) for one, content in known if not isinstance(content, bytes)]
+
+    async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
+        """Removes instances whose file is gone from below these folders."""
+        lost = [one for one, path in self._paths(instances) if is_lost(path, folders)]
+        with self._store.lock:
             for instance_id in lost:
                 del self._store.instances[instance_id], self._store.arrived_at[instance_id]
             for members in self._store.series_instances.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Collection
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,8 @@ def conflicting(found: Iterable[object]) -> frozenset[str]:
     for one in found:
         if isinstance(one, Outgoing):
             by_uid[one.sop_instance_uid].append(one)
-    return frozenset(uid for uid, (first, *more) in by_uid.items() if any(_differ(first, one) for one in more))
+    # all pairs, since an unreadable one differs from none
+    return frozenset(uid for uid, all_of in by_uid.items() if any(_differ(*two) for two in combinations(all_of, 2)))
 
 
 def surveyed(

@@ -18,6 +18,7 @@ from dcm_processor_service.codec import check_name
 from dcm_processor_service.disk import private_folder, write_whole
 from dcm_processor_service.env_vars import variables_set
 from dcm_processor_service.errors import CallbackFailedError, ConfigurationError, InvalidNameError
+from dcm_processor_service.local.placed import note_placed, remove_placed
 from dcm_processor_service.local.result_sheets import sheet_names, write_sheets
 from dcm_processor_service.local.zipped import is_zipped, unzipped
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
@@ -252,9 +253,11 @@ class Workspace:
             run_inline(container.workspace_repository().add_job(finished))
             session = container.session()
             files = tuple(session.files.list())
-            for stored in files:
-                _write_result(session, stored.name, folder)
             names = [stored.name for stored in files]
+            if self.store is not None:  # the next run may be another machine's
+                note_placed(folder, [*names, *sheet_names(names)])
+            for name in names:
+                _write_result(session, name, folder)
             reporting = container.reporting()
             report = _with_outcome(run_inline(reporting.collect()), outcome, reporting.plain(outcome.result))
             pictures = run_inline(reporting.pictures(folder=folder)) if preview else {}
@@ -299,9 +302,10 @@ class Workspace:
         return private_folder(self.folder, "results", *job.name.split("/"), of_subject)
 
     def _emptied(self, job: Job, subject: Patient | Study | SeriesRecord) -> Path:
-        """Returns the folder of a job that another machine ran, without results of an earlier run."""
-        shutil.rmtree(self._results_folder(job, subject))
-        return self._results_folder(job, subject)
+        """Returns the folder of a job that another machine ran, without what an earlier run placed there."""
+        folder = self._results_folder(job, subject)
+        remove_placed(folder)
+        return folder
 
     def fail(
         self,
@@ -423,7 +427,8 @@ def _write_result(session: Session, name: str, folder: Path) -> None:
 
 
 def _fill_results(session: Session, names: Sequence[str], sheets: Mapping[str, str], folder: Path) -> None:
-    """Writes into an empty folder what a job has stored, and its contact sheets."""
+    """Writes into a folder what a job has stored, and its contact sheets."""
+    note_placed(folder, [*names, *sheets])
     for name in names:
         _write_result(session, name, folder)
     for name, png in sheets.items():

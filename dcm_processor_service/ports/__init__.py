@@ -51,6 +51,7 @@ from dcm_processor_service.ports.stores import (
     SessionRepository,
     StoreLocation,
     WorkspaceRepository,
+    is_gone,
     is_lost,
     require_scan,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "WorkspaceRepository",
     "in_thread",
     "inline",
+    "is_gone",
     "is_lost",
     "iterate_inline",
     "pause_at_forks",

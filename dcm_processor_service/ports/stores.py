@@ -53,6 +53,7 @@ __all__ = [
     "SessionRepository",
     "StoreLocation",
     "WorkspaceRepository",
+    "is_gone",
     "is_lost",
     "require_scan",
 ]
@@ -152,19 +153,34 @@ def require_scan(path: Path) -> None:
         )
 
 
-def is_lost(path: Path, folders: Iterable[Path], files: Iterable[Path]) -> bool:
-    """Returns whether a file is gone from below some folders, or is one of some files.
+def is_gone(path: Path) -> bool:
+    """Returns whether there is certainly no file at a path; one that cannot be looked at may be there.
 
     Example:
         >>> from pathlib import Path
-        >>> is_lost(Path("gone.dcm"), [Path()], []), is_lost(Path("gone.dcm"), [Path("elsewhere")], [])
+        >>> is_gone(Path("gone.dcm")), is_gone(Path())
+        (True, False)
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def is_lost(path: Path, folders: Iterable[Path]) -> bool:
+    """Returns whether a file is gone from below some folders.
+
+    Example:
+        >>> from pathlib import Path
+        >>> is_lost(Path("gone.dcm"), [Path()]), is_lost(Path("gone.dcm"), [Path("elsewhere")])
         (True, False)
     """
     place = os.path.abspath(path)  # noqa: PTH100  links and all
-    if place in map(os.path.abspath, files):
-        return True
     is_below = any(place.startswith(os.path.join(os.path.abspath(one), "")) for one in folders)  # noqa: PTH100, PTH118
-    return is_below and not os.path.lexists(place)
+    return is_below and is_gone(path)
 
 
 class DataRepository(Protocol):
@@ -336,10 +352,11 @@ class WorkspaceRepository(Protocol):
     async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
         """Files one DICOM file of a series that was added."""
 
-    async def forget_lost(
-        self, instances: Sequence[Instance], folders: Sequence[Path], files: Sequence[Path]
-    ) -> list[str]:
-        """Removes instances whose file is gone from below these folders, or is one of these files; returns their ids.
+    async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
+        """Returns by id the files to which the store refers and which are not gone; none if it holds the content."""
+
+    async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
+        """Removes instances whose file is gone from below these folders; returns their ids.
 
         A store that holds the content itself loses none.
         """

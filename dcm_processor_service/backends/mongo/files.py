@@ -175,10 +175,13 @@ class MongoFileRepository:
             await self._chunks.create_indexes(CHUNK_INDEXES)
             self._indexed = True
         if key not in self._left:
+            is_settled = await self._chunks.all_answered()
             uploads: dict[str, set[ObjectId]] = {}
             for row in await self._chunks.aggregate(uploads_pipeline(key.session_id, key.job_id)):
                 uploads.setdefault(row["name"], set()).add(row["_id"])
             self._foreign.setdefault(key, await foreign_files(self._files, key))
+            if not (is_settled and await self._chunks.all_answered()):  # chunks may still come: the next put asks anew
+                return uploads.pop(name, set()) - self._under_way
             self._left.setdefault(key, uploads)
         return self._left[key].pop(name, set()) - self._under_way
 

@@ -61,17 +61,28 @@ class MongoWorkspaceRepository:
         """
         if self._is_own:
             return
-        marks = self._collection(_MARKS)
-        if not await marks.find({"_id": _MARK}, limit=1):
-            for name in await marks.names_of_all():
-                if await self._collection(name).find({}, projection=["_id"], limit=1):
-                    raise ConfigurationError(
-                        f"the database holds {name!r} that the platform or another program has filed, and is no "
-                        "workspace; name one that is empty, which becomes the workspace"
-                    )
-            await self._ensure_indexes()  # before the mark: else a kill between would leave a workspace without
-            await marks.update_one({"_id": _MARK}, {"$set": {"made_at": datetime.now(timezone.utc)}}, upsert=True)
+        if not await self._is_marked():
+            filed = await self._first_filed()
+            if not filed:
+                await self._ensure_indexes()  # before the mark: else a kill between would leave a workspace without
+                change = {"$set": {"made_at": datetime.now(timezone.utc)}}
+                await self._collection(_MARKS).update_one({"_id": _MARK}, change, upsert=True)
+            elif not await self._is_marked():  # else another first run has marked it meanwhile
+                raise ConfigurationError(
+                    f"the database holds {filed!r} that the platform or another program has filed, and is no "
+                    "workspace; name one that is empty, which becomes the workspace"
+                )
         self._is_own = True
+
+    async def _is_marked(self) -> bool:
+        return bool(await self._collection(_MARKS).find({"_id": _MARK}, limit=1))
+
+    async def _first_filed(self) -> str:
+        """Returns the name of a collection that holds a document; empty if none does."""
+        for name in await self._collection(_MARKS).names_of_all():
+            if await self._collection(name).find({}, projection=["_id"], limit=1):
+                return name
+        return ""
 
     async def _put(self, name: str, document: Document, *, without: tuple[str, ...] = ()) -> None:
         await self._own()
@@ -105,11 +116,14 @@ class MongoWorkspaceRepository:
             await chunks.insert_chunks(batch)
         await self._put("dicomfiles.files", _file_document(instance, len(data), sha256))
 
-    async def forget_lost(
-        self, instances: Sequence[Instance], folders: Sequence[Path], files: Sequence[Path]
-    ) -> list[str]:
+    async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
+        """Returns none: the database holds the files' content."""
+        del instances
+        return {}
+
+    async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
         """Removes none: the database holds the files' content."""
-        del instances, folders, files
+        del instances, folders
         return []
 
     async def add_job(self, job: Job) -> None:

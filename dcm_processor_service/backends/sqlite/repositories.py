@@ -17,7 +17,7 @@ from dcm_processor_service.backends.sqlite.store import SqliteStore, folder_of
 from dcm_processor_service.codec import INT64_MAX, INT64_MIN, check_text, equal
 from dcm_processor_service.errors import StoredFileNotFoundError, StoredValueError, UnsupportedValueError
 from dcm_processor_service.models import Instance, Job, JobOutput, Patient, Peer, SeriesRecord, Study, SubjectLevel
-from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel, is_lost, require_scan
+from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel, is_gone, is_lost, require_scan
 
 if TYPE_CHECKING:
     import sqlite3
@@ -330,15 +330,21 @@ class SqliteWorkspaceRepository:
             self._place(content),
         )
 
-    async def forget_lost(
-        self, instances: Sequence[Instance], folders: Sequence[Path], files: Sequence[Path]
-    ) -> list[str]:
-        """Removes instances whose file is gone from below these folders, or is one of these files."""
+    async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
+        """Returns by id the files that are not gone."""
+        known = await self._paths(instances)
+        return await self._store.compute(lambda: {one: path for one, path in known.items() if not is_gone(path)})
+
+    async def _paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
         wanted = encode([instance.id for instance in instances])
         rows = await self._store.read(
             "SELECT id, path FROM instances WHERE id IN (SELECT value FROM json_each(?))", wanted
         )
-        lost = [one for one, path in rows if is_lost(self._store.folder.joinpath(path), folders, files)]
+        return {one: self._store.folder.joinpath(path) for one, path in rows}
+
+    async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
+        """Removes instances whose file is gone from below these folders."""
+        lost = [one for one, path in (await self._paths(instances)).items() if is_lost(path, folders)]
         for instance_id in lost:
             await self._change("DELETE FROM instances WHERE id = ?", instance_id)
         return lost

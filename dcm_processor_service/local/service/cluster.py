@@ -206,6 +206,7 @@ def _end_of(future: Future[ProcessEnd | None], number: int) -> ProcessEnd | None
     try:
         return future.result()
     except ConfigurationError as error:
-        return ProcessEnd(number, [], str(error), cancelled=False)
+        # a worker raises this before it starts a process: it cannot, or its environment names no database
+        return ProcessEnd(number, [], str(error), cancelled=False, begun=False)
     except (Exception, CancelledError) as error:  # noqa: BLE001  whatever the reason for which a cluster loses a task
         return ProcessEnd(number, [], f"the cluster lost this subject ({type(error).__name__})", cancelled=False)

@@ -152,7 +152,8 @@ class ServiceRun:
         exit_code = EXIT_CANCELLED if end.cancelled else EXIT_FAILED
         for place, planned in enumerate(plan.jobs[len(end.answers) :]):
             message = f"not begun: {end.problem}, in an earlier job" if place else end.problem
-            yield self.place.fail(plan.subject, message, exit_code, begun=not place, **self._job_values(planned))
+            begun = end.begun and not place
+            yield self.place.fail(plan.subject, message, exit_code, begun=begun, **self._job_values(planned))
 
     def _request(self, plan: SubjectPlan) -> dict[str, Any]:
         """Returns the request to a process, as JSON."""

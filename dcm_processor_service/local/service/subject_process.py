@@ -46,6 +46,9 @@ class ProcessEnd:
     cancelled: bool
     """Whether it was ended by SIGTERM, outside of a job."""
 
+    begun: bool = True
+    """False if it is known that no process was started."""
+
 
 def run_in_processes(requests: Sequence[dict[str, Any]], workers: int) -> Iterator[ProcessEnd]:
     """Hands each request to a process of its own, ``workers`` at a time; yields each end as it comes.

@@ -8,6 +8,7 @@ sex, else by study.
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from dcm_processor_service.models.platform_ids import platform_id
 from dcm_processor_service.models.subjects import patient_uid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from dcm_processor_service.ports import Backend
@@ -105,6 +106,7 @@ class Catalogue:
     _series: dict[str, dict[str, Any]] = field(default_factory=dict)
     _instances: dict[str, tuple[str, Instance, Path | bytes]] = field(default_factory=dict)
     _glances: dict[Hashable, str] = field(default_factory=dict)
+    _is_same: Callable[[Path, Path], bool] = lambda _one, _other: True
 
     def add(self, attributes: Mapping[str, str], content: Path | bytes, size_bytes: int) -> None:
         """Adds one instance, by its ``ATTRIBUTES``.
@@ -126,7 +128,8 @@ class Catalogue:
         if glance.belongs_to not in self._glances:
             self._glances[glance.belongs_to] = self._identify(imaging.attributes(path, ATTRIBUTES))
         series_id, sop_uid = self._glances[glance.belongs_to], glance.sop_instance_uid
-        self._add_instance(series_id, sop_uid, path, glance.size_bytes, imaging.is_same_instance)
+        self._is_same = imaging.is_same_instance
+        self._add_instance(series_id, sop_uid, path, glance.size_bytes)
 
     def _identify(self, attributes: Mapping[str, str]) -> str:
         """Returns the id of the series that an instance belongs to."""
@@ -134,28 +137,22 @@ class Catalogue:
             raise UnreadableFileError(NO_UIDS)
         return self._series_of(attributes)
 
-    def _add_instance(
-        self,
-        series_id: str,
-        sop_uid: str,
-        content: Path | bytes,
-        size_bytes: int,
-        is_same: Callable[[Path, Path], bool] = lambda _one, _other: True,
-    ) -> None:
+    def _add_instance(self, series_id: str, sop_uid: str, content: Path | bytes, size_bytes: int) -> None:
         """Records an instance; a different one of the same UID is filed beside it, so that reading raises."""
-        instance_id = platform_id("instance", series_id, sop_uid)
-        for number in itertools.count(2):
+        for instance_id in _ids_for(series_id, sop_uid):
             if instance_id not in self._instances:
                 break
             known = self._instances[instance_id][2]
             if isinstance(known, bytes) or isinstance(content, bytes):
                 raise UnreadableFileError(DUPLICATE, faulty=False)
-            if number <= _LAST_COMPARED and is_same(known, content):
+            if number <= _LAST_COMPARED and self._is_same(known, content):
                 raise UnreadableFileError(DUPLICATE, faulty=False)
-            instance_id = platform_id("instance", series_id, sop_uid, f"another {number}")
-        self._series[series_id]["instance_ids"][instance_id] = None
         instance = Instance(id=instance_id, sop_instance_uid=sop_uid, size_bytes=size_bytes)
-        self._instances[instance_id] = (series_id, instance, content)
+        self._record(series_id, instance, content)
+
+    def _record(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
+        self._series[series_id]["instance_ids"][instance.id] = None
+        self._instances[instance.id] = (series_id, instance, content)
 
     def _series_of(self, attributes: Mapping[str, str]) -> str:
         """Returns the id of the series that an instance belongs to; records the series, its study and its patient."""
@@ -204,8 +201,9 @@ class Catalogue:
     async def file_into(self, backend: Backend, folders: Sequence[Path] = ()) -> Filed:
         """Files everything into the store, and adds to what the store holds already.
 
-        Of instances that share a UID, those are forgotten whose file is gone from below ``folders``, where a file of
-        that UID is filed now.
+        With ``folders``, a file keeps the id that the store has for it, and one that differs from another of its UID
+        whose file is still there is filed beside that. Of instances that share a UID, those are forgotten whose file
+        is gone from below ``folders``, where a file of that UID is filed now.
 
         Raises:
             ConfigurationError: The platform fills this store.
@@ -214,7 +212,7 @@ class Catalogue:
         patients = [Patient(**await _merged(backend, SubjectLevel.PATIENT, row)) for row in self._patients.values()]
         studies = [Study(**await _merged(backend, SubjectLevel.STUDY, row)) for row in self._studies.values()]
         for series_id in self._series if folders else ():
-            await self._forget_lost(backend, series_id, folders)
+            await self._agree(backend, series_id, folders)
         series = [SeriesRecord(**await _merged(backend, SubjectLevel.SERIES, row)) for row in self._series.values()]
         subjects: tuple[Patient | Study | SeriesRecord, ...] = (*patients, *studies, *series)
         for subject in subjects:
@@ -223,24 +221,43 @@ class Catalogue:
             await workspace.add_instance(series_id, instance, content)
         return Filed(tuple(patients), tuple(studies), tuple(series), len(self._instances))
 
-    async def _forget_lost(self, backend: Backend, series_id: str, folders: Sequence[Path]) -> None:
-        """Removes from a series in the store what shares a UID with an instance of this filing, and is lost."""
+    async def _agree(self, backend: Backend, series_id: str, folders: Sequence[Path]) -> None:
+        """Makes the instances of a series agree with those of the same UIDs in the store; forgets what is lost."""
         known = await backend.dicom.find(SubjectLevel.SERIES, series_id)
-        members = self._series[series_id]["instance_ids"]
-        if not isinstance(known, SeriesRecord) or members.keys() >= {*known.instance_ids}:
+        if not isinstance(known, SeriesRecord):
             return
-        filed = [self._instances[one] for one in members]
-        uids = {instance.sop_instance_uid for _series, instance, _content in filed}
-        others = [
-            one
-            for one in await backend.dicom.instances(known)
-            if one.id not in members and one.sop_instance_uid in uids
-        ]
+        members = self._series[series_id]["instance_ids"]
+        uids = {self._instances[one][1].sop_instance_uid for one in members}
+        stored = [one for one in await backend.dicom.instances(known) if one.sop_instance_uid in uids]
+        self._keep_ids(series_id, await backend.fillable().paths(stored))
+        others = [one for one in stored if one.id not in members]
         if others:
-            files = [content for _series, _instance, content in filed if not isinstance(content, bytes)]
-            lost = await backend.fillable().forget_lost(others, folders, files)
+            lost = await backend.fillable().forget_lost(others, folders)
             kept = tuple(one for one in known.instance_ids if one not in lost)
             await backend.fillable().add_subject(known.model_copy(update={"instance_ids": kept}))
+
+    def _keep_ids(self, series_id: str, stored: Mapping[str, Path]) -> None:
+        """Chooses the ids of a series anew, so that no file takes that of another instance which is still there."""
+        members = self._series[series_id]["instance_ids"]
+        filed = [self._instances.pop(one) for one in members]
+        members.clear()
+        ids = {os.path.abspath(path): one for one, path in stored.items()}  # noqa: PTH100  links and all
+        for _series, instance, content in filed:
+            own = None if isinstance(content, bytes) else ids.get(os.path.abspath(content))  # noqa: PTH100
+            for instance_id in itertools.chain([own] if own else (), _ids_for(series_id, instance.sop_instance_uid)):
+                if instance_id in members:
+                    continue
+                other = stored.get(instance_id)
+                if other is None or isinstance(content, bytes) or instance_id == own or self._is_same(other, content):
+                    self._record(series_id, instance.model_copy(update={"id": instance_id}), content)
+                    break
+
+
+def _ids_for(series_id: str, sop_uid: str) -> Iterator[str]:
+    """Yields the ids for instances of one UID: several only if these differ."""
+    yield platform_id("instance", series_id, sop_uid)
+    for number in itertools.count(2):
+        yield platform_id("instance", series_id, sop_uid, f"another {number}")
 
 
 async def _merged(backend: Backend, level: SubjectLevel, row: dict[str, Any]) -> dict[str, Any]:

@@ -137,6 +137,15 @@ def test_what_a_cluster_loses_otherwise_is_reported() -> None:
     end = cluster._end_of(lost, 1)
     assert end is not None
     assert (end.number, end.problem) == (1, "the cluster lost this subject (RuntimeError)")
+    assert end.begun
+
+
+def test_a_subject_for_which_no_process_can_be_started_was_not_begun() -> None:
+    refused: Future[Any] = Future()
+    refused.set_exception(ConfigurationError("no process can be started"))
+    end = cluster._end_of(refused, 1)
+    assert end is not None
+    assert (end.problem, end.begun) == ("no process can be started", False)
 
 
 def test_a_subject_of_a_run_that_is_over_is_not_begun(tmp_path: Path) -> None:

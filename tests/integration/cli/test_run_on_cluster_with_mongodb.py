@@ -145,16 +145,20 @@ def test_subjects_that_are_never_begun_keep_their_earlier_results(
     assert (counts(folder), stored_counts(mongo_url, database)) == (["2", "3"], 2)
 
 
+@pytest.mark.parametrize("begun", [False, True])
 def test_an_earlier_result_of_a_job_that_a_cluster_lost_is_not_taken_for_its_own(
-    folder: Path, url: str, database: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path, url: str, database: str, monkeypatch: pytest.MonkeyPatch, *, begun: bool
 ) -> None:
     write(folder, MEASURE.replace("scans'", "no such folder'"))
     run(folder, "--on", url, "--store", database)
-    lost = ProcessEnd(0, [], "the cluster lost this subject", cancelled=False)
+    for one in (folder / "w").rglob("count.txt"):
+        one.with_name("of-a-reader.txt").touch()
+    lost = ProcessEnd(0, [], "the cluster lost this subject", cancelled=False, begun=begun)
     monkeypatch.setattr(Cluster, "run", lambda _self, requests: iter([lost] if requests else []))
     ran = run(folder, "--on", url, "--store", database)
     assert ran.code == 1, ran.stderr
-    assert len(counts(folder)) == 1
+    assert len(counts(folder)) == (1 if begun else 2)
+    assert len([*(folder / "w").rglob("of-a-reader.txt")]) == 2
 
 
 def test_a_job_behind_one_that_a_cluster_lost_keeps_its_earlier_result(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from bson import ObjectId
 
+from dcm_processor_service.backends.mongo.documents import chunk_document, upload_mark
+from dcm_processor_service.backends.mongo.driver.collection import Collection
 from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
 from dcm_processor_service.ports import NewFile
 from dcm_processor_service.ports.concurrency import run_inline
@@ -176,3 +178,18 @@ class TestReaders:
         finally:
             tracemalloc.stop()
         assert peak < size_bytes / 2
+
+
+async def test_chunks_that_a_cancelled_write_leaves_after_a_look_for_them_are_found(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none_answered(_self: Collection) -> bool:
+        return False
+
+    monkeypatch.setattr(Collection, "all_answered", none_answered)
+    await put(store, "a", b"another")
+    late = ObjectId()
+    store.database["sessionfiles.chunks"].insert_one(chunk_document(late, 0, b"late", upload_mark(store.key, "b")))
+    await put(store, "b", b"stored")
+    assert late not in file_ids(store, "chunks", "files_id")
+    assert await read(store, "b") == b"stored"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from bson import ObjectId
 
+from dcm_processor_service.backends.mongo.driver.collection import Collection
 from dcm_processor_service.errors import ConfigurationError, StoreUnavailableError
 from dcm_processor_service.models import Job, JobState, Peer
 
@@ -40,6 +41,20 @@ async def test_collections_without_a_document_are_no_hindrance(store: Store) -> 
     await workspace(store).add_peer(PEER)
     assert store.database["peers"].count_documents({}) == 1
     assert store.database["dcm_workspace"].count_documents({}) == 1
+
+
+async def test_a_database_that_another_first_run_marks_meanwhile_is_a_workspace(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names_of_all = Collection.names_of_all
+
+    async def late(self: Collection) -> list[str]:
+        store.database["dcm_workspace"].insert_one({"_id": "workspace"})
+        return await names_of_all(self)
+
+    monkeypatch.setattr(Collection, "names_of_all", late)
+    await workspace(store).add_peer(PEER)
+    assert store.database["peers"].count_documents({}) == 1
 
 
 async def test_a_workspace_is_marked_once_its_indexes_are_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000
 
 from dcm_processor_service.dicom_network.parcels import Ledger, Parcel, why_unsendable
 from dcm_processor_service.dicom_network.planning import Choice, Kind
-from dcm_processor_service.dicom_network.repeats import Repeats, is_what_was_sent
+from dcm_processor_service.dicom_network.repeats import Repeats, conflicting, is_what_was_sent
 from dcm_processor_service.dicom_network.sources import Outgoing, UnreadableInstanceError, survey
 from dcm_processor_service.dicom_network.status import DUPLICATE_SOP_INSTANCE, explain
 from dcm_processor_service.errors import UnsupportedTransferSyntaxError
@@ -181,3 +181,17 @@ def test_an_unreadable_instance_does_not_count_as_different(tmp_path: Path) -> N
     assert repeats.differs(second)
     path.unlink()
     assert not repeats.differs(second)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_unreadable_instance_does_not_hide_that_others_of_its_uid_differ(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "unreadable.dcm"
+    dataset = make_ct(rows=8)
+    dataset.SOPInstanceUID = UID
+    dataset.save_as(path, enforce_file_format=True)
+    (unreadable,) = survey(path)
+    path.unlink()
+    found: list[object] = [outgoing(), outgoing(1)]
+    found.insert(place, unreadable)
+    assert conflicting(found) == {UID}
+    assert conflicting([unreadable, outgoing(), outgoing()]) == frozenset()

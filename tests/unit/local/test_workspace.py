@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import shutil
 import stat
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -13,14 +16,13 @@ from dcm_processor_service.cli.network.peer_options import parse_peer
 from dcm_processor_service.errors import ConfigurationError, LocalFileError, UpstreamFailedError
 from dcm_processor_service.local.workspace import Workspace, counted, describe, sample_folder
 from dcm_processor_service.models import RemovedImages
-from dcm_processor_service.ports import JobKey, NewFile
+from dcm_processor_service.ports import JobKey, NewFile, is_lost
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.session_lifecycle import clean_up_session
 from tests.unit.local.test_ingest import make_series, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from dcm_processor_service.local.workspace import LocalRun
     from dcm_processor_service.session.images.catalogue import Filed
@@ -268,14 +270,49 @@ def test_a_file_that_was_left_out_of_a_conflict_is_forgotten(place: Workspace, t
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_a_file_of_another_folder_stays_in_its_conflict(place: Workspace, tmp_path: Path, *, gone: bool) -> None:
+@pytest.mark.parametrize("again", ["scans", "other"])
+def test_a_file_of_another_folder_stays_in_its_conflict(
+    place: Workspace, tmp_path: Path, again: str, *, gone: bool
+) -> None:
     scans = conflicting(tmp_path)
     (other := tmp_path / "other").mkdir()
     (scans / "second.dcm").rename(other / "second.dcm")
     place.ingest([scans, other])
     if gone:
-        other.rename(tmp_path / "moved")
-    assert len(place.ingest([scans])[0].series[0].instance_ids) == 6
+        (scans if again == "other" else other).rename(tmp_path / "moved")
+    filed, _ = place.ingest([tmp_path / again])
+    assert len(filed.series[0].instance_ids) == 6
+    if not gone:
+        outcome = run(place, read, filed.series[0], filed, "read").outcome
+        assert "CONFLICTING_INSTANCES" in str(outcome.error)
+    assert place.ingest([tmp_path / again])[0] == filed
+
+
+def test_a_file_that_is_ingested_later_does_not_hide_another_of_its_uid(place: Workspace, tmp_path: Path) -> None:
+    scans = conflicting(tmp_path)
+    (other := tmp_path / "other").mkdir()
+    (scans / "second.dcm").rename(other / "second.dcm")
+    place.ingest([scans])
+    filed, _ = place.ingest([other])
+    assert len(filed.series[0].instance_ids) == 6
+    assert "CONFLICTING_INSTANCES" in str(run(place, read, filed.series[0], filed, "read").outcome.error)
+
+
+def test_a_copy_that_is_ingested_later_is_the_same_instance(place: Workspace, tmp_path: Path) -> None:
+    save(make_series(1, slices=5), tmp_path / "scans")
+    shutil.copytree(tmp_path / "scans", tmp_path / "copy")
+    filed, _ = place.ingest([tmp_path / "scans"])
+    assert place.ingest([tmp_path / "copy"])[0] == filed
+    assert run(place, read, filed.series[0], filed, "read").outcome.ok
+
+
+def test_a_file_that_cannot_be_looked_at_is_not_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refused(_path: Path) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    assert is_lost(tmp_path / "missing.dcm", [tmp_path])
+    monkeypatch.setattr(Path, "lstat", refused)
+    assert not is_lost(tmp_path / "missing.dcm", [tmp_path])
 
 
 def conflicting(folder: Path) -> Path:
