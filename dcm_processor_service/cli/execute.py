@@ -1,8 +1,8 @@
 """``exec``: for workers. The environment names the session and the job; the result is one line of JSON.
 
 The callback runs in a child process where possible, so that the result line is written even if that process is killed.
-The standard output holds the result
-alone; the standard error has a line of JSON at the start and one at the end, beside those of the job's log.
+The standard output holds the result alone; the standard error has a line of JSON at the start and one at the end,
+beside the lines of the job's log.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def execute(
 ) -> None:
     """Run a callback as the job that the environment names, and print its result as one line of JSON.
 
-    What the callback itself prints goes to the standard error, so that the standard output holds the result alone.
+    The callback's own output goes to the standard error, so that the standard output holds the result alone.
     """
     emit = result_channel()
     began_s = time.monotonic()

@@ -36,7 +36,7 @@ def pull(
         str,
         typer.Option(
             "--from",
-            help="mongodb://HOST:PORT/DATABASE of the platform; the environment says it when left out. A password in "
+            help="mongodb://HOST:PORT/DATABASE of the platform; if left out, the environment names it. A password in "
             "it is seen in the list of processes: rather leave it out, and set DCM_PROCESSOR_SERVICE_DB_URL, or "
             "DCM_PROCESSOR_SERVICE_DB_URL_FILE to a file that holds the URL",
         ),
@@ -93,10 +93,10 @@ def _kept(words: list[str]) -> tuple[Kept, ...]:
 
 
 def _settings(url: str) -> RuntimeSettings:
-    """Returns where the database is.
+    """Returns the settings that name the platform's database.
 
     Raises:
-        ConfigurationError: The URL names no MongoDB or no database, or the environment none.
+        ConfigurationError: The URL names no MongoDB or no database, or the environment names no MongoDB.
     """
     if not url:
         settings = RuntimeSettings(session_id=NO_ID, job_id=NO_ID)

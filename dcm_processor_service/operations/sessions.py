@@ -70,7 +70,7 @@ def explain_session(session_id: str, *, settings: RuntimeSettings | None = None)
 
 
 def retry_session(session_id: str, job: str = "", *, settings: RuntimeSettings | None = None) -> RetryReport:
-    """Lets the queue run dead jobs of a session again; what depends on them starts when they are done.
+    """Lets the queue run dead jobs of a session again; jobs that depend on them start when they are done.
 
     The worker writes a job's arguments into a Python script, and a quotation mark, backslash or line break in a header
     or param can make that script invalid. If so, headers, params and added params are escaped in the job's document,

@@ -68,7 +68,7 @@ class MemoryLimit:
         return min(found, key=lambda one: one.limit_bytes, default=None)
 
     def used_bytes(self) -> int | None:
-        """Returns what is in use and cannot be dropped; None where that cannot be read any more."""
+        """Returns the memory in use that the kernel cannot drop; None if the files can no longer be read."""
         usage = _number_in(self.folder / self.usage)
         if usage is None:
             return None
@@ -124,7 +124,7 @@ class KilledForMemory:
 
 
 class MemoryWatch:
-    """Warns once when nine tenths of a limit are in use, and has that recorded."""
+    """Warns once when nine tenths of a limit are in use, and passes a record of that to ``record``."""
 
     def __init__(self, limit: MemoryLimit, log: JobLog, record: Callable[[MemoryRecord], None] | None = None) -> None:
         self._limit = limit
@@ -160,8 +160,8 @@ def memory_watched(log: JobLog, record: Callable[[MemoryRecord], None] | None = 
     """Warns in the log when memory runs short within the block; does nothing where there is no limit.
 
     Args:
-        log: The job's.
-        record: Called once, from another thread, with how much was in use then; stores it for ``sessions why``.
+        log: The log of the job.
+        record: Called once, from another thread, with the memory in use then; stores that record for ``sessions why``.
     """
     limit = MemoryLimit.of_this_process()
     if limit is None:

@@ -51,7 +51,7 @@ class Changes:
             now: The server's time.
 
         Raises:
-            SessionsLockedError: Another process holds it.
+            SessionsLockedError: Another process holds the lease.
         """
         free = {"$or": [{"until": {"$lt": now}}, {"holder": self._holder}]}
         until = {"$add": ["$$NOW", LEASE_S * 1000]}
