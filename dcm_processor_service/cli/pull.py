@@ -61,8 +61,8 @@ def pull(
     """Copy a session of the platform's database into a workspace, without the patient, to run its jobs there.
 
     Headers are cleaned by the Basic Application Confidentiality Profile of DICOM, PS3.15 annex E; each UID is
-    replaced by the same one everywhere, all dates are moved by the same number of days. Pixels stay as they are, with
-    any text in them: the command names the series to look at. It only reads the platform's database. Then
+    replaced by the same new UID everywhere, all dates are moved by the same number of days. Pixels stay as they are,
+    with any text in them: the command names the series to look at. The command only reads the platform's database. Then
     run CODE --workspace FOLDER, without --dicom, runs a job as the platform did.
     """
     with sentences():

@@ -35,7 +35,7 @@ BATCH_CHUNKS = 32
 _MARKS = "dcm_workspace"
 _MARK = "workspace"
 _OF_A_RUN = ("result", "progressMessage", "lastProgressAt")
-"""What the document of a job has of a run before."""
+"""The fields of a job's document that an earlier run has written."""
 
 
 class MongoWorkspaceRepository:
@@ -69,7 +69,7 @@ class MongoWorkspaceRepository:
                         f"the database holds {name!r} that the platform or another program has filed, and is no "
                         "workspace; name one that is empty, which becomes the workspace"
                     )
-            await self._ensure_indexes()  # before the mark: else a kill between would leave a workspace without
+            await self._ensure_indexes()  # before the mark: else a kill between would leave it without indexes
             await marks.update_one({"_id": _MARK}, {"$set": {"made_at": datetime.now(timezone.utc)}}, upsert=True)
         self._is_own = True
 
@@ -108,7 +108,7 @@ class MongoWorkspaceRepository:
     async def forget_lost(
         self, instances: Sequence[Instance], folders: Sequence[Path], files: Sequence[Path]
     ) -> list[str]:
-        """Removes none: the database holds the files' content."""
+        """Removes no instance: the database holds the files' content."""
         del instances, folders, files
         return []
 

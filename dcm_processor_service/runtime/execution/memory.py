@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["KilledForMemory", "MemoryLimit", "MemoryWatch", "memory_watched"]
 
 _EVERY_S = 0.1
-"""Seconds between two looks. A look takes a ten-thousandth of it; a program may fill its last tenth within a second."""
+"""Seconds between two measurements.
+
+One takes a ten-thousandth of that time; a program may fill the last tenth of its memory within a second.
+"""
 
 _WARN_AT = 0.9
 
@@ -46,7 +49,7 @@ class MemoryLimit:
     """Name of the file that counts the processes which the kernel has killed."""
 
     inactive: str
-    """Key in ``memory.stat`` of file pages that were read once; those of more than once have one like it."""
+    """Key in ``memory.stat`` of file pages that were read once; pages that were read more often have a similar key."""
 
     @classmethod
     def of_this_process(cls, root: Path = Path("/")) -> MemoryLimit | None:
@@ -114,7 +117,7 @@ class KilledForMemory:
         self._before = limit.kills() if limit else 0
 
     def sentence(self) -> str:
-        """Returns the message about a process that the kernel killed; empty where it killed none, or does not count."""
+        """Returns the message about a process that the kernel killed; empty if the kernel killed or counted none."""
         if self._limit is None or self._limit.kills() <= self._before:
             return ""
         return (

@@ -174,7 +174,7 @@ class QueuedSession:
 
     @property
     def waits_for(self) -> str:
-        """What must happen before the session can go on; empty if it has ended."""
+        """The event or job that the session waits for, in words; empty if the session has ended."""
         state = self.state
         if state == "running":
             names = [job.in_words for job in self.jobs if self.is_alive(job)]
