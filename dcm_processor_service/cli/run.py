@@ -210,7 +210,7 @@ def _names(service: LoadedService, job_name: str) -> list[str]:
 
 
 def default_job_name(callback: str) -> str:
-    """Returns the job's name when none is given: the callback's file or module without its folders.
+    """Returns the job's name if ``--job-name`` is left out: the callback's file or module without its folders.
 
     Example:
         >>> default_job_name("services/segment.py:run"), default_job_name("services.segment:run")
@@ -240,10 +240,10 @@ def parse_params(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def params_by_job(service: LoadedService, texts: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Returns the given params by job; one without a job goes to all jobs whose models know it.
+    """Returns the given params by job; a param without a job's name goes to all jobs whose models know the param.
 
     Raises:
-        ConfigurationError: No job knows one of them; a param on the command line is never ignored.
+        ConfigurationError: No job knows one of the params; a param on the command line is never ignored.
     """
     chosen: dict[str, dict[str, Any]] = {one.job.name: {} for one in service.jobs}
     models = {one.job.name: inspect_callback(one.callback).params_models for one in service.jobs}

@@ -1,7 +1,7 @@
-"""Entries for the platform's worker, made of callbacks.
+"""Turns callbacks into entries for the platform's worker.
 
 The worker imports the service's module, calls its entry with keyword arguments, and writes the returned value as JSON
-into a file that the queue stores. ``worker = entrypoint(run)`` makes ``run`` such an entry.
+into a file that the queue stores. ``worker = entrypoint(run)`` turns ``run`` into such an entry.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ RESULT_BYTES = 8 * 1024 * 1024
 
 
 def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
-    """Makes a callback an entry that the platform's worker can call.
+    """Turns a callback into an entry: a function that the platform's worker can call.
 
     The context comes from the environment, and from the worker's arguments where the environment lacks a value; the
     arguments ``params``, ``added_params`` and ``headers`` become ``ctx.job``. Other arguments are ignored. A param that
@@ -109,7 +109,7 @@ def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
 
 
 def _ended(result: WorkerResult | None, limit: TimeLimit) -> AbstractContextManager[None]:
-    """Returns what ends the process after its time limit, with a result that says so where the worker reads one."""
+    """Returns the context manager that ends the process after the time limit; writes ``result`` before, if given."""
     if result is None:
         return process_ends_at(limit)
     return last_words(result.path, result.after(limit), limit, result.promise_text())
