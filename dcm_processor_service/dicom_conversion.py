@@ -1,4 +1,4 @@
-"""The conversions of the 0.0.1 API, under their old address.
+"""The conversions of the 0.0.1 API, under their old import path.
 
 Part of the 0.0.1 API; stays until 2.0.
 

@@ -1,4 +1,4 @@
-"""The command line: a thin skin over runner, workspace and container."""
+"""The command line: calls the runner, the workspace and the container."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def main() -> None:
 
 
 def collect_seldom() -> None:
-    """Collects garbage seldom, which saves a short command a fifth of its time.
+    """Lets the garbage collector run seldom, which makes a short command a fifth faster.
 
     Objects that libraries make as they load stay until the process ends; each collection would look through all of
-    them, and so would the one at the end, when nothing is left to free.
+    them, and so would the collection at the end, which frees nothing.
     """
     gc.set_threshold(_SELDOM)
     atexit.register(gc.freeze)

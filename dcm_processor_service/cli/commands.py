@@ -1,4 +1,4 @@
-"""The commands by name, each with the module that is loaded when it is called, and only then."""
+"""The commands by name, each with its module, which is loaded only when the command is called."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Command(NamedTuple):
     """The module of this folder, and its function or its group of commands."""
 
     summary: str
-    """Its line in the list of commands: the first sentences of its own help."""
+    """The command's line in the list of commands: the first sentences of the command's help."""
 
     example: str = ""
-    """The example at the end of its help; a group has its own."""
+    """The example at the end of the command's help; empty for a group, whose module has the example."""
 
 
 def example(arguments: str) -> str:
@@ -93,7 +93,7 @@ COMMANDS = {
     ),
     "commitment": Command(
         "network.commitments:commitment",
-        "Wait for the answer to a storage commitment that send --commit-later asked for, and keep it in its file.",
+        "Wait for the answer to the storage commitment of send --commit-later, and keep the answer in the file.",
         "commitment kept.json --listen-port 11112",
     ),
     "find": Command(

@@ -95,7 +95,7 @@ def output_console() -> Console:
 
 
 def error_console() -> Console:
-    """Returns the console for progress and errors, which are not mixed with a result that is piped."""
+    """Returns the console for progress and errors: the standard error, so that a piped result stays clean."""
     return _SafeConsole(stderr=True)
 
 
@@ -138,10 +138,10 @@ def print_left_out(files: Iterable[LeftOutFile], *, every_file: bool = False) ->
 
 
 def result_channel() -> Callable[[Any], None]:
-    """Reserves the standard output for results until the process ends; returns what writes one as a line of JSON.
+    """Reserves the standard output for results until the process ends; returns a function that writes a result as JSON.
 
-    Whatever else is written there goes to the standard error: by a callback, its child processes, C libraries,
-    and by code that writes while the interpreter ends.
+    All other output goes to the standard error: of a callback, its child processes and C libraries, and of code that
+    writes while the interpreter ends.
     """
     if not _is_standard_output(sys.stdout):  # a test or a notebook replaced it; the process's own stays
         return lambda value: print_json_line(json_safe(value))

@@ -1,4 +1,4 @@
-"""``describe``: what this package can do, for programs and for assistants that write code with it."""
+"""``describe``: what this package can do, for programs and for AI assistants that write code with it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def describe(
 ) -> None:
     """List the commands, what a callback reaches, and the jobs and params of a service.
 
-    Made for assistants and other programs: the descriptions are read from the code, so they fit this version.
+    Made for AI assistants and other programs: the descriptions are read from the code, so they fit this version.
     """
     with sentences():
         service = None if folder is None else checked_as_json(check_service(folder))

@@ -44,7 +44,7 @@ def doctor(
 ) -> None:
     """Say what this installation can do, and how to get the rest.
 
-    Ends with 1 when the store that the environment names does not answer, or cannot be used.
+    Exits with 1 when the store that the environment names does not answer, or cannot be used.
     """
     rows = [*_installation(), *_stores(), *_environment(), *_extras(), *_imaging()]
     _print(rows, as_json=as_json)
@@ -83,7 +83,7 @@ def _stores() -> list[Row]:
 
 
 def _environment() -> list[Row]:
-    """Tries the store that the environment names, when it names one; without a job's id, the store alone."""
+    """Tries the store that the environment names, if any; looks for the job only if the environment names a job."""
     if not any(name.replace("-", "_").startswith("DCM_PROCESSOR_SERVICE_DB_") for name in os.environ):
         return [("environment", "job", False, "no job's environment is set; a worker sets it, a laptop needs none")]
     place = ""

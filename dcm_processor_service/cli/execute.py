@@ -1,7 +1,8 @@
-"""``exec``: for workers. The context comes from the environment; the result is one line of JSON.
+"""``exec``: for workers. The environment names the session and the job; the result is one line of JSON.
 
-The callback runs in a child process, so that a record is written however it ends. The standard output holds the result
-alone; the standard error has a line of JSON at the start and one at the end, beside those of the job's log.
+The callback runs in a child process where possible, so that the result line is written even if that process is killed.
+The standard output holds the result alone; the standard error has a line of JSON at the start and one at the end,
+beside the lines of the job's log.
 """
 
 from __future__ import annotations
@@ -38,27 +39,28 @@ def execute(
 ) -> None:
     """Run a callback as the job that the environment names, and print its result as one line of JSON.
 
-    What the callback itself prints goes to the standard error, so that the standard output holds the result alone.
+    The callback's own output goes to the standard error, so that the standard output holds the result alone.
     """
     emit = result_channel()
     began_s = time.monotonic()
     told = _job_of_environment()
     _log("the job has started", told, callback=callback, version=version("dcm-processor-service"))
-    child = supervised(lambda child: _run(callback, child))
-    record = child.record
+    ended = supervised(lambda child: _run(callback, child))
+    record = ended.record
     error = record.get("error")
     if error:
         print_error_line(f"error: {error['message']}")
     took = {"duration_s": round(time.monotonic() - began_s, 3), "peak_memory_bytes": record.get("peak_memory_bytes")}
-    _log("the job has ended", told, exit_code=child.exit_code, error=error["type"] if error else None, **took)
+    _log("the job has ended", told, exit_code=ended.exit_code, error=error["type"] if error else None, **took)
     emit(record)
-    raise typer.Exit(child.exit_code)
+    raise typer.Exit(ended.exit_code)
 
 
 def _run(callback: str, child: Child) -> tuple[dict[str, Any], int]:
     """Runs the callback; returns the record and the exit code."""
 
     def ended_by(limit: TimeLimit) -> AbstractContextManager[None]:
+        """Tells the parent the time limit; returns the context manager that ends this process after the grace."""
         child.announce(limit)
         return process_ends_at(limit)
 
@@ -73,7 +75,7 @@ def _run(callback: str, child: Child) -> tuple[dict[str, Any], int]:
 
 
 def _job_of_environment() -> dict[str, str]:
-    """Returns which job this is, as far as the environment says; the environment may be faulty."""
+    """Returns session, job, event and service as the environment names them; leaves out what is missing or faulty."""
     fields = {"session": "session_id", "job": "job_id", "event": "job_event", "service": "service_name"}
     try:
         found = read_variables(fields.values())

@@ -36,7 +36,7 @@ def pull(
         str,
         typer.Option(
             "--from",
-            help="mongodb://HOST:PORT/DATABASE of the platform; the environment says it when left out. A password in "
+            help="mongodb://HOST:PORT/DATABASE of the platform; if left out, the environment names it. A password in "
             "it is seen in the list of processes: rather leave it out, and set DCM_PROCESSOR_SERVICE_DB_URL, or "
             "DCM_PROCESSOR_SERVICE_DB_URL_FILE to a file that holds the URL",
         ),
@@ -61,8 +61,8 @@ def pull(
     """Copy a session of the platform's database into a workspace, without the patient, to run its jobs there.
 
     Headers are cleaned by the Basic Application Confidentiality Profile of DICOM, PS3.15 annex E; each UID is
-    replaced by the same one everywhere, all dates are moved by the same number of days. Pixels stay as they are, with
-    any text in them: the command names the series to look at. It only reads the platform's database. Then
+    replaced by the same new UID everywhere, all dates are moved by the same number of days. Pixels stay as they are,
+    with any text in them: the command names the series to look at. The command only reads the platform's database. Then
     run CODE --workspace FOLDER, without --dicom, runs a job as the platform did.
     """
     with sentences():
@@ -93,10 +93,10 @@ def _kept(words: list[str]) -> tuple[Kept, ...]:
 
 
 def _settings(url: str) -> RuntimeSettings:
-    """Returns where the database is.
+    """Returns the settings that name the platform's database.
 
     Raises:
-        ConfigurationError: The URL names no MongoDB or no database, or the environment none.
+        ConfigurationError: The URL names no MongoDB or no database, or the environment names no MongoDB.
     """
     if not url:
         settings = RuntimeSettings(session_id=NO_ID, job_id=NO_ID)

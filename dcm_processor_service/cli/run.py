@@ -99,8 +99,8 @@ def run(
     store: Annotated[
         str,
         typer.Option(
-            help="mongodb://HOST:PORT/DATABASE, or mongodb for that of the environment: a database of its own as the "
-            "workspace's store, with which --on reaches several machines"
+            help="mongodb://HOST:PORT/DATABASE, or mongodb for the one that the environment names: a separate database "
+            "as the workspace's store, with which --on reaches several machines"
         ),
     ] = "",
     preview: Annotated[bool, typer.Option(help="Draw a contact sheet of each NIfTI file, or of the series")] = True,
@@ -118,11 +118,12 @@ def run(
 ) -> None:
     """Run a callback, or a whole service, over a folder of scans, on this machine, without a server.
 
-    Each result is printed as its subject ends. The workspace then holds report.html, one page with all of them that
-    needs no network, and run.json, the same for programs. With --json, what the callback itself prints goes to the
-    standard error. A --param that no job's model knows is refused. For a service, the command runs the jobs that its
-    registry functions accept, in the order of the platform's scheduler. In a workspace that pull has filled, and
-    without --dicom, it runs the jobs that the platform had, with its params; --job-name then chooses one of a service.
+    Each result is printed as soon as the jobs of its subject have ended. The workspace then holds report.html, one page
+    with all results that needs no network, and run.json, the same for programs. With --json, the callback's own output
+    goes to the standard error. A --param that no job's model knows is refused. For a service, the command runs the jobs
+    that the service's registry functions accept, in the order of the platform's scheduler. In a workspace that pull has
+    filled, and without --dicom, it runs the jobs that the platform had, with the platform's params; --job-name then
+    chooses one job of a service.
     """
     if watch:
         arguments = [one for one in sys.argv[1:] if one != "--watch"]
@@ -209,7 +210,7 @@ def _names(service: LoadedService, job_name: str) -> list[str]:
 
 
 def default_job_name(callback: str) -> str:
-    """Returns the job's name when none is given: the callback's file or module without its folders.
+    """Returns the job's name if ``--job-name`` is left out: the callback's file or module without its folders.
 
     Example:
         >>> default_job_name("services/segment.py:run"), default_job_name("services.segment:run")
@@ -239,10 +240,10 @@ def parse_params(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def params_by_job(service: LoadedService, texts: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Returns the given params by job; one without a job goes to all jobs whose models know it.
+    """Returns the given params by job; a param without a job's name goes to all jobs whose models know the param.
 
     Raises:
-        ConfigurationError: No job knows one of them; a param on the command line is never ignored.
+        ConfigurationError: No job knows one of the params; a param on the command line is never ignored.
     """
     chosen: dict[str, dict[str, Any]] = {one.job.name: {} for one in service.jobs}
     models = {one.job.name: inspect_callback(one.callback).params_models for one in service.jobs}

@@ -30,9 +30,9 @@ def check(
 ) -> None:
     """Check a service before it is deployed: what the platform would drop, refuse or fail at.
 
-    Its code is imported and not called. Of requirements.txt only what can be known without a network is checked:
-    whether pip can read it, markers, pins that contradict this package, and pinned versions that are installed here and
-    want a newer Python. Exits with 1 when there are problems; a note is no problem.
+    The service's code is imported and not called. Of requirements.txt only what can be known without a network is
+    checked: whether pip can read it, markers, pins that contradict this package, and pinned versions that are installed
+    here and want a newer Python. Exits with 1 when there are problems; a note is no problem.
     """
     with sentences():
         checked = check_service(folder)
@@ -91,7 +91,7 @@ def _schemas(checked: CheckedService) -> dict[str, Any]:
 
 
 def checked_as_json(checked: CheckedService) -> dict[str, Any]:
-    """Returns what was found, for programs."""
+    """Returns the findings as JSON values, for programs."""
     return {
         "service": checked.manifest.name,
         "version": checked.manifest.version,

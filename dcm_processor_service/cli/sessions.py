@@ -54,7 +54,7 @@ def list_all(as_json: AsJson = False) -> None:
 
 @sessions.command("why", epilog=example("sessions why 65f0c0ffee65f0c0ffee65f0"))
 def why(session: SessionId, as_json: AsJson = False) -> None:
-    """Say why a session does not end: which job, what killed it, what it holds back."""
+    """Say why a session does not end: which job died, why, and which jobs wait for it."""
     with sentences():
         found = explain_session(session)
     if as_json:
@@ -68,10 +68,10 @@ def why(session: SessionId, as_json: AsJson = False) -> None:
 @sessions.command("retry", epilog=example("sessions retry 65f0c0ffee65f0c0ffee65f0 segment"))
 def retry(
     session: SessionId,
-    job: Annotated[str, typer.Argument(help="Name or id of a dead job; all of them when left out")] = "",
+    job: Annotated[str, typer.Argument(help="Name or id of a dead job; if left out, all dead jobs")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Let the queue run dead jobs again, and then what depends on them."""
+    """Let the queue run dead jobs again, and then the jobs that depend on them."""
     with sentences():
         report = retry_session(session, job)
     if as_json:
@@ -90,11 +90,12 @@ def sweep(
         bool, typer.Option("--dry-run", help="Report what would be removed, and remove nothing")
     ] = False,
     policy: Annotated[
-        str, typer.Option(help="What to remove: all, session (data and files), keep; the setting CLEANUP when left out")
+        str,
+        typer.Option(help="What to remove: all, session (data and files), keep; if left out, as CLEANUP says"),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Clean up the sessions that nothing can end any more; never one whose worker lives."""
+    """Clean up the sessions that no worker will ever end; never a session whose worker lives."""
     with sentences():
         report = sweep_sessions(_duration(older_than), dry_run=dry_run, policy=_policy(policy))
     if as_json:

@@ -22,11 +22,12 @@ __all__ = ["shell"]
 
 def shell(
     session: Annotated[
-        str, typer.Argument(help="Id of the session, as run.json names it; the only one of the last run when left out")
+        str,
+        typer.Argument(help="Id of the session, as in run.json; if left out, the only session of the last run"),
     ] = "",
     workspace: Annotated[Path, typer.Option(help="Folder of the workspace")] = Path("dcm-workspace"),
     job: Annotated[
-        str, typer.Option(help="Name or id of the job of which ctx is the context; the last one when left out")
+        str, typer.Option(help="Name or id of the job whose context is ctx; if left out, the last job")
     ] = "",
     code: Annotated[str | None, typer.Option("-c", "--code", help="Run this Python, and end")] = None,
 ) -> None:
@@ -60,7 +61,7 @@ def _ran(text: str, names: dict[str, Any]) -> bool:
 def _interact(names: dict[str, Any], text: str) -> None:
     error_console().print(text, soft_wrap=True)
     if sys.stdin.isatty() and importlib.util.find_spec("IPython") is not None:
-        # its history would be a file with whatever is typed, a patient's id too
+        # the console's history would be a file with all that is typed, also a patient's id
         arguments = ["--no-banner", "--HistoryManager.enabled=False"]
         importlib.import_module("IPython").start_ipython(argv=arguments, user_ns=names)
         return

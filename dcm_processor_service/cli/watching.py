@@ -1,4 +1,4 @@
-"""``run --watch``: the same command again, in a process of its own, whenever the code has changed."""
+"""``run --watch``: runs the command again, in a separate process, whenever the code has changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WATCHED = (".json", ".py", ".toml", ".txt")
 
 
 def watched_folder(reference: str) -> Path:
-    """Returns the folder of a service, or of a callback's file; of a module it is the working directory."""
+    """Returns the folder of a service, or of a callback's file; for a module, returns the working directory."""
     if is_folder(reference):
         return Path(reference)
     place = reference.rpartition(":")[0] or reference
@@ -30,12 +30,12 @@ def watched_folder(reference: str) -> Path:
 
 
 def run_whenever_changed(folder: Path, arguments: Sequence[str], *, without: Path) -> NoReturn:
-    """Runs a command of this package now and after every change of the code below a folder, until it is interrupted.
+    """Runs a command of this package now and after every change of the code below a folder, until Ctrl-C.
 
     Args:
         folder: The folder that is watched: its files of code and settings, at any depth.
         arguments: The command and its options.
-        without: A folder below it that is not watched.
+        without: A folder below ``folder`` that is not watched.
     """
     command = [sys.executable, "-m", "dcm_processor_service", *arguments]
     while True:

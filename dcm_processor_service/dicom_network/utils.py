@@ -1,4 +1,4 @@
-"""The object makers of the 0.0.1 API, under their old address; loaded at first use.
+"""The object makers of the 0.0.1 API, under their old import path; loaded at first use.
 
 Part of the 0.0.1 API; stays until 2.0.
 

@@ -29,7 +29,7 @@ __all__ = [
 
 SessionState: TypeAlias = Literal["running", "waiting", "stuck", "ended"]
 """``running``: a job is in progress and its worker lives. ``waiting``: a job could start. ``stuck``: nothing runs, and
-nothing will. ``ended``: the last job is done, and the session's document is there all the same."""
+nothing will. ``ended``: the last job is done, and the session's document is still there."""
 
 DeathCause: TypeAlias = Literal[
     "killed",

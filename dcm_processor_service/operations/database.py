@@ -26,7 +26,7 @@ _log = logging.getLogger("dcm_processor_service.operations")
 
 
 def audit(database: PlatformDatabase, entry: dict[str, object]) -> None:
-    """Writes into the audit trail and the log what is done to a session, and by whom."""
+    """Writes a change of a session into the audit trail, with the user who made it, and into the log."""
     by = {"by": f"{_user()}@{platform.node()}"}
     run_inline(database.changes.audit({**entry, **by}))
     _log.info("%s of the session %s", entry["action"], entry["session_id"])
@@ -42,7 +42,7 @@ def take_lease(database: PlatformDatabase) -> None:
     """Takes or renews the lease that keeps sweeps and retries from running at the same time.
 
     Raises:
-        SessionsLockedError: Another process holds it.
+        SessionsLockedError: Another process holds the lease.
     """
     run_inline(database.changes.take_lease(run_inline(database.overview.clock()).now))
 
@@ -52,7 +52,7 @@ def lease(database: PlatformDatabase) -> Iterator[None]:
     """Holds the lease within the block; the lease of a process that dies ends by the server's clock.
 
     Raises:
-        SessionsLockedError: Another process holds it.
+        SessionsLockedError: Another process holds the lease.
     """
     take_lease(database)
     try:
@@ -88,9 +88,9 @@ def opened_database(settings: RuntimeSettings | None) -> Iterator[PlatformDataba
 
 
 def environment_settings() -> RuntimeSettings:
-    """Returns the settings of the environment, which needs to name only the store: an operator has no job.
+    """Returns the settings of the environment; it must name the store, but no job, because an operator has none.
 
     Raises:
-        ConfigurationError: It does not name a store.
+        ConfigurationError: The environment does not name a store.
     """
     return RuntimeSettings(session_id=NO_ID, job_id=NO_ID)

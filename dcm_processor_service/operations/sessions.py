@@ -1,4 +1,4 @@
-"""Lists sessions that never end, explains why, and runs a dead job again."""
+"""Lists the platform's sessions, explains why one does not end, and lets the queue run dead jobs again."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def list_sessions(*, settings: RuntimeSettings | None = None) -> list[SessionSum
     """Returns how each session of the platform stands, oldest first.
 
     Args:
-        settings: Where the platform's database is; the environment says it when left out, which then needs no session
-            and no job.
+        settings: Where the platform's database is; if left out, it is read from the environment, which then need not
+            name a session or a job.
 
     Raises:
         ConfigurationError: The settings name no MongoDB, or one that refuses the login.
@@ -70,20 +70,22 @@ def explain_session(session_id: str, *, settings: RuntimeSettings | None = None)
 
 
 def retry_session(session_id: str, job: str = "", *, settings: RuntimeSettings | None = None) -> RetryReport:
-    """Lets the queue run dead jobs of a session again; what depends on them starts when they are done.
+    """Lets the queue run dead jobs of a session again; jobs that depend on them start when they are done.
 
-    Where a header value ended the script that the worker generates for the job, it is escaped, so that the callback
-    gets the original value.
+    The worker writes a job's arguments into a Python script, and a quotation mark, backslash or line break in a header
+    or param can make that script invalid. If so, headers, params and added params are escaped in the job's document,
+    and the callback gets the original values.
 
     Args:
         session_id: The session.
-        job: Name or id of one of its dead jobs; all of them when left out.
-        settings: As of :func:`list_sessions`.
+        job: Name or id of a dead job of the session; if left out, all dead jobs run again.
+        settings: As in :func:`list_sessions`.
 
     Raises:
         SessionNotFoundError: There is no such session.
-        JobNotFoundError: The session has no such job, or several of that name.
-        RetryRefusedError: The job is done, waiting or in progress, or would die of the same.
+        JobNotFoundError: The session has no such job, or several dead jobs of that name.
+        RetryRefusedError: The job is done, waiting or in progress, has changed meanwhile, or would die of the same
+            cause; or no job died, or a sweep has begun.
         SessionsLockedError: A sweep or another retry is at work.
         ConfigurationError: The settings name no MongoDB, or one that refuses the login.
         StoreUnavailableError: MongoDB cannot be reached.
@@ -119,8 +121,8 @@ def _dead_jobs(session: QueuedSession, name: str) -> list[QueueJob]:
     """Returns the jobs to run again.
 
     Raises:
-        JobNotFoundError: The session has no such job, or several of that name.
-        RetryRefusedError: The job is done, waiting or in progress, or a sweep has begun.
+        JobNotFoundError: The session has no such job, or several dead jobs of that name.
+        RetryRefusedError: The job is done, waiting or in progress; or no job died, or a sweep has begun.
     """
     if any(job.swept for job in session.jobs):
         raise RetryRefusedError(f"a sweep has begun to remove the session {session.id}; send its images again")

@@ -1,4 +1,4 @@
-"""Cleans up the sessions that nothing can end any more."""
+"""Cleans up the platform's sessions that no worker will ever end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["sweep_sessions"]
 
 BATCH = 50
-"""How many sessions a sweep looks at before it removes what it found among them."""
+"""How many sessions a sweep reads at a time; it removes the dead ones among them before it reads more."""
 
 _log = logging.getLogger("dcm_processor_service.operations")
 
@@ -35,18 +35,18 @@ def sweep_sessions(
     policy: CleanupPolicy | None = None,
     settings: RuntimeSettings | None = None,
 ) -> SweepReport:
-    """Cleans up the sessions that nothing can end any more, as the post-service would have done.
+    """Cleans up the sessions that no worker will ever end, as the post-service would have done.
 
-    A session is swept when it is stuck or ended and no job of it gave a sign for the given time. It can be repeated:
-    the next sweep finishes one that was interrupted. With the policy ``all`` the headers and results in the session's
-    job documents are removed, too; which jobs ran, and when, stays. Each swept session leaves an entry in the
+    A session is swept when it is stuck or ended, and none of its jobs gave a sign for the given time. If a sweep is
+    interrupted, the next sweep finishes it. With the policy ``all``, headers and results are removed from the session's
+    job documents, too; the names and times of the jobs stay. Each swept session leaves an entry in the
     collection ``sessionaudit`` and a line in the log.
 
     Args:
-        older_than: For how long nothing was heard of a session.
+        older_than: For how long the jobs of a session gave no sign, at least.
         dry_run: Whether to report what would be removed, and remove nothing.
-        policy: ``all`` or ``session``, or ``keep``, which removes nothing; the setting ``CLEANUP`` when left out.
-        settings: As of :func:`list_sessions`.
+        policy: ``all``, ``session``, or ``keep``, which removes nothing; if left out, the setting ``CLEANUP`` decides.
+        settings: As in :func:`list_sessions`.
 
     Raises:
         SessionsLockedError: Another sweep or a retry is at work.
@@ -97,7 +97,7 @@ def _look(
     left: list[LeftSession],
     policy: CleanupPolicy | None = None,
 ) -> None:
-    """Goes through all sessions in batches; removes by the policy, or nothing without one."""
+    """Reads all sessions in batches; removes the dead ones if a policy is given, else only lists them in ``swept``."""
     records = run_inline(database.overview.records())
     for start in range(0, len(records), BATCH):
         batch = records[start : start + BATCH]

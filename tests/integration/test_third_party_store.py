@@ -47,7 +47,7 @@ def test_a_store_of_another_package_needs_no_url_and_keeps_the_contracts(tmp_pat
 
 def test_the_contracts_find_a_store_that_forgets_with_each_session_and_show_what_was_compared(tmp_path: Path) -> None:
     install(tmp_path, ("STORES.setdefault(location.database, MemoryStore())", "MemoryStore()"))
-    ran = prove(tmp_path, "-k", "test_an_unknown_name_is_told or test_jobs_are_listed")
+    ran = prove(tmp_path, "-k", "test_an_unknown_job_name_raises or test_jobs_are_listed")
     assert ran.returncode == 1
     assert "JobNotFoundError" in ran.stdout
     assert "assert [] == [" in ran.stdout

@@ -5,8 +5,10 @@ them visible; then it removes the older document, then its chunks. A process kil
 new version. Readers take the newest, and start over if it is replaced while they read.
 
 Every chunk carries session, job and name, so that the next put of the name, and the clean-up of the session, find the
-chunks of an unfinished upload. Before they are removed, a document under the upload's id retires it, so that its
-process, should it still live, cannot make an upload without chunks visible.
+chunks of an unfinished upload. Before a put removes such chunks, it stores a document with the upload's id and
+``retired: True``. If the upload's process is still alive, it can then no longer make its file visible. A clean-up
+stores no such document: it waits a few seconds first, and a put that took longer than ``QUICK_S`` checks that its
+chunks are still there.
 """
 
 from __future__ import annotations
@@ -55,16 +57,26 @@ CHUNK_BYTES = 1024 * 1024
 """This size is faster than the drivers' 255 KiB, and than 4 MiB."""
 
 BATCH_BYTES = 8 * CHUNK_BYTES
-"""The bytes of one command: they bound the memory, and a slow line sends them within the time-out."""
+"""How many bytes one command carries: few enough to limit the memory, and for most slow lines to send within the
+time-out.
+"""
 
 QUICK_S = 3.0
-"""A clean-up waits for longer than this, so an upload that took no longer is visible before its chunks are removed."""
+"""Only a put that took longer than this checks afterwards that its chunks are still there.
+
+A clean-up waits longer than this between listing unfinished uploads and removing them, so a faster upload is already
+visible by then, and is removed whole.
+"""
 
 _OLDEST_FIRST = [("version", 1), ("_id", 1)]
 
 
 class MongoFileRepository:
-    """Named files: at most two commands for each operation besides chunks, and one more at a job's first put."""
+    """Named files.
+
+    Not counting commands on the chunks collection, an operation takes at most two commands, and a job's first put one
+    more; removing files of another program or abandoned uploads takes some more, and so does a read that starts over.
+    """
 
     def __init__(self, files: Collection, chunks: Collection, offload: Offload) -> None:
         self._files = files
@@ -73,7 +85,10 @@ class MongoFileRepository:
         self._indexed = False
         self._under_way: set[ObjectId] = set()
         self._left: dict[JobKey, dict[str, set[ObjectId]]] = {}
-        """Uploads from before this process first wrote for a job, by job and name; a put takes those of its name."""
+        """Uploads from before this process first wrote for a job, by job and name.
+
+        A put takes out those of its name, to remove them.
+        """
         self._foreign: dict[JobKey, dict[str, list[Any]]] = {}
         """Files that another program had stored, by job and name."""
 
@@ -86,10 +101,10 @@ class MongoFileRepository:
             began = time.monotonic()
             content = await self._write_or_discard(file_id, source, mark)
             stored, version, replaced = await self._publish(key, name, file_id, new, content, began)
-            with _stored_all_the_same():
+            with _marking_maybe_applied():
                 await self._retire(key, name, version, abandoned - {replaced})
         except BaseException:
-            self._left.pop(key, None)  # makes the next put look for what this one may have left
+            self._left.pop(key, None)  # makes the next put look for chunks that this put may have left
             self._foreign.pop(key, None)
             raise
         finally:
@@ -104,7 +119,9 @@ class MongoFileRepository:
         except StoreUnavailableError:
             raise  # the chunks cannot be removed either; the next put removes them
         except BaseException:
-            if await self._chunks.all_answered():  # else it would hold a cancellation, and the next put does it
+            # if a cancelled write still has no answer, a delete would have to wait for it and delay the cancellation;
+            # the next put removes the chunks instead
+            if await self._chunks.all_answered():
                 await self._discard(file_id)
             raise
         finally:
@@ -113,26 +130,35 @@ class MongoFileRepository:
     async def _publish(
         self, key: JobKey, name: str, file_id: ObjectId, new: NewFile, content: tuple[int, str], began: float
     ) -> tuple[StoredFile, Document | None, ObjectId | None]:
-        """Makes the version visible and removes the one before; returns file, document, and id of the removed one."""
+        """Makes the version visible and removes the version that it replaced.
+
+        Returns the stored file, its document (None if it was retired or cleaned up meanwhile), and the id of the
+        version that it replaced (None if none).
+        """
         size_bytes, sha256 = content
         change = file_change(key, name, new, size_bytes=size_bytes, sha256=sha256, chunk_bytes=CHUNK_BYTES)
         try:
             document = await self._made_visible(file_id, change)
         except DuplicateIdError:
-            # a put that began after this one has retired it, after its own version became visible: that is as if this
-            # version had been replaced at once
+            # a later put published its own version, then retired this upload; the result is the same as if this
+            # version had been stored and replaced at once, so this is no error
             await self._discard(file_id)
             return stored_file({"_id": file_id, **change["$setOnInsert"]}), None, None
-        with _stored_all_the_same():
+        with _marking_maybe_applied():
             if size_bytes and time.monotonic() - began > QUICK_S and not await self._has_content(file_id):
-                # a clean-up of the session has removed it on its way, as if it had come right after this put
+                # a clean-up of the session removed this upload's chunks before it became visible; the result is the
+                # same as if the clean-up had come right after this put
                 await self._files.delete_many({"_id": file_id})
                 await self._discard(file_id)
                 return stored_file(document), None, None
             return stored_file(document), document, await self._remove_replaced(key, name, document)
 
     async def _remove_replaced(self, key: JobKey, name: str, version: Document) -> ObjectId | None:
-        """Removes the version before: only one, unless a process died here before; a later put removes what it left."""
+        """Removes the oldest replaced version, and before it the files of other programs under this name.
+
+        Usually there is only one replaced version; if a process died at this point earlier there are more, and later
+        puts remove them. Returns the id of the removed version; None if there was none.
+        """
         await remove_foreign(self._files, self._chunks, self._foreign.get(key, {}).pop(name, []))
         lost: list[bool] = []
         old = await self._files.find_one_and_delete(
@@ -141,8 +167,10 @@ class MongoFileRepository:
         if old is not None:
             await self._chunks.delete_many({"files_id": old["_id"]}, lasting=False)
         if lost:
-            # what it removed may have left chunks, which the next put looks for: an upload that is found now may be of
-            # someone who has read this version, and is not to be retired by it
+            # the answer to the delete was lost and the command was repeated, so it may have removed a version whose id
+            # we do not know, and whose chunks remain; forget the list, so that the next put asks the store again
+            # we do not ask now: an upload found now may belong to a put that began after this version became visible,
+            # and this put must not retire it
             self._left.pop(key, None)
         return None if old is None else old["_id"]
 
@@ -150,7 +178,7 @@ class MongoFileRepository:
         return bool(await self._chunks.find({"files_id": file_id, "n": 0}, projection=["n"], limit=1))
 
     async def _made_visible(self, file_id: ObjectId, change: Document) -> Document:
-        """Creates the version's document; if the answer is lost, checks whether it is there.
+        """Creates the version's document; if the answer is lost, checks whether the document is there.
 
         A repetition would be wrong: a later put may have replaced the version and removed its chunks.
         """
@@ -163,7 +191,7 @@ class MongoFileRepository:
         except StoreUnavailableError as error:
             if not error.maybe_applied:
                 raise
-            with _stored_all_the_same():
+            with _marking_maybe_applied():
                 rows = await self._files.find({"_id": file_id})
             if rows:
                 return rows[0]
@@ -197,7 +225,7 @@ class MongoFileRepository:
             try:
                 await self._files.update_one({"_id": upload, "retired": True}, retirement(key), upsert=True)
             except DuplicateIdError:
-                continue  # it has become visible meanwhile
+                continue  # the upload has become visible meanwhile
             await self._chunks.delete_many({"files_id": upload})
 
     async def _write(self, file_id: ObjectId, source: BinaryIO, digest: Digest, mark: Document) -> int:
@@ -225,7 +253,7 @@ class MongoFileRepository:
         return newest(await self._files.find(files_query(key, name)))
 
     async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:
-        """Writes the content to ``sink``; starts over if it is replaced meanwhile."""
+        """Writes the content to ``sink``; starts over if the file is replaced meanwhile."""
         broken: tuple[Any, Any] | None = None
         while (document := await self._newest(key, name)) is not None:
             stored = stored_file(document)
@@ -233,7 +261,7 @@ class MongoFileRepository:
             if not fault:
                 return stored
             version = (document["_id"], document.get("uploadDate"))
-            if version == broken:  # it was not replaced meanwhile, so it is damaged
+            if version == broken:  # the version was not replaced meanwhile, so its content is damaged
                 raise StoredValueError(
                     f"the content of the file {name!r} is not what was stored: {fault}; store it again"
                 )
@@ -286,8 +314,8 @@ class MongoFileRepository:
 
 
 @contextmanager
-def _stored_all_the_same() -> Iterator[None]:
-    """Says of what fails after a version may have become visible that it may be stored."""
+def _marking_maybe_applied() -> Iterator[None]:
+    """Sets ``maybe_applied`` on every StoreError of the block, because the version may be stored already."""
     try:
         yield
     except StoreError as error:
@@ -296,7 +324,7 @@ def _stored_all_the_same() -> Iterator[None]:
 
 
 def _among(uploads: set[ObjectId]) -> Document:
-    """Returns the query for the visible ones of some uploads."""
+    """Returns the query for those of some uploads that are visible."""
     return {"_id": {"$in": list(uploads)}, "retired": {"$exists": False}}
 
 

@@ -1,8 +1,8 @@
 """Tokens in a stored document that record the operations applied to it.
 
-A write whose answer is lost may have been applied. It is safe to repeat if the document shows whether it was: for each
-lane, the document keeps the last operation of the lane. One operation at a time uses a lane, so a document has as many
-entries as it ever had concurrent writers.
+A write whose answer is lost may have been applied. It is safe to repeat the write if the document shows whether it was
+applied: for each lane, the document keeps the last operation of the lane. One operation at a time uses a lane, so a
+document has as many entries as it ever had concurrent writers.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def readable(rows: Iterable[Document], read: Callable[[Document], T], where: str
     Args:
         rows: The documents.
         read: Reads one document.
-        where: The list that they are left out of, for the log.
+        where: The name of the list, for the log lines about documents that are left out.
     """
     found = []
     for row in rows:

@@ -73,8 +73,8 @@ def bundle(client: LazyClient, mode: DriverMode, offload: Offload) -> Backend:
 class MongoDataRepository:
     """Named values: one document each, read in one command.
 
-    If concurrent writers of the 0.0.1 API left several documents of one name, every operation uses the same one, and
-    delete removes all.
+    If concurrent writers of the 0.0.1 API left several documents of one name, every operation uses the same
+    document, and delete removes all of them.
     """
 
     def __init__(self, values: Collection) -> None:
@@ -102,8 +102,8 @@ class MongoDataRepository:
     async def _put_unconditionally(self, query: Document, change: Document, operation: Operation) -> None:
         """Stores a value; after a lost answer, only if no document records this operation yet.
 
-        Otherwise it could be applied twice, the second time over a change of another writer, such as an acknowledged
-        increment, or beside a document of the 0.0.1 API, which has another id than ours.
+        Otherwise the change could be applied twice, the second time over a change of another writer, such as an
+        acknowledged increment, or beside a document of the 0.0.1 API, which has another id than ours.
         """
         lost: list[bool] = []
         applied = operation.was_applied()
@@ -112,7 +112,7 @@ class MongoDataRepository:
     async def _put_if(self, query: Document, change: Document, operation: Operation, *, upsert: bool) -> bool:
         """Stores a value on a condition; after a lost answer, checks whether the document records this operation."""
         lost: list[bool] = []
-        unless = None if upsert else operation.was_applied()  # else it could win twice, over what others made of it
+        unless = None if upsert else operation.was_applied()  # else applied twice, over later changes
         try:
             done = await self._values.update_one(query, change, upsert=upsert, unless=unless, lost=lost)
             applied = done.upserted_id is not None if upsert else done.matched_count > 0
@@ -127,7 +127,7 @@ class MongoDataRepository:
         """Stores the value in any case; returns the result of the update.
 
         Part of the 0.0.1 API: the document holds no trace of the operation, as in 0.0.1. So when an answer was lost,
-        the value is stored again, over what others may have made of it meanwhile.
+        the value is stored again, over changes that others may have made meanwhile.
         """
         query, change = data_query(key, name), {"$set": {"value": value}, "$setOnInsert": new_data(key, name)}
         return await _settled(lambda: self._values.update_one(query, change, upsert=True))
@@ -152,7 +152,7 @@ class MongoDataRepository:
         return plain(changed["operations"][operation.lane]["sum"], f"the data {name!r}")
 
     async def delete(self, key: JobKey, name: str) -> bool:
-        """Removes the value: only the documents that exist at the start, so that a repetition removes no later one."""
+        """Removes the value's documents that exist at the start, so that a repetition removes no later document."""
         there = await self._values.find(data_query(key, name), projection=["operations.made"])
         if not there:
             return False
@@ -246,7 +246,7 @@ class MongoPeerRepository:
         return None
 
     async def list(self) -> list[Peer]:
-        """Lists all peers by name; of a name in both collections, the one that :meth:`find` returns."""
+        """Lists all peers by name; if both collections have a name, lists the peer that :meth:`find` returns."""
         found: dict[str, Peer] = {}
         for nodes in (self._peers, self._listeners):
             for row in await nodes.find({}):

@@ -35,7 +35,7 @@ BATCH_CHUNKS = 32
 _MARKS = "dcm_workspace"
 _MARK = "workspace"
 _OF_A_RUN = ("result", "progressMessage", "lastProgressAt")
-"""What the document of a job has of a run before."""
+"""The fields of a job's document that an earlier run has written."""
 
 
 class MongoWorkspaceRepository:

@@ -29,27 +29,29 @@ class _TriedOut(Exception):  # noqa: N818 no error: the file can be written, and
 
 ListenPort = Annotated[
     int | None,
-    typer.Option(min=1, max=65535, help="A port of ours that the peer knows, for the answer to --commit"),
+    typer.Option(min=1, max=65535, help="A port of this machine that the peer knows, for the answer to --commit"),
 ]
 
 
 def commitment(
     file: Annotated[Path, typer.Argument(help="The file of send --commit-later")],
     listen_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="A port of ours that the peer knows, for its answer")
+        int | None, typer.Option(min=1, max=65535, help="A port of this machine that the peer knows, for the answer")
     ] = None,
     ask_again: Annotated[
         bool,
-        typer.Option("--ask-again", help="Ask the peer anew first: its answer may have come while nobody listened"),
+        typer.Option(
+            "--ask-again", help="Ask the peer again first: an earlier answer may have come while no process listened"
+        ),
     ] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait for the answer")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line for each record")] = False,
 ) -> None:
-    """Wait for the answer to a storage commitment that send --commit-later asked for, and keep it in its file.
+    """Wait for the answer to the storage commitment of send --commit-later, and keep the answer in the file.
 
     With --ask-again the peer is asked again for every instance that it has not promised to keep, also after a refusal.
 
-    Ends with 0 where the peer keeps every instance, with 3 where it has not answered yet, with 1 where it refused.
+    Exits with 0 if the peer keeps every instance, with 3 if it has not answered yet, with 1 if it refused.
     """
     with sentences():
         asked = _read(file)

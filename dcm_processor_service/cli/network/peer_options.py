@@ -1,6 +1,6 @@
 """A peer as the command line names it: its address or URL, and the options of how to speak to it.
 
-They are the same for every command that speaks to a peer, and stand here once: as the fields of :class:`PeerOptions`.
+The options are the same for every command that speaks to a peer: the fields of :class:`PeerOptions`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PANEL = "How to speak to the peer"
 
 
 class Syntax(str, Enum):
-    """The transfer syntaxes that a peer may prefer, in the order of those that can be written."""
+    """The transfer syntaxes that a peer may prefer, in the order of ``WRITABLE_SYNTAXES``."""
 
     EXPLICIT = "explicit"
     IMPLICIT = "implicit"
@@ -45,7 +45,7 @@ class Syntax(str, Enum):
 
     @property
     def uid(self) -> str:
-        """The transfer syntax."""
+        """The UID of the transfer syntax."""
         return dict(zip(Syntax, WRITABLE_SYNTAXES, strict=True))[self]
 
 
@@ -59,13 +59,16 @@ class PeerOptions:
 
     calling: Annotated[str, _option("Our AE title")] = DEFAULT_AE_TITLE
     tls: Annotated[bool, _option("Speak TLS, and verify the peer's certificate against its host name", "--tls")] = False
-    ca_file: Annotated[Path | None, _option("The authority that signed the peer's certificate, PEM; implies --tls")] = (
-        None
-    )
+    ca_file: Annotated[
+        Path | None,
+        _option(
+            "File with the certificate of the authority that signed the peer's, or the peer's own (PEM); implies --tls"
+        ),
+    ] = None
     cert_file: Annotated[Path | None, _option("Our certificate, PEM, where the peer asks for one; implies --tls")] = (
         None
     )
-    key_file: Annotated[Path | None, _option("Our private key, PEM")] = None
+    key_file: Annotated[Path | None, _option("Our private key, PEM; implies --tls")] = None
     tls_name: Annotated[
         str | None, _option("The name that the peer's certificate is for, in place of its host; implies --tls")
     ] = None
@@ -76,16 +79,20 @@ class PeerOptions:
         Syntax | None, _option("The transfer syntax that the peer prefers, used where no loss results")
     ] = None
     timeout: Annotated[float | None, _option("Seconds to wait for an answer of the peer", min=0.001)] = None
-    connection_timeout: Annotated[float | None, _option("Seconds for the TCP connection", min=0.001)] = None
+    connection_timeout: Annotated[float | None, _option("Seconds to wait for the TCP connection", min=0.001)] = None
     max_pdu: Annotated[
-        int | None, _option("The longest PDU to send, in bytes, below what the peer announces", min=4096, max=131_072)
+        int | None,
+        _option("The longest PDU to send, in bytes; never longer than the peer announces", min=4096, max=131_072),
     ] = None
     max_request: Annotated[
         int | None, _option("The longest STOW-RS request, in bytes, for a peer with a URL", min=1 << 20)
     ] = None
     proxy: Annotated[
         str | None,
-        _option("The proxy to a peer with a URL, without a password; HTTPS_PROXY and its like when left out"),
+        _option(
+            "The proxy to a peer with a URL, without a password; "
+            "if left out, HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply"
+        ),
     ] = field(default=None, repr=False)
     token_file: Annotated[Path | None, _option("A file that holds the bearer token for a peer with a URL")] = None
     token_url: Annotated[
@@ -111,15 +118,15 @@ class PeerOptions:
 
     @property
     def implies_tls(self) -> bool:
-        """Whether an option is given that only TLS has."""
+        """Whether ``--tls`` is given, or an option that only TLS uses."""
         given = (self.ca_file, self.cert_file, self.key_file, self.tls_name, self.fingerprint)
         return self.tls or any(one is not None for one in given)
 
     def require_unset(self, names: tuple[str, ...], reason: str) -> None:
-        """Refuses options that mean nothing for this peer.
+        """Refuses options that do not apply to this peer.
 
         Raises:
-            ConfigurationError: One of them is given; names all that are.
+            ConfigurationError: One of them is given; the message names all that are.
         """
         given = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name)]
         if given:
@@ -129,7 +136,7 @@ class PeerOptions:
         """Refuses a proxy with a password in its URL, which every user of the machine sees in the list of processes.
 
         Raises:
-            ConfigurationError: It has one.
+            ConfigurationError: The URL of the proxy holds a password.
         """
         if "@" in (self.proxy or ""):
             raise ConfigurationError(
@@ -143,10 +150,10 @@ class PeerOptions:
             ConfigurationError: Too much or too little is given, or the file cannot be read.
         """
         if self.token_url is None:
-            reason = "what belongs to a grant of tokens is for --token-url; name where they are granted"
+            reason = "works only together with --token-url; give --token-url as well"
             self.require_unset(("client_id", "client_secret_file", "scope"), reason)
             return None if self.token_file is None else BearerToken(file=str(self.token_file))
-        self.require_unset(("token_file",), "give a token, or where one is granted (--token-url), and not both")
+        self.require_unset(("token_file",), "give --token-file or --token-url, not both")
         if self.client_id is None or self.client_secret_file is None:
             raise ConfigurationError("--token-url needs --client-id and --client-secret-file")
         with file_faults(self.client_secret_file, "read", ConfigurationError):
@@ -165,7 +172,7 @@ _AS_USUAL = PeerOptions()
 
 
 def takes_peer_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Shows all options of :class:`PeerOptions` as a command's own, and hands them to it as its parameter ``how``."""
+    """Adds all options of :class:`PeerOptions` to a command, and passes them to the parameter ``how``."""
     own = inspect.signature(command, eval_str=True)
     annotations = get_type_hints(PeerOptions, include_extras=True)
     shared = [
@@ -190,7 +197,7 @@ def parse_address(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
     """Reads a peer given as ``AET@HOST:PORT``.
 
     Raises:
-        ConfigurationError: It is not of that form, or an option means nothing for it.
+        ConfigurationError: The text is not of that form, or an option does not apply to such a peer.
 
     Example:
         >>> parse_address("ORTHANC@[::1]:4242").host
@@ -200,7 +207,7 @@ def parse_address(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
     if match is None:
         raise ConfigurationError(f"{_shown(text)} is no peer; give AET@HOST:PORT, for example ORTHANC@127.0.0.1:4242")
     of_the_web = ("max_request", "proxy", "token_file", "token_url", "client_id", "client_secret_file", "scope")
-    how.require_unset(of_the_web, "for a peer that is given by its URL alone")
+    how.require_unset(of_the_web, "only for a peer that is given by a URL")
     more = {} if how.max_pdu is None else {"max_pdu_bytes": how.max_pdu}
     try:
         return Peer(
@@ -222,7 +229,7 @@ def parse_place(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
     """Reads a peer given as ``AET@HOST:PORT``, or as the URL of its DICOMweb root.
 
     Raises:
-        ConfigurationError: It is neither, or an option means nothing for it.
+        ConfigurationError: The text is neither, or an option does not apply to such a peer.
 
     Example:
         >>> parse_place("https://pacs.example/dicom-web").port
@@ -241,7 +248,7 @@ def parse_place(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
         raise ConfigurationError("the URL of the peer names no host")
     if how.implies_tls and parts.scheme != "https":
         raise ConfigurationError("the options ask for TLS, but the URL of the peer does not: give https://…")
-    how.require_unset(("max_pdu",), "for a peer that is given as AET@HOST:PORT")
+    how.require_unset(("max_pdu",), "only for a peer that is given as AET@HOST:PORT")
     more = {} if how.max_request is None else {"max_request_bytes": how.max_request}
     proxy = how.proxy or "environment"
     try:
@@ -276,7 +283,7 @@ def _shown(text: str) -> str:
 
 
 def _refused(error: ValidationError, otherwise: str) -> ConfigurationError:
-    """Returns an error that names the option with a value that no peer can have."""
+    """Returns an error that names each option whose value no peer can have; if there is none, says ``otherwise``."""
     options = {"certificate_sha256": "--fingerprint", "tls_server_name": "--tls-name"}
     found = {str(one["loc"][0]): one["msg"].removeprefix("Value error, ") for one in error.errors() if one["loc"]}
     faults = [f"{option}: {found[name]}" for name, option in options.items() if name in found]
@@ -287,7 +294,7 @@ def parse_peer(text: str) -> Peer:
     """Reads a peer given as ``NAME=AET@HOST:PORT``.
 
     Raises:
-        ConfigurationError: It is not of that form.
+        ConfigurationError: The text is not of that form.
 
     Example:
         >>> parse_peer("PACS=ORTHANC@127.0.0.1:4242").name

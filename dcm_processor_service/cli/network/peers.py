@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["peers"]
 
 Name = Annotated[str, typer.Argument(help="Name of the peer, as peers list shows it")]
-Place = Annotated[Path | None, typer.Option(help="A workspace's folder; the store of the environment when left out")]
+Place = Annotated[
+    Path | None, typer.Option(help="A workspace's folder; if left out, the store that the environment variables name")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line for each record")]
 
 peers = typer.Typer(

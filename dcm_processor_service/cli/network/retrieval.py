@@ -105,7 +105,7 @@ def fetch(
     limit: Limit = 1000,
     method: Annotated[Method, typer.Option(help="auto takes C-GET, and C-MOVE where only that works")] = Method.AUTO,
     listen_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Our port, as the peer knows it, for a C-MOVE")
+        int | None, typer.Option(min=0, max=65535, help="Our port for a C-MOVE, as the peer knows it")
     ] = None,
     as_json: AsJson = False,
     *,
@@ -113,8 +113,8 @@ def fetch(
 ) -> None:
     """Fetch studies, or with --modality or --series some of their series, as files; and report on each instance.
 
-    By C-GET, C-MOVE or WADO-RS. Each file is as it was received. An instance that is damaged or was not asked for is
-    not kept.
+    Fetches by C-GET, C-MOVE or WADO-RS, and writes each file as it was received. An instance that is damaged or was not
+    asked for is not kept.
     """
     with sentences(), opened(bare_container(how.calling)) as container:
         peer = parse_place(address, how)

@@ -55,7 +55,7 @@ def send(
         typer.Option(
             min=1,
             max=32,
-            help="How many associations send side by side; over two help only where answers are slow",
+            help="How many associations send side by side; over two help only if the peer's answers are slow",
         ),
     ] = 1,
     verify: Annotated[
@@ -63,11 +63,16 @@ def send(
         typer.Option("--verify", help="Ask the peer afterwards which instances it holds; a missing one is a failure"),
     ] = False,
     commit: Annotated[
-        bool, typer.Option("--commit", help="Ask for storage commitment, and wait for it; to get none is a failure")
+        bool,
+        typer.Option(
+            "--commit", help="Ask for storage commitment, and wait for the answer; a missing answer is a failure"
+        ),
     ] = False,
     commit_later: Annotated[
         Path | None,
-        typer.Option(help="Ask for storage commitment, and keep that in this file; the command commitment waits"),
+        typer.Option(
+            help="Ask for storage commitment, and keep the request in this file; the command commitment waits"
+        ),
     ] = None,
     listen_port: ListenPort = None,
     as_json: AsJson = False,

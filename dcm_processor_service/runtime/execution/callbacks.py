@@ -39,12 +39,12 @@ __all__ = [
 ]
 
 CallbackFunction: TypeAlias = Callable[..., Any]
-"""A function that the runner can call: each parameter is annotated with what it is to be given."""
+"""A function that the runner can call: the annotation of each parameter names the argument that the runner passes."""
 
 Want: TypeAlias = "Literal['context', 'session'] | type[BaseModel]"
 
 CALLBACK_ATTRIBUTE = "__dcm_processor_callback__"
-"""Attribute of a worker's entry: the callback that it was made of."""
+"""Attribute of a worker's entry: the callback that ``entrypoint`` made the entry of."""
 
 DEFAULT_FUNCTION = "run"
 _EXAMPLE = "def run(ctx: RuntimeContext)"
@@ -65,17 +65,17 @@ class Callback:
 
     @property
     def params_models(self) -> tuple[type[BaseModel], ...]:
-        """The models that the job's params are read as; where there are any, the job's document is needed."""
+        """The models for the job's params, from the annotations; if there are any, the job's document is read."""
         return tuple(want for _name, want in self.wants if isinstance(want, type))
 
 
 def find_callback(reference: str) -> CallbackFunction:
     """Returns the function that ``MODULE:FUNCTION`` or ``path/to/file.py:FUNCTION`` names.
 
-    Without FUNCTION it is ``run``.
+    If FUNCTION is left out, the function is ``run``.
 
     Raises:
-        CallbackNotFoundError: There is no such module or function, or importing it fails (the cause is kept).
+        CallbackNotFoundError: There is no such module or function, or importing the module fails (the cause is kept).
     """
     place, _, function_name = reference.rpartition(":") if _has_function(reference) else (reference, "", "")
     function_name = function_name or DEFAULT_FUNCTION
@@ -148,8 +148,8 @@ def inspect_callback(function: CallbackFunction) -> Callback:
     """Reads which arguments a function takes.
 
     Raises:
-        CallbackSignatureError: A parameter has no annotation, or one that nothing can be injected for, or blocking and
-            asynchronous are mixed; the message has the correction.
+        CallbackSignatureError: A parameter has no annotation, or an annotation that no argument fits, or the function
+            mixes blocking and asynchronous types; the message has the correction.
 
     Example:
         >>> def run(ctx: RuntimeContext) -> None: ...
@@ -184,7 +184,7 @@ def inspect_callback(function: CallbackFunction) -> Callback:
 
 
 def _parameter_types(function: CallbackFunction) -> dict[str, Any]:
-    """Reads the annotations but that of the result, whose type is often imported for type checkers alone."""
+    """Reads all annotations except the result's, whose type is often imported for type checkers alone."""
     annotations = {**getattr(function, "__annotations__", {})}  # a built-in function has none
     annotations.pop("return", None)
     namespace = getattr(inspect.unwrap(function), "__globals__", {})

@@ -1,8 +1,9 @@
 """Requests to stop: SIGTERM, as worker managers and container runtimes send it, or the job's time limit.
 
 The signal only sets a flag. The callback looks at ``ctx.cancelled`` between its steps and returns; the runner closes
-what is open, and the process ends with exit code 143, as one that SIGTERM ended. A second signal does not wait for a
-step. The time limit sets such a flag too; :mod:`.time_limit` ends a job that does not look at it.
+what is open, and the process ends with exit code 143, like a process that SIGTERM ended. A second signal ends the
+process without waiting for the step. The time limit sets such a flag too; :mod:`.time_limit` ends a job that
+does not look at it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["EXIT_CANCELLED", "Cancellation", "cancelled_by_sigterm"]
 
 EXIT_CANCELLED = 128 + signal.SIGTERM
-"""143: what a shell reports of a process that SIGTERM ended."""
+"""143: the exit code that a shell reports for a process that SIGTERM ended."""
 
 
 class Cancellation:
@@ -36,10 +37,13 @@ class Cancellation:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.signalled = False
-        """Whether it was requested, by SIGTERM or by :meth:`cancel`."""
+        """Whether SIGTERM or :meth:`cancel` requested the end."""
 
         self.saw_limit = False
-        """Whether the callback has looked since the time limit was reached, so that its result may be incomplete."""
+        """Whether the callback has read ``requested`` or ``remaining_s`` since the time limit was reached.
+
+        If so, the result may be incomplete.
+        """
 
         self._clock = clock
         self._ends_s: float | None = None
@@ -84,10 +88,10 @@ class Cancellation:
 
 @contextmanager
 def cancelled_by_sigterm(cancellation: Cancellation) -> Iterator[None]:
-    """Turns SIGTERM into a request within the block; does nothing outside of the main thread.
+    """Turns SIGTERM within the block into a request to end; does nothing outside of the main thread.
 
     Raises:
-        SystemExit: In the midst of whatever runs, with code 143, when the signal comes again.
+        SystemExit: SIGTERM came a second time; raised at once in the running code, with exit code 143.
     """
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

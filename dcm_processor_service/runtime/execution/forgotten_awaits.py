@@ -1,7 +1,7 @@
 """Calls of the session that were not awaited: such a call has done nothing, and Python only warns.
 
-``ctx.session.data.set("volume_ml", 12.5)`` in an ``async def`` makes a coroutine and drops it. The job would be done,
-and its value not stored.
+``ctx.session.data.set("volume_ml", 12.5)`` in an ``async def`` makes a coroutine and drops it. The job would be
+done, and the value would not be stored.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def forgotten_awaits(callback_name: str) -> Iterator[None]:
     An error of the block itself takes precedence. Every other warning is shown as usual.
 
     Raises:
-        CallbackSignatureError: There is such a call; the message says which, and where it was dropped.
+        CallbackSignatureError: There is such a call; the message names the method, and the line that did not await it.
     """
     forgotten: list[str] = []
     with warnings.catch_warnings():

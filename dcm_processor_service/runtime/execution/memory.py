@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["KilledForMemory", "MemoryLimit", "MemoryWatch", "memory_watched"]
 
 _EVERY_S = 0.1
-"""Seconds between two looks. A look takes a ten-thousandth of it; a program may fill its last tenth within a second."""
+"""Seconds between two measurements.
+
+One takes a ten-thousandth of that time; a program may fill the last tenth of its memory within a second.
+"""
 
 _WARN_AT = 0.9
 
@@ -46,7 +49,7 @@ class MemoryLimit:
     """Name of the file that counts the processes which the kernel has killed."""
 
     inactive: str
-    """Key in ``memory.stat`` of file pages that were read once; those of more than once have one like it."""
+    """Key in ``memory.stat`` of file pages that were read once; pages that were read more often have a similar key."""
 
     @classmethod
     def of_this_process(cls, root: Path = Path("/")) -> MemoryLimit | None:
@@ -68,7 +71,7 @@ class MemoryLimit:
         return min(found, key=lambda one: one.limit_bytes, default=None)
 
     def used_bytes(self) -> int | None:
-        """Returns what is in use and cannot be dropped; None where that cannot be read any more."""
+        """Returns the memory in use that the kernel cannot drop; None if the files can no longer be read."""
         usage = _number_in(self.folder / self.usage)
         if usage is None:
             return None
@@ -114,7 +117,7 @@ class KilledForMemory:
         self._before = limit.kills() if limit else 0
 
     def sentence(self) -> str:
-        """Returns the message about a process that the kernel killed; empty where it killed none, or does not count."""
+        """Returns the message about a process that the kernel killed; empty if the kernel killed or counted none."""
         if self._limit is None or self._limit.kills() <= self._before:
             return ""
         return (
@@ -124,7 +127,7 @@ class KilledForMemory:
 
 
 class MemoryWatch:
-    """Warns once when nine tenths of a limit are in use, and has that recorded."""
+    """Warns once when nine tenths of a limit are in use, and passes a record of that to ``record``."""
 
     def __init__(self, limit: MemoryLimit, log: JobLog, record: Callable[[MemoryRecord], None] | None = None) -> None:
         self._limit = limit
@@ -160,8 +163,8 @@ def memory_watched(log: JobLog, record: Callable[[MemoryRecord], None] | None = 
     """Warns in the log when memory runs short within the block; does nothing where there is no limit.
 
     Args:
-        log: The job's.
-        record: Called once, from another thread, with how much was in use then; stores it for ``sessions why``.
+        log: The log of the job.
+        record: Called once, from another thread, with the memory in use then; stores that record for ``sessions why``.
     """
     limit = MemoryLimit.of_this_process()
     if limit is None:

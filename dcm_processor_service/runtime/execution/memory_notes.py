@@ -1,4 +1,4 @@
-"""Records in the session that a job's memory ran short, so that ``sessions why`` knows what it died of."""
+"""Records in the session that a job's memory ran short, so that ``sessions why`` knows what the job died of."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ __all__ = ["noting"]
 
 
 def noting(container: Container) -> Callable[[MemoryRecord], None]:
-    """Returns a function that stores a record among the data of the container's job; opens nothing before its call.
+    """Returns a function that stores a record among the data of the container's job.
 
-    In an asynchronous job, where this is called in its event loop, nobody waits for the store: the loop may be at its
-    end, and waits itself for the thread that calls this.
+    The store is opened only when the returned function is called.
+
+    In an asynchronous job, ``noting`` must be called in the job's event loop. The returned function is called in the
+    thread that watches the memory; it only schedules the write on that loop and does not wait for it. At the end of the
+    job the loop's thread waits for the watching thread, so each would wait for the other.
     """
 
     async def put(record: MemoryRecord) -> None:

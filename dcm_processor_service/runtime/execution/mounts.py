@@ -34,7 +34,7 @@ def mounted_folders(arguments: Mapping[str, Any], main_file: str | None = None) 
 
     Args:
         arguments: The worker's keyword arguments.
-        main_file: Path of the worker's ``main.py``; that of this process when not given.
+        main_file: Path of the worker's ``main.py``; if left out, the path of this process's own.
     """
     outside = arguments.get("session_dir")
     if not outside:

@@ -7,8 +7,9 @@ the model forbids others                 the job is refused (``ConfigurationErro
 it ignores others, as pydantic does      a warning in the job's log, with what was probably meant
 it ignores others, the param is given    refused before anything runs
 by hand: ``run --param NAME=VALUE``
-it allows others, or renames them in a   nothing: the model takes them
-validator that runs ``before``
+it allows others, or has a model         nothing: the model takes them
+validator that runs before the fields
+are read (mode ``before`` or ``wrap``)
 =======================================  ==========================================================================
 """
 
@@ -43,8 +44,8 @@ def validated_params(model: type[BaseModel], params: Mapping[str, Any], job_name
             for fault in error.errors(include_input=False, include_url=False, include_context=False)
         )
         raise ConfigurationError(
-            f"the params of the job {job_name or '(unnamed)'!r} do not fit {model.__name__}; correct them in the "
-            f"service's manifest, or with --param NAME=VALUE:{faults}"
+            f"the params of the job {job_name or '(unnamed)'!r} do not fit {model.__name__}:{faults}\n"
+            "correct them in the service's manifest, or with --param NAME=VALUE"
         ) from None  # pydantic's own error shows the values
 
 

@@ -25,9 +25,9 @@ _log = logging.getLogger(__name__)
 def limits_kept(container: Container) -> ExitStack:
     """Enforces the limits of this process's job, where the process runs a ``main.py`` of the platform's worker.
 
-    If the process is killed, the worker finds a result that says so; if memory runs short, the session gets a record of
-    it. The ``timeout`` of the job's document, counted from now, and a grace are enforced as for an entry made by
-    ``entrypoint``. Closing the returned stack ends all this.
+    If the process is killed, the worker finds a result that says so; if memory runs short, the session gets a
+    record of that. The ``timeout`` of the job's document, counted from now, and a grace are enforced as for an entry
+    made by ``entrypoint``. Closing the returned stack ends all this.
     """
     kept = ExitStack()
     result = worker_result()

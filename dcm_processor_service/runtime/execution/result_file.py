@@ -1,10 +1,10 @@
 """The result file of the platform's worker: written when the job begins, in case its process is killed.
 
 The worker runs a ``main.py`` that it has written, drops the process's exit status, and reads ``result.json`` beside it.
-If there is none, because the process was killed, ran out of memory or crashed, the queue keeps the job as an error
-that nothing tries again: its dependents, the post-service and the removal of the patient's images wait for ever. With
-an error in that file the queue records the job as done and the session goes on; readers of the job's output are told
-that it failed.
+If there is none, because the process was killed, ran out of memory or crashed, the queue records the job as an
+error and never runs it again: the jobs that depend on it, the post-service and the removal of the patient's images wait
+for ever. If the file holds an error, the queue records the job as done and the session goes on; a read of the job's
+output raises an error that says that the job failed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ASKED = "the job was asked to end (SIGTERM) before it was done; run it again"
 
 
 class WorkerResult:
-    """The file, and what it holds while nothing else is known."""
+    """The result file, and the texts that this package writes into it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,7 +46,7 @@ class WorkerResult:
         return json.dumps({"error": {"message": message, "traceback": f"{kind}: {message}"}})
 
     def write(self, text: str) -> None:
-        """Writes the content, whole or not at all; a disk that refuses is named in the log."""
+        """Writes the content, whole or not at all; logs a warning if the disk refuses it."""
         try:
             with write_whole(self.path) as file:
                 file.write(text.encode())
@@ -54,7 +54,7 @@ class WorkerResult:
             _log.warning("the result file cannot be written before the job has ended: %s", type(error).__name__)
 
     def promise(self) -> None:
-        """Writes that the process was killed into the file; the worker's own ``main.py`` writes over it."""
+        """Writes into the file that the process was killed; the worker's own ``main.py`` replaces the file later."""
         self.write(self.promise_text())
 
     @classmethod
@@ -64,9 +64,9 @@ class WorkerResult:
 
     @contextmanager
     def promised(self) -> Iterator[None]:
-        """Writes that the process was killed into the file; after SIGTERM, that it was asked to end.
+        """Writes into the file that the process was killed; after SIGTERM, that the job was asked to end.
 
-        Whatever the callback returns or raises, the worker's own ``main.py`` writes over it.
+        When the callback has returned or raised, the worker's own ``main.py`` replaces the file.
         """
         self.promise()
         try:
@@ -76,7 +76,7 @@ class WorkerResult:
             raise
 
     def after(self, limit: TimeLimit) -> str:
-        """Returns the content for a job that is ended at its limit."""
+        """Returns the content for a job whose process is ended after the time limit."""
         return self.failed("JobTimeoutError", limit.sentence)
 
 

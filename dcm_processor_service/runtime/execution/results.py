@@ -27,7 +27,7 @@ MAX_DEPTH = 60
 
 
 def json_safe(value: object) -> Any:
-    """Returns a value as plain JSON: what JSON does not have becomes text, lists or dictionaries.
+    """Returns a value as plain JSON: types that JSON lacks become text, lists or dictionaries.
 
     Integers beyond 64 bits, ids and paths become text, datetimes ISO 8601, bytes base64, arrays lists, NaN and infinity
     None. Anything else becomes its type's name: a result is for people and for jobs, never a reason to fail.
@@ -46,7 +46,7 @@ def readable(text: str) -> str:
 
 
 class _JsonWalk:
-    """One conversion; knows the containers that it is inside of, since an object graph may lead back to itself."""
+    """One conversion; remembers the lists and dictionaries that it is inside of, in case an object contains itself."""
 
     def __init__(self) -> None:
         self._open: set[int] = set()

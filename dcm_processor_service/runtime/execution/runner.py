@@ -63,7 +63,7 @@ class CallbackOutcome:
     """The same traceback with the frames of the user's own code alone."""
 
     peak_memory_bytes: int | None = None
-    """The most resident memory that the process has had by then; None where the system does not tell."""
+    """The most resident memory that the process has had by then; None where the system does not report it."""
 
     error_type: str = ""
     """Name of the error's type, for an outcome from another process, which comes without its cause."""
@@ -75,11 +75,11 @@ class CallbackOutcome:
 
     @property
     def cause(self) -> BaseException | None:
-        """What the callback raised, or what kept it from starting."""
+        """The error that the callback raised, or that kept the callback from starting."""
         return (self.error.__cause__ or self.error) if isinstance(self.error, CallbackFailedError) else self.error
 
     def as_portable(self) -> dict[str, Any]:
-        """Returns it as plain JSON for another process: the error's text, without its cause."""
+        """Returns the outcome as plain JSON for another process: the error's text, without its cause."""
         of_callback = isinstance(self.error, CallbackFailedError)
         head = {"exit_code": self.exit_code, "duration_s": self.duration_s, "of_callback": of_callback}
         return {**head, **self.as_json(), "own_frames": self.own_frames_text}
@@ -148,12 +148,12 @@ def run_callback(
         job: The job's document, when it is at hand; read from the store when not given.
         customise: Overrides providers of the container before anything is used.
         own_process: This process runs this job alone: logging and SIGTERM are the job's as long as it runs.
-        ended_by: Returns what ends the process when the job's time limit and a grace are over; the limit is told to the
-            callback in any case. With it, memory is watched.
+        ended_by: Returns the context manager that ends the process when the job's time limit and a grace are over.
+            The callback knows the limit in any case. If ``ended_by`` is given, memory is watched.
 
     Returns:
         The outcome. Errors of the callback and of the configuration are in it, not raised; KeyboardInterrupt and
-        SystemExit pass. Asked to end by SIGTERM, it has exit code 143, whatever else it holds. A callback that saw its
+        SystemExit pass. After SIGTERM, the exit code is 143 in every case. A callback that saw its
         time limit and returned has failed; one that did not look, and returned within the grace, is done.
     """
     started = time.monotonic()

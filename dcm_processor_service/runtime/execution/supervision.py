@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 __all__ = ["Child", "Ended", "supervised"]
 
 _SIGNALLED = 128
-"""A shell adds to it the number of the signal that ended a process."""
+"""A process that a signal ended gets this number plus the signal's number as exit code, as in shells."""
 
 
 class Child:
-    """Messages of the work to its parent, in a file without a name that both have open."""
+    """Messages of the work to the parent process, in a file without a name that both processes have open."""
 
     def __init__(self, file: BinaryIO | None = None) -> None:
         self._file = file
 
     @property
     def is_apart(self) -> bool:
-        """Whether the work runs in a process of its own, which may be ended."""
+        """Whether the work runs in a separate process, which may be ended."""
         return self._file is not None
 
     def announce(self, limit: TimeLimit) -> None:
@@ -58,7 +58,7 @@ class Ended:
 
 
 def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
-    """Runs work in a forked child, and returns its record and exit code; the child itself ends with that code.
+    """Runs work in a forked child, and returns the work's record and exit code; the child ends with that code.
 
     SIGTERM goes on to the child, and the child is killed with its parent. Where there is no fork, or other threads run,
     as in a notebook, the work runs in this process.
@@ -103,7 +103,7 @@ def _end_with(parent: int) -> None:
 
 
 def _waited_for(process: int) -> int:
-    """Waits for the child's end; SIGTERM is the child's, Ctrl-C reaches both and is the child's to answer."""
+    """Waits until the child ends; passes SIGTERM on to it, and ignores Ctrl-C, which the child receives too."""
 
     def pass_on(number: int, _frame: object) -> None:
         with suppress(ProcessLookupError):
@@ -117,7 +117,7 @@ def _waited_for(process: int) -> int:
 
 
 def _messages(text: bytes) -> dict[str, Any]:
-    """Reads the messages; an unfinished line is dropped."""
+    """Reads the child's messages; drops an unfinished line."""
     told: dict[str, Any] = {}
     for line in text.splitlines(keepends=True):
         if line.endswith(b"\n"):
@@ -126,7 +126,7 @@ def _messages(text: bytes) -> dict[str, Any]:
 
 
 def _lost(status: int, exit_code: int, duration_s: float, limit: TimeLimit | None, memory: KilledForMemory) -> Ended:
-    """Returns the record of work that ended without one."""
+    """Returns a record for work that ended without writing a record."""
     if limit is not None and limit.left_s() <= 0 and exit_code == EXIT_FAILED:
         kind, message = "JobTimeoutError", limit.sentence
     elif os.WIFSIGNALED(status):

@@ -1,7 +1,7 @@
-"""Entries for the platform's worker, made of callbacks.
+"""Turns callbacks into entries for the platform's worker.
 
-The worker imports the service's module, calls its entry with keyword arguments, and writes what it returns as JSON into
-a file that the queue stores. ``worker = entrypoint(run)`` makes ``run`` such an entry.
+The worker imports the service's module, calls its entry with keyword arguments, and writes the returned value as JSON
+into a file that the queue stores. ``worker = entrypoint(run)`` turns ``run`` into such an entry.
 """
 
 from __future__ import annotations
@@ -55,24 +55,24 @@ RESULT_BYTES = 8 * 1024 * 1024
 
 
 def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
-    """Makes a callback an entry that the platform's worker can call.
+    """Turns a callback into an entry: a function that the platform's worker can call.
 
     The context comes from the environment, and from the worker's arguments where the environment lacks a value; the
-    arguments become ``ctx.job``: ``params``, ``added_params``, ``headers``. Others are ignored. A param that the
-    callback's own model does not know is refused where the model forbids it, else named in a warning of the job's log
-    (:mod:`~dcm_processor_service.runtime.execution.params`). What the callback
-    returns becomes plain JSON. What it raises reaches the worker with traceback and cause, ``sys.exit`` as an error
-    that tells its code. Asked to end (SIGTERM), the process ends with code 143 when the callback has returned.
+    arguments ``params``, ``added_params`` and ``headers`` become ``ctx.job``. Other arguments are ignored. A param that
+    the callback's own model does not know is refused where the model forbids it; else a warning in the job's log names
+    the param (:mod:`~dcm_processor_service.runtime.execution.params`). The value that the callback returns becomes
+    plain JSON. An error that it raises reaches the worker with traceback and cause; ``sys.exit`` becomes an error that
+    names the exit code. After SIGTERM, the process ends with code 143 when the callback has returned.
 
     The ``timeout`` of the job's document is enforced: when it is reached, ``ctx.cancelled`` becomes True, and after a
-    grace (``DCM_PROCESSOR_SERVICE_GRACE_S``) the process is ended, whatever it does. However the process ends, also
-    when it is killed for lack of memory, the worker finds a result that says so, so that the session goes on.
+    grace (``DCM_PROCESSOR_SERVICE_GRACE_S``) the process is ended, even if the callback still runs. If the process
+    is ended or killed, for example for lack of memory, the worker finds a result that says so, and the session goes on.
 
     An entry of the 0.0.1 API, ``def worker(session_id, job_name, headers, params, added_params, **kwargs)``, needs
     none of this and works beside it.
 
     Args:
-        function: A callback, blocking or ``async def``. It can be run locally as well, by its own name or the entry's.
+        function: A callback, blocking or ``async def``. ``run`` takes the name of the callback or that of the entry.
 
     Example:
         >>> from dcm_processor_service import RuntimeContext
@@ -109,7 +109,7 @@ def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
 
 
 def _ended(result: WorkerResult | None, limit: TimeLimit) -> AbstractContextManager[None]:
-    """Returns what ends the process after its time limit, with a result that says so where the worker reads one."""
+    """Returns the context manager that ends the process after the time limit; writes ``result`` before, if given."""
     if result is None:
         return process_ends_at(limit)
     return last_words(result.path, result.after(limit), limit, result.promise_text())

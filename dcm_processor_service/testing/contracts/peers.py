@@ -1,4 +1,4 @@
-"""DICOM peers in every store."""
+"""Contract tests: how every store lists and finds DICOM peers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class PeersContract(Contract):
         with pytest.raises(PeerNotFoundError, match="no longer known"):
             await store.session(peer_id="c" * 24).peers.current()
 
-    async def test_a_name_is_found_as_it_is_written(self, store: StoreUnderTest) -> None:
+    async def test_only_the_exact_name_is_found(self, store: StoreUnderTest) -> None:
         store.seed.peer(PACS)
         for name in ("pacs", "PA_S", "PAC%", "PAC.", "", " PACS"):
             with pytest.raises(PeerNotFoundError):

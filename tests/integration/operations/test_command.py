@@ -64,7 +64,7 @@ def test_json_is_a_line_for_each_record(platform: Platform, sessions: Callable[.
     [
         (["sweep", "--older-than", "a week"], "--older-than 'a week' is no length of time"),
         (["sweep", "--older-than", "7"], "--older-than '7' is no length of time"),
-        (["sweep", "--older-than", "7d", "--policy", "some"], "--policy 'some' is none"),
+        (["sweep", "--older-than", "7d", "--policy", "some"], "--policy 'some' is not known"),
         (["why", "5e" * 12], "there is no session"),
         (["why", "liver"], "'liver' is no id of a session"),
     ],

@@ -134,7 +134,7 @@ class Async:
             raise
 
     async def asked(self, call: Callable[[], Any]) -> Any:
-        """Makes a call that changes no document: a cancellation goes on at once, and nothing waits for the answer."""
+        """Makes a call that changes no stored document; a cancellation is raised at once, and no write waits for it."""
         task = asyncio.ensure_future(_awaited(call()))
         try:
             return await asyncio.shield(task)

@@ -16,10 +16,13 @@ class Ahead(Protocol):
     """Documents that are being read; awaiting returns them."""
 
     def __await__(self) -> Generator[Any, Any, list[Document]]:
-        """Waits for the documents."""
+        """Waits until the documents are read."""
 
     def cancel(self) -> bool:
-        """Stops waiting for the read."""
+        """Says that the documents are no longer needed.
+
+        Returns whether the read is cancelled, which the blocking mode never does.
+        """
 
 
 class DriverMode(Protocol):
@@ -29,7 +32,10 @@ class DriverMode(Protocol):
         """Makes a client; does not connect."""
 
     def scope(self) -> object:
-        """Returns the scope of a client within its process, such as the running event loop."""
+        """Returns what a client belongs to: the running event loop (async), or None (blocking).
+
+        In the blocking mode, all threads share one client.
+        """
 
     def close(self, client: Any) -> None:
         """Closes a client; called in a thread of its own."""
@@ -42,13 +48,19 @@ class DriverMode(Protocol):
         """
 
     async def done(self, call: Callable[[], Any]) -> Any:
-        """Makes a call of the driver, and returns its result when the call has wholly ended."""
+        """Makes a call of the driver and returns its result.
+
+        If the task is cancelled, first waits briefly for the call to end.
+        """
 
     async def asked(self, call: Callable[[], Any]) -> Any:
-        """Makes a call that changes no document, such as an index build; nothing waits for what is left of it."""
+        """Makes a call that changes no stored document, such as an index build.
+
+        If the task is cancelled, the cancellation is raised at once, and later writes do not wait for the answer.
+        """
 
     async def all_answered(self, within_s: float) -> bool:
-        """Waits for writes that were cancelled before their answers came; returns whether they have come in time."""
+        """Waits for the answers to cancelled writes; returns whether all answers have come in time."""
 
     async def listed(self, call: Callable[[], Any]) -> list[Document]:
         """Makes a call that returns a cursor, and returns all its documents."""

@@ -51,7 +51,7 @@ class Changes:
             now: The server's time.
 
         Raises:
-            SessionsLockedError: Another process holds it.
+            SessionsLockedError: Another process holds the lease.
         """
         free = {"$or": [{"until": {"$lt": now}}, {"holder": self._holder}]}
         until = {"$add": ["$$NOW", LEASE_S * 1000]}
@@ -61,8 +61,8 @@ class Changes:
             )
         except DuplicateIdError as error:
             raise SessionsLockedError(
-                "another sweep or retry is at work on the sessions of this database; try again when it has ended; what "
-                f"a killed one leaves locks for {LEASE_S} seconds at most"
+                "another sweep or retry is at work on the sessions of this database; try again when it has ended; a "
+                f"killed one holds its lock for {LEASE_S} seconds at most"
             ) from error
 
     async def release_lease(self) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["EARLY_END", "Evidence", "Postmortem", "cause_of_death", "cause_of_early_end"]
 
 EARLY_END = r"^(ProcessEnded|JobTimeoutError): "
-"""The start of a traceback that this package left in place of a result; other tracebacks may hold patient data."""
+"""The start of a traceback that this package wrote in place of a result; other tracebacks may hold patient data."""
 
 RESTART_GAP = timedelta(minutes=15)
 """A worker whose last sign is at most this long before MongoDB's start died because MongoDB ended."""

@@ -42,7 +42,7 @@ _SERVICES = {"pre_services": "pre-service", "post_services": "post-service"}
 
 @dataclass(frozen=True)
 class QueueJob:
-    """The fields of one job's document that matter here."""
+    """The fields of one job's document that show its state."""
 
     id: str
     session_id: str
@@ -68,12 +68,12 @@ class QueueJob:
 
     @property
     def is_post_service(self) -> bool:
-        """Whether it is the session's last job."""
+        """Whether the job is the post-service, the session's last job."""
         return self.label == _SERVICES["post_services"]
 
     @property
     def last_sign_of_run(self) -> datetime:
-        """When it was started, or last reported progress."""
+        """When the job was started, or last reported progress."""
         return max(
             [self.dates[name] for name in ("startedAt", "lastProgressAt") if name in self.dates],
             default=self.last_sign,
@@ -174,7 +174,7 @@ class QueuedSession:
 
     @property
     def waits_for(self) -> str:
-        """What must happen before the session can go on; empty if it has ended."""
+        """The event or job that the session waits for, in words; empty if the session has ended."""
         state = self.state
         if state == "running":
             names = [job.in_words for job in self.jobs if self.is_alive(job)]

@@ -45,7 +45,7 @@ class EntryCode:
     sources: Mapping[str, str]
     entry: str
     python: tuple[int, int] | None = None
-    """The worker's version of Python, if its document has it."""
+    """The worker's version of Python, if the worker's document has it."""
 
     @cached_property
     def syntax_error(self) -> str:
