@@ -75,7 +75,7 @@ def run_here(*arguments: object, folder: Path = ROOT, variables: Mapping[str, st
 
 def _leaves_nothing(arguments: tuple[object, ...], folder: Path) -> None:
     """Refuses the command that writes a page where it runs, unless it is told where to, within the repository."""
-    writes = "inspect" in arguments[:1] and not {"--html", "--json"} & set(arguments)
+    writes = "inspect" in arguments[:1] and not {"--html", "--json", "--help"} & set(arguments)
     assert not (writes and folder == ROOT), "it would leave inspection.html in the repository: give folder=tmp_path"
 
 
