@@ -66,7 +66,7 @@ ATTRIBUTES = tuple(dict.fromkeys((*_PATIENT_KEYWORDS, *_STUDY_KEYWORDS, *_SERIES
 """The attributes that decide where an instance is filed and that are kept with it, also all that identify a person."""
 
 
-_LAST_COMPARED = 5
+_MOST_COMPARED = 4
 """Of instances that share a UID, and are refused if they differ, the first are compared and further ones counted."""
 
 
@@ -139,13 +139,13 @@ class Catalogue:
 
     def _add_instance(self, series_id: str, sop_uid: str, content: Path | bytes, size_bytes: int) -> None:
         """Records an instance; a different one of the same UID is filed beside it, so that reading raises."""
-        for instance_id in _ids_for(series_id, sop_uid):
+        for number, instance_id in enumerate(_ids_for(series_id, sop_uid)):
             if instance_id not in self._instances:
                 break
             known = self._instances[instance_id][2]
             if isinstance(known, bytes) or isinstance(content, bytes):
                 raise UnreadableFileError(DUPLICATE, faulty=False)
-            if number <= _LAST_COMPARED and self._is_same(known, content):
+            if number < _MOST_COMPARED and self._is_same(known, content):
                 raise UnreadableFileError(DUPLICATE, faulty=False)
         instance = Instance(id=instance_id, sop_instance_uid=sop_uid, size_bytes=size_bytes)
         self._record(series_id, instance, content)
