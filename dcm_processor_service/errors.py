@@ -54,9 +54,11 @@ string.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from dcm_processor_service.models.images.series_report import SeriesReport
     from dcm_processor_service.models.network.fetching import FetchReport
     from dcm_processor_service.models.network.sending import SendReport
@@ -245,6 +247,10 @@ class DataNotFoundError(NotFoundError, KeyError):
 
 class StoredFileNotFoundError(NotFoundError, FileNotFoundError):
     """No session file of that name."""
+
+    def __new__(cls, *arguments: Any, **_named: Any) -> Self:
+        """Makes the error as an OSError, which Python requires also of code that restores it in another process."""
+        return FileNotFoundError.__new__(cls, *arguments)
 
 
 class SessionNotFoundError(NotFoundError):

@@ -77,5 +77,6 @@ def test_an_error_shows_its_sentence_and_survives_pickling(name: str) -> None:
     assert str(error) == "what, where, what to do"
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (type(error), str(error))
+    assert isinstance(type(error).__new__(type(error), *error.args), type(error))  # as tblib restores it, in Dask
     assert error.exit_code in {1, 2, 3}
     assert (error.exit_code == 3) == error.retryable

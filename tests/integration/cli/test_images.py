@@ -256,7 +256,7 @@ def test_a_node_of_a_workspace_is_known_by_its_name(tmp_path: Path) -> None:
         (("inspect", "examples", "--json"), "no DICOM file was found"),
         (("echo", "PACS"), "'PACS' is no peer; give AET@HOST:PORT"),
         (("echo", "PACS@host:99999"), "a port lies between 1 and 65535"),
-        (("derive", "missing.nii", "--like", "{sample}", "--out", "out"), "there is no file 'missing.nii' of NIfTI"),
+        (("derive", "missing.nii", "--like", "{sample}", "--out", "out"), "there is no NIfTI file 'missing.nii'"),
         (("pdf", "missing.pdf", "--like", "{sample}", "--out", "out"), "there is no file 'missing.pdf'"),
         (("derive", "README.md", "--like", "{sample}", "--out", "out"), "give a .nii or .nii.gz file"),
     ],

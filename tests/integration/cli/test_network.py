@@ -96,4 +96,4 @@ def test_files_are_sent_to_a_url_with_the_token_of_a_file(folder: Path, tmp_path
 
 def test_a_token_file_for_a_peer_without_a_url_is_refused(folder: Path) -> None:
     ran = run_here("send", folder, "--to", "PACS@127.0.0.1:1", "--token-file", "token")
-    assert (ran.code, "given by its URL" in ran.stderr) == (2, True)
+    assert (ran.code, "given by a URL" in ran.stderr) == (2, True)

@@ -9,6 +9,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import (
     JPEG2000,
+    UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -91,7 +92,10 @@ def test_a_peer_that_takes_big_endian_alone_gets_the_same_values(sender: Pynetdi
 
 
 def test_compressed_and_plain_of_one_class_go_as_they_are(sender: PynetdicomSender) -> None:
-    items = [data_file("MR_small.dcm"), data_file("MR_small_RLE.dcm"), data_file("MR_small_jpeg_ls_lossless.dcm")]
+    items = [dcmread(data_file(f"MR_small{name}.dcm")) for name in ("", "_RLE", "_jpeg_ls_lossless")]
+    for number, item in enumerate(items):  # copies of one instance would be refused
+        item.SOPInstanceUID = UID(f"{item.SOPInstanceUID}.{number}")
+        item.file_meta.MediaStorageSOPInstanceUID = item.SOPInstanceUID
     with FakePacs() as pacs:
         report = sender.send(items, pacs.peer)
     assert report.transcoded == 0

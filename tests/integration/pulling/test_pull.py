@@ -382,7 +382,7 @@ def test_what_cannot_be_pulled_is_a_sentence(session: Session, tmp_path: Path) -
         (command(session, "5e" * 12, "--workspace", tmp_path / "a"), 2, "there is no session"),
         (command(session, "liver", "--workspace", tmp_path / "a"), 2, "'liver' is no id of a session"),
         (command(session, session.id, "--workspace", full), 2, "is not empty"),
-        (command(session, session.id, "--workspace", tmp_path / "a", "--keep", "all"), 2, "--keep 'all' is none"),
+        (command(session, session.id, "--workspace", tmp_path / "a", "--keep", "all"), 2, "--keep 'all' is not known"),
         (run_here("pull", session.id, "--from", "http://example.invalid/x"), 2, "--from names the platform's database"),
         (run_here("pull", session.id, "--from", session.url), 2, "end with the database's name"),
     ]:
