@@ -71,9 +71,9 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """What ``-n auto`` means: tests wait for processes and time-outs a third of the time, those of a short run less."""
+    """What ``-n auto`` means: tests wait for processes and time-outs a third of the time, and more in a short run."""
     cores = max(2, os.cpu_count() or 1)
-    return cores if is_short(config) else cores * 3 // 2
+    return cores * 5 // 2 if is_short(config) else cores * 3 // 2
 
 
 @pytest.fixture(autouse=True)
