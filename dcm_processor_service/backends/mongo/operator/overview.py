@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.backends.mongo.documents import Document
     from dcm_processor_service.backends.mongo.driver.collection import Collection
+    from dcm_processor_service.backends.mongo.operator.deaths import Postmortem
     from dcm_processor_service.backends.mongo.operator.queue import QueueJob
     from dcm_processor_service.backends.mongo.sessions import MongoSessionRepository
     from dcm_processor_service.models import SessionRecord
@@ -123,18 +124,8 @@ class Overview:
 
     async def _death(self, session: QueuedSession, job: QueueJob, clock: ServerClock) -> JobDeath:
         verdict = cause_of_death(job, await self._evidence(session, job, clock))
-        return JobDeath(
-            job_id=job.id,
-            job=job.label,
-            event=job.event,
-            service=job.service,
-            subject_uid=job.subject_uid,
-            causes=verdict.causes,
-            certain=len(verdict.causes) == 1 and verdict.causes != ("unknown",),
-            sentence=f"The job {job.in_words} died: {verdict.sentence}.",
-            died_at=job.dates.get("lastErrorAt"),
-            holds_back=tuple(one.id for one in session.held_back_by(job)),
-        )
+        sentence = f"The job {job.in_words} died: {verdict.sentence}."
+        return _death_of(job, verdict, sentence, "lastErrorAt", tuple(one.id for one in session.held_back_by(job)))
 
     async def _ended_early(self, session: QueuedSession) -> list[tuple[QueueJob, str]]:
         """Returns the done jobs whose result this package left for a process that was ended early."""
@@ -149,17 +140,8 @@ class Overview:
 
     async def _early_end(self, job: QueueJob, left_behind: str) -> JobDeath:
         verdict = cause_of_early_end(left_behind, await self._memory(job))
-        return JobDeath(
-            job_id=job.id,
-            job=job.label,
-            event=job.event,
-            service=job.service,
-            subject_uid=job.subject_uid,
-            causes=verdict.causes,
-            certain=len(verdict.causes) == 1,
-            sentence=f"The job {job.in_words} ended early: {verdict.sentence}; the session goes on without its result.",
-            died_at=job.dates.get("completedAt"),
-        )
+        sentence = f"The job {job.in_words} ended early: {verdict.sentence}; the session goes on without its result."
+        return _death_of(job, verdict, sentence, "completedAt")
 
     async def _memory(self, job: QueueJob) -> MemoryRecord | None:
         """Returns the record of memory that ran short in the job's last run; an earlier run's does not count."""
@@ -240,6 +222,24 @@ _BEAT = ["queues", "current_job_id", "updatedAt", "expireAt"]
 
 def _aware(value: datetime) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+
+
+def _death_of(
+    job: QueueJob, verdict: Postmortem, sentence: str, died: str, holds_back: tuple[str, ...] = ()
+) -> JobDeath:
+    """Returns what is known of a death; ``died`` names the date of the job's document at which it ended."""
+    return JobDeath(
+        job_id=job.id,
+        job=job.label,
+        event=job.event,
+        service=job.service,
+        subject_uid=job.subject_uid,
+        causes=verdict.causes,
+        certain=len(verdict.causes) == 1 and verdict.causes != ("unknown",),
+        sentence=sentence,
+        died_at=job.dates.get(died),
+        holds_back=holds_back,
+    )
 
 
 def _summary(record: SessionRecord, session: QueuedSession, held: HeldBytes, problem: str) -> SessionSummary:
