@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "NOT_DECODED",
     "Instance",
     "Patient",
     "SeriesRecord",
@@ -134,7 +135,8 @@ class SeriesRecord(_Subject):
 Subject: TypeAlias = Annotated[Patient | Study | SeriesRecord, Field(discriminator="level")]
 """The subject of a job; ``level`` says which of the three it is."""
 
-_NOT_DECODED = "\ufffd"
+NOT_DECODED = "\ufffd"
+"""The character by which pydicom replaces bytes that are not in the declared character set."""
 _DEPTHS = ("patient", "study", "series")
 
 
@@ -169,7 +171,7 @@ def is_decoded(value: str) -> bool:
         >>> is_decoded("M\u00fcller"), is_decoded("M\ufffdller")
         (True, False)
     """
-    return _NOT_DECODED not in value
+    return NOT_DECODED not in value
 
 
 def patient_uid(attributes: Mapping[str, str]) -> str:

@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING
 from pydicom.charset import convert_encodings, default_encoding
 
 from dcm_processor_service.imaging.headers.values import texts
+from dcm_processor_service.models.subjects import NOT_DECODED
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["NOT_DECODED", "declares_characters", "undeclared_text"]
+__all__ = ["declares_characters", "undeclared_text"]
 
 _AMBIGUOUS = re.compile(rb"[\x80-\x9f]|[\xa0-\xff]{2}|[A-Za-z][\xa1-\xbf\xd7\xf7][A-Za-z]")
 _NO_LETTER_OF_A_NAME = re.compile(rb"[\xa0-\xbf\xd0\xd7\xdd\xde\xf0\xf7\xfd\xfe]")
-NOT_DECODED = "\ufffd"
-"""The character by which pydicom replaces bytes that are not in the declared character set."""
 _ESCAPE = b"\x1b"
 """Begins a switch to another character set (ISO 2022), of which none was declared."""
 

@@ -17,7 +17,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.valuerep import PersonName, format_number_as_ds
 
-from dcm_processor_service.derived.attributes.character_set import NOT_DECODED, declares_characters, undeclared_text
+from dcm_processor_service.derived.attributes.character_set import declares_characters, undeclared_text
 from dcm_processor_service.derived.attributes.values import value_problem
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.models.derived import StudyIdentity
+from dcm_processor_service.models.subjects import is_decoded
 
 __all__ = ["IDENTITY", "age_string", "copy_attributes", "flaws_of_source", "time_zone", "write_identity"]
 
@@ -110,7 +111,7 @@ def _refuse_garbled_keys(header: Dataset) -> None:
     Names are not meant: what is known of them is kept, and the rest is left empty.
     """
     with contained():
-        garbled = [keyword for keyword in _FILED_BY if NOT_DECODED in text(header, keyword)]
+        garbled = [keyword for keyword in _FILED_BY if not is_decoded(text(header, keyword))]
     if garbled:
         raise DerivedObjectError(
             f"{' and '.join(garbled)} of the source cannot be read in the SpecificCharacterSet that its header "
@@ -196,7 +197,7 @@ def flaws_of_source(source: SourceSeries) -> list[str]:
         ):
             found.append("PatientIdentityRemoved is YES and no DeidentificationMethod tells how (PS3.3, C.7.1.1)")
         told = [text(header, keyword) for keyword in ("PatientName", "StudyDescription")]
-        if any(NOT_DECODED in each for each in told) or (not declared and not all(_is_plain(each) for each in told)):
+        if not all(map(is_decoded, told)) or (not declared and not all(_is_plain(each) for each in told)):
             found.append(
                 "text beyond ASCII has no SpecificCharacterSet that it is in: declare it in the headers that you give "
                 "as like, if a name is not right in the result"
@@ -250,13 +251,13 @@ def _plain_part(part: Any, element: DataElement, *, declared: bool) -> Any:
     if isinstance(part, PersonName):
         # a name keeps the bytes and character set that it was read with; a new one is free of both
         read = getattr(part, "original_string", None)
-        is_known = (declared and NOT_DECODED not in str(part)) or not isinstance(read, bytes)
+        is_known = (declared and is_decoded(str(part))) or not isinstance(read, bytes)
         known = str(part) if is_known or read is None else undeclared_text(read, is_name=True)
         return PersonName(known or "")
     if isinstance(part, str) and element.VR in _ANY_SCRIPT and not (declared or _is_plain(part)):
         known = undeclared_text(part)
         return part if known is None and element.keyword in _KEYS else known
-    if isinstance(part, str) and element.VR in _ANY_SCRIPT and NOT_DECODED in part:
+    if isinstance(part, str) and element.VR in _ANY_SCRIPT and not is_decoded(part):
         return None
     return shortened(part) if element.VR == "DS" and part is not None else part
 
