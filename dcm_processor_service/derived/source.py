@@ -15,13 +15,12 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.frames.frame import frames_of
-from dcm_processor_service.imaging.headers.folder import text_attributes
 from dcm_processor_service.imaging.headers.instance_file import InstanceFile, PixelLocation, contained, read_header
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.series.grouping import group_frames, stacks_of
+from dcm_processor_service.imaging.series.identity import patient_of
 from dcm_processor_service.imaging.series.stack import uniform_runs
 from dcm_processor_service.models.derived import SeveralSeries, StudyIdentity
-from dcm_processor_service.models.subjects import patient_uid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Source", "SourceFiles", "SourceSeries", "frames_of_header", "source_series"]
 
 _MOST_FRAMES = 1 << 20
-_WHOSE = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID")
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ class SourceSeries:
                     f"the headers of the source have {len(found)} values of {keyword}: give those of one series, "
                     "and other instances that were used as 'further'"
                 )
-        patients = {patient_uid(text_attributes(header, _WHOSE)) for header in own}
+        patients = {patient_of(header) for header in own}
         if len(patients) > 1:
             raise DerivedObjectError(
                 f"the headers of the source belong to {len(patients)} patients, by PatientID, or name, birth date and "
