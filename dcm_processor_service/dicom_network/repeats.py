@@ -17,7 +17,7 @@ from dcm_processor_service.models import InstanceRecord, Outcome
 from dcm_processor_service.models.files import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from dcm_processor_service.dicom_network.parcels import Ledger
     from dcm_processor_service.dicom_network.sources import Unreadable
@@ -38,8 +38,24 @@ def conflicting(found: Iterable[object]) -> frozenset[str]:
     for one in found:
         if isinstance(one, Outgoing):
             by_uid[one.sop_instance_uid].append(one)
+    checksum = _read_once()
     # all pairs, since an unreadable one differs from none
-    return frozenset(uid for uid, all_of in by_uid.items() if any(_differ(*two) for two in combinations(all_of, 2)))
+    return frozenset(
+        uid for uid, all_of in by_uid.items() if any(_differ(*two, checksum) for two in combinations(all_of, 2))
+    )
+
+
+def _read_once() -> Callable[[Outgoing, str], str]:
+    """Returns :meth:`Outgoing.checksum`, which reads each instance once in each transfer syntax."""
+    known: dict[tuple[int, str], str] = {}
+
+    def checksum(instance: Outgoing, transfer_syntax_uid: str) -> str:
+        key = id(instance), transfer_syntax_uid
+        if key not in known:
+            known[key] = instance.checksum(transfer_syntax_uid)
+        return known[key]
+
+    return checksum
 
 
 def surveyed(
@@ -100,10 +116,10 @@ class Repeats:
         self._coming.clear()
 
 
-def _differ(first: Outgoing, second: Outgoing) -> bool:
+def _differ(first: Outgoing, second: Outgoing, checksum: Callable[[Outgoing, str], str] = Outgoing.checksum) -> bool:
     syntax = first.transfer_syntax_uid
     try:
-        checksums = first.checksum(syntax), second.checksum(syntax)
+        checksums = checksum(first, syntax), checksum(second, syntax)
     except UnsupportedTransferSyntaxError:
         return True
     return all(checksums) and checksums[0] != checksums[1]  # an unreadable instance gets a record of its own
