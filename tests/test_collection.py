@@ -16,7 +16,7 @@ _LEAST_APART_S = 2.1
 
 
 def _collected(**environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:randomly", "tests"]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:randomly", "-W", "ignore", "tests"]
     return subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "CI": "true", **environment}, stdout=subprocess.PIPE, text=True
     )
