@@ -26,7 +26,7 @@ from dcm_processor_service.models.platform_ids import platform_id
 if TYPE_CHECKING:
     from dcm_processor_service.models import WebAuth
 
-__all__ = ["PeerOptions", "parse_address", "parse_peer", "parse_place", "takes_peer_options"]
+__all__ = ["PeerOptions", "parse_address", "parse_address_or_url", "parse_peer", "takes_peer_options"]
 
 _WEB_PORTS = {"http": 80, "https": 443}
 _ADDRESS = re.compile(r"(?P<aet>[^@]+)@(?P<host>\[[^\]]+\]|[^:@]+):(?P<port>[0-9]{1,5})")
@@ -172,7 +172,7 @@ _AS_USUAL = PeerOptions()
 
 
 def takes_peer_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds all options of :class:`PeerOptions` to a command, and passes them to the parameter ``how``."""
+    """Adds all options of :class:`PeerOptions` to a command, and passes them to the parameter ``peer_options``."""
     own = inspect.signature(command, eval_str=True)
     annotations = get_type_hints(PeerOptions, include_extras=True)
     shared = [
@@ -183,17 +183,17 @@ def takes_peer_options(command: Callable[..., None]) -> Callable[..., None]:
     ]
 
     def run(**given: Any) -> None:
-        how = PeerOptions(**{one.name: given.pop(one.name) for one in shared})
-        command(**given, how=how)
+        options = PeerOptions(**{one.name: given.pop(one.name) for one in shared})
+        command(**given, peer_options=options)
 
-    parameters = [one for one in own.parameters.values() if one.name != "how"] + shared
+    parameters = [one for one in own.parameters.values() if one.name != "peer_options"] + shared
     run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect documents it
     return run
 
 
-def parse_address(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
+def parse_address(text: str, options: PeerOptions = _AS_USUAL) -> Peer:
     """Reads a peer given as ``AET@HOST:PORT``.
 
     Raises:
@@ -207,16 +207,16 @@ def parse_address(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
     if match is None:
         raise ConfigurationError(f"{_shown(text)} is no peer; give AET@HOST:PORT, for example ORTHANC@127.0.0.1:4242")
     of_the_web = ("max_request", "proxy", "token_file", "token_url", "client_id", "client_secret_file", "scope")
-    how.require_unset(of_the_web, "only for a peer that is given by a URL")
-    more = {} if how.max_pdu is None else {"max_pdu_bytes": how.max_pdu}
+    options.require_unset(of_the_web, "only for a peer that is given by a URL")
+    more = {} if options.max_pdu is None else {"max_pdu_bytes": options.max_pdu}
     try:
         return Peer(
             name=match["aet"],
             ae_title=match["aet"],
             host=match["host"].strip("[]"),
             port=int(match["port"]),
-            tls=how.implies_tls,
-            **how.fields_of_peer,
+            tls=options.implies_tls,
+            **options.fields_of_peer,
             **more,
         )
     except ValidationError as error:
@@ -225,20 +225,20 @@ def parse_address(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
         ) from error
 
 
-def parse_place(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
+def parse_address_or_url(text: str, options: PeerOptions = _AS_USUAL) -> Peer:
     """Reads a peer given as ``AET@HOST:PORT``, or as the URL of its DICOMweb root.
 
     Raises:
         ConfigurationError: The text is neither, or an option does not apply to such a peer.
 
     Example:
-        >>> parse_place("https://pacs.example/dicom-web").port
+        >>> parse_address_or_url("https://pacs.example/dicom-web").port
         443
     """
     text = text.strip()
     if not _is_of_the_web(text):
-        return parse_address(text, how)
-    how.require_proxy_without_credentials()
+        return parse_address(text, options)
+    options.require_proxy_without_credentials()
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port or _WEB_PORTS[parts.scheme]
@@ -246,11 +246,11 @@ def parse_place(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
         raise ConfigurationError("the URL of the peer is not valid") from error
     if not host:
         raise ConfigurationError("the URL of the peer names no host")
-    if how.implies_tls and parts.scheme != "https":
+    if options.implies_tls and parts.scheme != "https":
         raise ConfigurationError("the options ask for TLS, but the URL of the peer does not: give https://…")
-    how.require_unset(("max_pdu",), "only for a peer that is given as AET@HOST:PORT")
-    more = {} if how.max_request is None else {"max_request_bytes": how.max_request}
-    proxy = how.proxy or "environment"
+    options.require_unset(("max_pdu",), "only for a peer that is given as AET@HOST:PORT")
+    more = {} if options.max_request is None else {"max_request_bytes": options.max_request}
+    proxy = options.proxy or "environment"
     try:
         return Peer(
             name=host,
@@ -258,9 +258,9 @@ def parse_place(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
             host=host,
             port=port,
             url=parts.scheme + text[len(parts.scheme) :],
-            auth=how.auth(),
+            auth=options.auth(),
             proxy=proxy,
-            **how.fields_of_peer,
+            **options.fields_of_peer,
             **more,
         )
     except ValidationError as error:

@@ -17,7 +17,7 @@ from dcm_processor_service.cli.console import (
     sentences,
 )
 from dcm_processor_service.cli.network.bare_container import bare_container
-from dcm_processor_service.cli.network.peer_options import PeerOptions, parse_place, takes_peer_options
+from dcm_processor_service.cli.network.peer_options import PeerOptions, parse_address_or_url, takes_peer_options
 from dcm_processor_service.cli.network.sending import AsJson
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE, ConfigurationError
 from dcm_processor_service.models import FetchOptions, FindQuery, FoundInstance, FoundSeries, FoundStudy
@@ -76,11 +76,11 @@ def find(
     limit: Limit = 1000,
     as_json: AsJson = False,
     *,
-    how: PeerOptions,
+    peer_options: PeerOptions,
 ) -> None:
     """List what a peer holds, by C-FIND or QIDO-RS; with --json also the patient of each item."""
-    with sentences(), opened(bare_container(how.calling)) as container:
-        peer = parse_place(address, how)
+    with sentences(), opened(bare_container(peer_options.calling)) as container:
+        peer = parse_address_or_url(address, peer_options)
         keys = _keys(patient_id, patient_name, birth_date, accession, study_date, modality, study, series, limit)
         found = container.retriever().find(peer, FindQuery.of(level.value, keys))
     if as_json:
@@ -109,15 +109,15 @@ def fetch(
     ] = None,
     as_json: AsJson = False,
     *,
-    how: PeerOptions,
+    peer_options: PeerOptions,
 ) -> None:
     """Fetch studies, or with --modality or --series some of their series, as files; and report on each instance.
 
     Fetches by C-GET, C-MOVE or WADO-RS, and writes each file as it was received. An instance that is damaged or was not
     asked for is not kept.
     """
-    with sentences(), opened(bare_container(how.calling)) as container:
-        peer = parse_place(address, how)
+    with sentences(), opened(bare_container(peer_options.calling)) as container:
+        peer = parse_address_or_url(address, peer_options)
         keys = _keys(patient_id, patient_name, birth_date, accession, study_date, modality, study, series, limit)
         if not keys.keys() - {"limit"}:
             raise ConfigurationError("fetch would take all that the peer holds; say what: --patient-id, --study, …")

@@ -22,7 +22,7 @@ from dcm_processor_service.cli.network.commitments import ListenPort, keeper
 from dcm_processor_service.cli.network.peer_options import (
     PeerOptions,
     parse_address,
-    parse_place,
+    parse_address_or_url,
     takes_peer_options,
 )
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE, ConfigurationError
@@ -77,14 +77,14 @@ def send(
     listen_port: ListenPort = None,
     as_json: AsJson = False,
     *,
-    how: PeerOptions,
+    peer_options: PeerOptions,
 ) -> None:
     """Send DICOM files to a peer by C-STORE, or by STOW-RS to a URL, and report on each.
 
     Files of a folder that are no DICOM instances are left out and named; a damaged instance is a failure.
     """
-    with sentences(), opened(bare_container(how.calling)) as container, unpacked(*paths) as places:
-        peer = parse_place(to, how)
+    with sentences(), opened(bare_container(peer_options.calling)) as container, unpacked(*paths) as places:
+        peer = parse_address_or_url(to, peer_options)
         if commit and commit_later is not None:
             raise ConfigurationError("--commit waits for the answer, and --commit-later does not: give one of them")
         if peer.url is not None and (commit or commit_later is not None):
@@ -92,7 +92,7 @@ def send(
                 "storage commitment is asked for over DIMSE, and the peer is given by its URL: give AET@HOST:PORT, or "
                 "--verify in place of --commit"
             )
-        on_commitment = None if commit_later is None else keeper(commit_later, how.calling)
+        on_commitment = None if commit_later is None else keeper(commit_later, peer_options.calling)
         options = SendOptions(
             check=False,
             associations=associations,
@@ -126,11 +126,11 @@ def echo(
     address: Address,
     as_json: AsJson = False,
     *,
-    how: PeerOptions,
+    peer_options: PeerOptions,
 ) -> None:
     """Ask a peer whether it answers (C-ECHO)."""
-    with sentences(), opened(bare_container(how.calling)) as container:
-        peer = parse_address(address, how)
+    with sentences(), opened(bare_container(peer_options.calling)) as container:
+        peer = parse_address(address, peer_options)
         result = container.sender().echo(peer)
     print_echo(result, as_json=as_json)
 
@@ -149,11 +149,11 @@ def probe(
     address: Address,
     as_json: AsJson = False,
     *,
-    how: PeerOptions,
+    peer_options: PeerOptions,
 ) -> None:
     """Ask a peer which objects it accepts, in which transfer syntaxes, and propose values for its fields."""
-    with sentences(), opened(bare_container(how.calling)) as container:
-        peer = parse_address(address, how)
+    with sentences(), opened(bare_container(peer_options.calling)) as container:
+        peer = parse_address(address, peer_options)
         if not as_json:
             output_console().print(f"proposed for {container.sender().propose(peer)}", soft_wrap=True)
         contexts = container.sender().probe(peer)

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dcm_processor_service.cli.network.peer_options import PeerOptions, Syntax, parse_address, parse_peer, parse_place
+from dcm_processor_service.cli.network.peer_options import (
+    PeerOptions,
+    Syntax,
+    parse_address,
+    parse_address_or_url,
+    parse_peer,
+)
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models import BearerToken, ClientCredentials
 from dcm_processor_service.testing import FakePacs
@@ -76,12 +82,12 @@ def test_a_peer_of_the_web_has_those_that_mean_something_for_it(tmp_path: Path) 
         client_secret_file=tmp_path / "secret",
         scope="dicom.write",
     )
-    peer = parse_place("https://pacs.example/dicom-web", how)
+    peer = parse_address_or_url("https://pacs.example/dicom-web", how)
     assert (peer.max_request_bytes, peer.proxy) == (1 << 21, "http://proxy.example:3128")
     assert isinstance(peer.auth, ClientCredentials)
     assert peer.auth.client_secret.get_secret_value() == SECRET
-    assert parse_place("https://pacs.example").proxy == "environment"
-    token = parse_place("https://pacs.example", PeerOptions(token_file=tmp_path / "secret")).auth
+    assert parse_address_or_url("https://pacs.example").proxy == "environment"
+    token = parse_address_or_url("https://pacs.example", PeerOptions(token_file=tmp_path / "secret")).auth
     assert isinstance(token, BearerToken)
 
 
@@ -103,7 +109,7 @@ def test_a_peer_of_the_web_has_those_that_mean_something_for_it(tmp_path: Path) 
 )
 def test_what_means_nothing_for_the_peer_is_refused(place: str, how: PeerOptions, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
-        parse_place(place, how)
+        parse_address_or_url(place, how)
 
 
 def test_instances_go_as_the_options_say(tmp_path: Path, authority: FakeAuthority) -> None:
@@ -130,7 +136,7 @@ def test_a_token_is_granted_and_its_secret_is_shown_nowhere(tmp_path: Path) -> N
     assert SECRET not in ran.stdout + ran.stderr
 
 
-@pytest.mark.parametrize("reads", [parse_place, parse_address, parse_peer])
+@pytest.mark.parametrize("reads", [parse_address_or_url, parse_address, parse_peer])
 @pytest.mark.parametrize(
     "text",
     [
@@ -150,7 +156,7 @@ def test_what_may_be_a_url_is_not_shown(text: str, reads: Callable[[str], Peer])
 
 
 def test_a_url_is_one_whatever_its_case() -> None:
-    assert parse_place(" HTTPS://pacs.example/Web").url == "https://pacs.example/Web"
+    assert parse_address_or_url(" HTTPS://pacs.example/Web").url == "https://pacs.example/Web"
     assert parse_address("A/T@pacs.example:104").ae_title == "A/T"
 
 
