@@ -1,7 +1,8 @@
 """A plug-in of pytest that runs the collected tests once, then those that reach a mutant again for each mutant.
 
 It is part of ``python -m tests.mutation``, which writes the plan. Each run is a fork of a process that has imported and
-collected everything and has run no test, so it has no thread and no server. It ends with the first test that fails.
+collected everything and has run no test, so it has no thread, no server and no process of its own: those that its tests
+start (decoders, commands) start with its mutant on. It ends with the first test that fails.
 """
 
 from __future__ import annotations
@@ -28,21 +29,34 @@ if TYPE_CHECKING:
 
     import pytest
 
-SWITCH = '''"""Says which mutant is on; notes which test asks for which."""
+SWITCH = '''"""Says which mutant is on; notes which test asks for it; so too in the processes that a test starts."""
 import os
+import subprocess
 
 on, noted, seen = os.environ.get("MUTANT_ON", ""), os.environ.get("MUTANTS_NOTED", ""), set()
+under_way = os.open(os.environ["MUTANTS_TEST"], os.O_RDONLY) if noted else -1
 
 
-def is_on(name, environ=os.environ, open=os.open, write=os.write, close=os.close):
+def is_on(name, read=os.pread, open=os.open, write=os.write, close=os.close):
     if noted:
-        pair = f"{name}\\t{environ.get('PYTEST_CURRENT_TEST', '').rpartition(' ')[0]}\\n"
+        test, _, _ = read(under_way, 4096, 0).decode().partition("\\n")
+        pair = f"{name}\\t{test}\\n"
         if pair not in seen:
             seen.add(pair)
             file = open(noted, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             write(file, pair.encode())
             close(file)
     return name == on
+
+
+def start(self, *arguments, env=None, start=subprocess.Popen.__init__, **options):
+    if env is not None:
+        told = ("MUTANT_ON", "MUTANTS_NOTED", "MUTANTS_TEST")
+        env = {**env, **{name: os.environ[name] for name in told if name in os.environ}}
+    start(self, *arguments, env=env, **options)
+
+
+subprocess.Popen.__init__ = start
 '''
 BROKEN = 3
 
@@ -87,9 +101,13 @@ class Runs:
 
     def _measured(self, items: list[pytest.Item]) -> int:
         switch: Any = sys.modules[self.switch]
+        os.environ["MUTANTS_TEST"] = str(self.folder / f"{os.getpid()}.test")
+        switch.under_way = os.open(os.environ["MUTANTS_TEST"], os.O_RDWR | os.O_CREAT)
         switch.noted = os.environ["MUTANTS_NOTED"] = str(self.folder / "reached.tsv")
         for item, following in zip(items, [*items[1:], None], strict=False):
             before = _cpu()
+            # a process that is kept from test to test reads anew which one is under way
+            os.pwrite(switch.under_way, f"{item.nodeid}\n".encode(), 0)
             failed = _fails(item, following)
             self._note("costs.jsonl", test=item.nodeid, cost=_cpu() - before, failed=failed)
         return 0

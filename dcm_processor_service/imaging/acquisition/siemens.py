@@ -52,11 +52,14 @@ def siemens_readout(scan: MrScan) -> Readout:
         bandwidth = owned_number(private, 0x0021, _FRAME_CREATOR, 0x53)
     times = _slice_times(scan)
     lines = scan.phase_lines
-    spacing = 1 / (bandwidth * lines) if bandwidth and bandwidth > 0 and lines else None
+    spacing = readout = None
+    if lines and bandwidth is not None and bandwidth > 0:
+        spacing = 1 / (bandwidth * lines)
+        readout = spacing * (lines - 1)
     return Readout(
         bool(positive) if positive in {0.0, 1.0} else None,
         spacing,
-        spacing * (lines - 1) if spacing and lines else None,
+        readout,
         slice_times_s=times,
         multiband_factor=_simultaneous(times),
     )
@@ -78,8 +81,8 @@ def _csa(header: Dataset) -> Mapping[str, Any]:
 
 def _numbers(csa: Mapping[str, Any], name: str) -> tuple[float, ...]:
     try:
-        return tuple(float(value) for value in csa.get(name, {}).get("items", ()))
-    except (TypeError, ValueError):
+        return tuple(float(value) for value in csa[name]["items"])
+    except (KeyError, TypeError, ValueError):
         return ()
 
 
