@@ -148,8 +148,8 @@ def bids_metadata(header: Dataset, frame_number: int = 1) -> dict[str, Any]:
 
 
 def _places(header: Dataset, frame_number: int) -> list[Dataset]:
-    """Returns the header, then the functional groups in which enhanced objects keep the same attributes."""
-    groups = functional_groups(header, frame_number)[:-1][::-1]
+    """Returns the header, then the functional groups of an enhanced object: those of the frame, those of all frames."""
+    groups = functional_groups(header, frame_number)[:-1]
     return [header, *(found for group in groups for name in _MR_GROUPS if (found := item(group, name)) is not None)]
 
 
