@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,3 +138,85 @@ def test_one_reason_is_told_alone(tmp_path: Path) -> None:
     with pytest.raises(InvalidSeriesError, match="MIXED_SIZE") as caught:
         read_volumes(paths)
     assert "more" not in str(caught.value)
+
+
+def test_the_largest_part_is_that_with_the_most_voxels(tmp_path: Path) -> None:
+    many, wide = Recipe(columns=4, rows=4, slices=4), Recipe(columns=20, rows=2, slices=3)
+    paths = together(tmp_path, (many, "a"), (wide, "b"))
+    assert read_volume(paths, "largest").shape == (20, 2, 3)
+
+
+def test_volumes_in_time_count_for_the_largest_part(tmp_path: Path) -> None:
+    paths = together(tmp_path, (replace(MR, slices=2), "a"), (Recipe(modality="MR", row_distance=2.0, slices=7), "b"))
+    for path in (tmp_path / "b").iterdir():
+        ds = dcmread(path)
+        ds.InstanceNumber += 100
+        ds.save_as(path)
+    assert read_volume(paths, "largest").shape == (5, 4, 2, 4)
+
+
+def test_a_part_says_where_and_how_it_lies_and_what_it_costs(tmp_path: Path) -> None:
+    turn = np.radians(30)
+    recipe = Recipe(
+        columns=5,
+        rows=4,
+        slices=3,
+        volumes=2,
+        orientation=(1, 0, 0, 0, round(float(np.cos(turn)), 10), round(float(np.sin(turn)), 10)),
+        modality="MR",
+    )
+    report = inspect_series(single_frame(recipe, tmp_path))
+    [part] = report.parts
+    assert part.shape == (5, 4, 3, 2)
+    assert part.spacing_mm == pytest.approx((0.6, 0.8, 2.5), abs=1e-5)
+    assert part.orientation_angles_deg == pytest.approx((90, 60, 30), abs=1e-6)
+    assert (part.orientation, part.nearest_plane, part.tilt_deg) == ("oblique", "axial", pytest.approx(0, abs=1e-3))
+    assert part.first_position_mm == recipe.origin
+    assert (part.voxel_type, part.memory_bytes) == ("int16", 5 * 4 * 3 * 2 * 2)
+    assert part.time_attribute == "TemporalPositionIdentifier"
+    assert (report.instance_count, report.frame_count, report.is_diffusion) == (6, 6, False)
+    assert (report.modality, report.description, report.series_number) == ("MR", "made up", 3)
+
+
+def test_a_report_has_what_rules_choose_by(tmp_path: Path) -> None:
+    extra = {"BodyPartExamined": "CHEST", "ConvolutionKernel": "B70f"}
+    report = inspect_series(single_frame(Recipe(slices=3, extra=extra), tmp_path))
+    assert (report.body_part, report.kernel) == ("CHEST", "B70f")
+
+
+def test_uneven_steps_say_how_many_parts_there_are(tmp_path: Path) -> None:
+    def edit(ds: Dataset, index: int) -> None:
+        ds.ImagePositionPatient[2] = float([0, 1, 2, 4, 6, 8, 9, 10, 11][index])
+
+    paths = change(single_frame(Recipe(slices=9), tmp_path), edit)
+    [finding] = refused(paths, "MIXED_SPACING").findings
+    assert "varies from 1 to 2 mm" in finding.message
+    assert "split for 3 parts, in which slices lie up to 0 mm off" in finding.message
+    assert [part.shape[2] for part in read_volumes(paths, "split")] == [3, 3, 3]
+    assert [part.name for part in read_volumes(paths, "split")] == ["run-1", "run-2", "run-3"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 25])
+def test_a_finding_names_its_instances(tmp_path: Path, count: int) -> None:
+    """Twenty at most."""
+    paths = change(
+        single_frame(Recipe(slices=26), tmp_path),
+        lambda ds, k: setattr(ds, "PixelData", ds.PixelData[:10] if k < count else ds.PixelData),
+    )
+    uids = [str(dcmread(path).SOPInstanceUID) for path in paths][:count]
+    [finding] = refused(paths, "TRUNCATED").findings
+    assert finding.count == count
+    assert set(finding.sop_instance_uids) <= set(uids)
+    assert len(finding.sop_instance_uids) == min(count, 20)
+    assert ("each of" in finding.message) is (count > 1)
+    assert any(uid in finding.message for uid in uids)
+
+
+@pytest.mark.parametrize(("slices", "has_more"), [(6, False), (7, True)])
+def test_frames_that_are_left_out_are_named_five_at_most(tmp_path: Path, slices: int, *, has_more: bool) -> None:
+    recipe = Recipe(modality="MR", volumes=3, slices=slices)
+    paths = [path for path in single_frame(recipe, tmp_path) if int(dcmread(path).InstanceNumber) != slices + 2]
+    [finding] = [one for one in refused(paths, "MISSING_SLICES").findings if one.code == "MISSING_SLICES"]
+    assert len(finding.sop_instance_uids) == slices - 1
+    assert ("…" in finding.message) is has_more
+    assert finding.message.count("frame 1 of") == 5
