@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import UID
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, JPEG2000Lossless
 
 from dcm_processor_service.errors import DicomError, InvalidSeriesError, UnsupportedTransferSyntaxError
+from dcm_processor_service.imaging.decoding.decoders import NEEDS_CODECS
+from dcm_processor_service.imaging.series import geometry_findings
+from dcm_processor_service.imaging.series.geometry_findings import transfer_syntax
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
 from dcm_processor_service.models import SeriesKind
@@ -118,8 +121,22 @@ def test_a_syntax_without_decoder_is_named(tmp_path: Path) -> None:
         ds["PixelData"].VR = "OB"
         ds["PixelData"].is_undefined_length = True
         ds.save_as(path)
-    with pytest.raises(UnsupportedTransferSyntaxError, match="MPEG2"):
+    with pytest.raises(UnsupportedTransferSyntaxError, match=r"MPEG2.*needs a decoder that this package does not have"):
         read_volume(paths)
+
+
+def test_what_a_syntax_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    private = transfer_syntax(UID("1.2.3.4"))
+    assert (private.name, private.is_decodable, private.needs) == (
+        "private or unknown transfer syntax", False, "its vendor"
+    )  # fmt: skip
+    monkeypatch.setattr(geometry_findings, "is_decodable", lambda _uid: False)
+    found = transfer_syntax(JPEG2000Lossless)
+    assert (found.uid, found.name, found.is_compressed, found.is_decodable, found.needs) == (
+        JPEG2000Lossless, JPEG2000Lossless.name, True, False, NEEDS_CODECS
+    )  # fmt: skip
+    assert transfer_syntax(ExplicitVRBigEndian).is_decodable
+    assert transfer_syntax(DeflatedExplicitVRLittleEndian).needs == ""
 
 
 def test_damaged_compressed_pixels_name_the_instance(tmp_path: Path) -> None:

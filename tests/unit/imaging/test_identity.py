@@ -78,3 +78,52 @@ def test_what_some_files_do_not_state_is_no_difference(tmp_path: Path, keyword: 
 @pytest.mark.parametrize(("first", "second"), [("US", "HU"), ("US", "")])
 def test_an_unspecified_rescale_type_is_no_other(tmp_path: Path, first: str, second: str) -> None:
     assert read_volumes(mixed(tmp_path, "RescaleType", first, second, interleaved=True))[0].shape == (5, 4, 8)
+
+
+PERSON = {"PatientID": "17", "PatientName": "Secret^Anna", "PatientBirthDate": "19700101", "PatientSex": "F"}
+
+
+def of_persons(folder: Path, **other: str) -> list[Path]:
+    """A series whose second half says something else of its patient."""
+
+    def edit(ds: Dataset, k: int) -> None:
+        said = {**PERSON, **(other if k >= 4 else {})}
+        ds.add_new("PatientSex", "SH", said.pop("PatientSex"))  # takes a small letter too
+        ds.update(said)
+
+    return change(single_frame(RECIPE, folder), edit)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"PatientName": "Secret^Berta"}, "several names:"),
+        ({"PatientBirthDate": "19800101"}, "several birth dates:"),
+        ({"PatientSex": "M"}, "several sexes:"),
+        ({"PatientName": "Secret^Berta", "PatientSex": "M"}, "several names and sexes:"),
+    ],
+    ids=["name", "birth date", "sex", "name and sex"],
+)
+@pytest.mark.parametrize("policy", ["strict", "split"])
+def test_one_id_of_two_persons_is_refused(tmp_path: Path, other: dict[str, str], told: str, policy: str) -> None:
+    report = refused(of_persons(tmp_path, **other), "MIXED_PATIENT", policy)
+    [finding] = [one for one in report.findings if one.code == "MIXED_PATIENT"]
+    assert finding.count == 2
+    assert told in finding.message
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"PatientName": ""},
+        {"PatientBirthDate": ""},
+        {"PatientSex": ""},
+        {"PatientSex": "f"},
+        {"PatientName": "SECRET^ANNA^^"},
+        {"PatientName": "Secret Anna"},
+        {"PatientName": "Secret^Anna=other^letters"},
+    ],
+    ids=["no name", "no birth date", "no sex", "small letter", "capitals", "one component", "other letters"],
+)
+def test_what_is_spelled_otherwise_or_left_out_is_no_other_person(tmp_path: Path, other: dict[str, str]) -> None:
+    assert read_volumes(of_persons(tmp_path, **other))[0].shape == (5, 4, 8)

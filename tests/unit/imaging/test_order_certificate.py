@@ -53,6 +53,8 @@ def test_volumes_distinguished_by_a_counter_and_ordered_by_time(tmp_path: Path, 
     assert certificate(sorted(tmp_path.iterdir())) == OrderCertificate(
         volumes_by="TemporalPositionIdentifier", ordered_by="AcquisitionTime", plan=plan, varies=("AcquisitionTime",)
     )
+    [finding] = inspect_series(sorted(tmp_path.iterdir())).findings
+    assert "told apart by TemporalPositionIdentifier, in the order of AcquisitionTime" in finding.message
 
 
 def at_times(slice_s: Callable[[int], float], **changes: Any) -> Callable[[Dataset, int], None]:

@@ -96,6 +96,28 @@ def test_times_of_two_formats_are_compared_with_their_like(tmp_path: Path) -> No
     refused(paths, "DUPLICATE_POSITIONS", "split")
 
 
+@pytest.mark.parametrize(("reverse", "is_read"), [(False, True), (True, False)])
+def test_volumes_that_were_taken_slice_by_slice_overlap_in_time(
+    tmp_path: Path, *, reverse: bool, is_read: bool
+) -> None:
+    """The second volume has a time only at the first slice, which was taken before the last slice of the first one."""
+    volumes, slices = 3, 4
+    paths = written(tmp_path, "AcquisitionTime", [None] * volumes * slices, slices)
+    for path in paths:
+        ds = dcmread(path)
+        t, k = divmod(int(ds.InstanceNumber) - 1, slices)
+        ds.InstanceNumber = k * volumes + t + 1
+        if (t, k) in {(0, 3), (1, 0), (2, 0), (2, 3)}:
+            ds.AcquisitionTime = f"1200{5 * k + (volumes - t if reverse else t):02}"
+        ds.save_as(path, enforce_file_format=True)
+    if is_read:
+        ((volume,),) = [read_volumes(paths)]
+        assert volume.order is not None
+        assert (volume.shape[-1], volume.order.ordered_by) == (volumes, "InstanceNumber")
+    else:
+        refused(paths, "DUPLICATE_POSITIONS")
+
+
 @settings(
     max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )

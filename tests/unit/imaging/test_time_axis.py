@@ -382,3 +382,99 @@ def test_two_acquisitions_that_fill_each_others_gaps_are_two_volumes(tmp_path: P
     whole = Recipe(slices=8, modality="MR").values[..., 0]
     for volume, first in zip(read_volumes(paths, "split"), (1, 0), strict=True):
         np.testing.assert_array_equal(volume.array, whole[:, :, first::2])
+
+
+def order_of(paths: list[Path]) -> tuple[str, str, list[int]]:
+    """What separates and what orders the volumes, and the volume of the scan that each one is."""
+    volume = read_volume(paths)
+    assert volume.order is not None
+    found = [
+        [t for t in range(RECIPE.volumes) if np.array_equal(volume.array[..., own], RECIPE.values[..., t])]
+        for own in range(volume.shape[3])
+    ]
+    assert [len(one) for one in found] == [1] * RECIPE.volumes
+    return volume.order.volumes_by, volume.order.ordered_by, [t for (t,) in found]
+
+
+@pytest.mark.parametrize(("keyword", "unit"), [("DiffusionBValue", 500.0), ("RepetitionTime", 100.0)])
+def test_what_is_no_time_has_the_order_of_a_plan(tmp_path: Path, keyword: str, unit: float) -> None:
+    values = [2, 1, 4, 3]
+    paths = list(series(tmp_path, lambda ds, t, _: setattr(ds, keyword, unit * values[t])).values())
+    assert order_of(paths) == (keyword, "InstanceNumber", [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(("keyword", "unit"), [("DiffusionBValue", 500.0), ("RepetitionTime", 100.0)])
+def test_what_is_no_time_stands_for_itself_without_a_plan(tmp_path: Path, keyword: str, unit: float) -> None:
+    values = [2, 1, 4, 3]
+
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        setattr(ds, keyword, unit * values[t])
+        shuffled(ds, t, k)
+
+    assert order_of(list(series(tmp_path, edit).values())) == (keyword, keyword, [1, 0, 3, 2])
+
+
+def test_times_of_volumes_that_overlap_order_nothing(tmp_path: Path) -> None:
+    """The last slices were taken in another order than the first."""
+
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        ds.TemporalPositionIdentifier, ds.InstanceNumber = t + 1, 1
+        ds.AcquisitionTime = f"1200{[10 * t + k, 10 * t + 1 + k, 50 - 10 * t][k // 2]:02}"
+
+    paths = list(series(tmp_path, edit).values())
+    assert order_of(paths) == ("TemporalPositionIdentifier", "TemporalPositionIdentifier", [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "at_s"),
+    [
+        pytest.param("none", lambda t, k: 10 * t + k, id="all slices of a volume at once"),
+        pytest.param("none", lambda t, k: 5 * k + t, id="all volumes of a slice at once"),
+        pytest.param("plan", lambda t, k: 10 * t + 5 * k, id="a plan, though they overlap"),
+    ],
+)
+def test_times_of_slices_separate_volumes_where_they_follow_a_plan(
+    tmp_path: Path, numbers: str, at_s: Callable[[int, int], int]
+) -> None:
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        ds.AcquisitionTime = f"1200{at_s(t, k):02}"
+        if numbers == "none":
+            ds.InstanceNumber = 1
+
+    paths = list(series(tmp_path, edit).values())
+    assert order_of(paths) == ("AcquisitionTime", "AcquisitionTime", [0, 1, 2, 3])
+
+
+def test_times_of_slices_that_overlap_separate_nothing_without_a_plan(tmp_path: Path) -> None:
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        ds.AcquisitionTime, ds.InstanceNumber = f"1200{10 * t + 5 * k:02}", 1
+
+    refused(list(series(tmp_path, edit).values()), "DUPLICATE_POSITIONS")
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("TemporalPositionIdentifier", "TriggerTime"), ("DiffusionBValue", "FrameReferenceTime")],
+)
+def test_marks_that_contradict_each_other_are_refused(
+    tmp_path: Path, first: str, second: str, *, numbered: bool
+) -> None:
+    """At one slice the two volumes of the one are not those of the other."""
+
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        setattr(ds, first, float(t) if first == "DiffusionBValue" else t + 1)
+        setattr(ds, second, str(100 * ((t + 1) % 4 if k == 2 else t)))
+        if not numbered:
+            ds.InstanceNumber = 1
+
+    paths = list(series(tmp_path, edit).values())
+    for policy in ("strict", "split", "largest", "resample"):
+        refused(paths, "DUPLICATE_POSITIONS", policy)
+
+
+def test_a_mark_that_contradicts_a_plan_is_refused(tmp_path: Path) -> None:
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        ds.AcquisitionNumber = 1 + ((t + 1) % 4 if k == 2 else t)
+
+    refused(list(series(tmp_path, edit).values()), "DUPLICATE_POSITIONS")

@@ -118,6 +118,17 @@ def test_twice_the_pixels_that_are_declared_are_refused(tmp_path: Path, engine: 
         AutoConverter().convert(paths, tmp_path / "out.nii", engine=engine)
 
 
+@pytest.mark.parametrize(("part", "is_one"), [(0.04, True), (0.06, False)])
+def test_a_twentieth_more_than_the_pixels_is_padding(tmp_path: Path, part: float, *, is_one: bool) -> None:
+    recipe = Recipe(columns=20, rows=20, slices=3)
+    surplus = b"\0" * round(part * 20 * 20 * 2)
+    paths = change(single_frame(recipe, tmp_path), lambda ds, _: setattr(ds, "PixelData", ds.PixelData + surplus))
+    if is_one:
+        np.testing.assert_array_equal(read_volume(paths).array, recipe.values[..., 0])
+    else:
+        refused(paths, "SURPLUS_PIXELS", "largest")
+
+
 def test_a_byte_of_padding_is_no_pixel(tmp_path: Path) -> None:
     recipe = Recipe(rows=3, columns=3, bits_allocated=8, bits_stored=8, signed=False)
     assert read_volume(single_frame(recipe, tmp_path)).shape == (3, 3, 6)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -95,6 +95,48 @@ def test_resampling_a_ramp_gives_the_ramp() -> None:
             ramp.resample(wrong)  # type: ignore[arg-type]  # what the message is for
     with pytest.raises(UnsupportedValueError, match="interpolation"):
         ramp.resample(1.0, "fourier")  # type: ignore[arg-type]  # what the message is for
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic"])
+def test_each_volume_of_several_is_resampled_by_itself(dtype: str, interpolation: Any) -> None:
+    values = np.random.default_rng(3).integers(0, 3000, (6, 5, 4, 3)).astype(dtype)
+    several = Volume(values, AFFINE, slice_axis=2, invented=(False,) * 4).resample((0.6, 0.7, 1.1), interpolation)
+    assert several.array.dtype == np.dtype(dtype)
+    for t in range(3):
+        alone = Volume(values[..., t], AFFINE).resample((0.6, 0.7, 1.1), interpolation)
+        assert several.shape == (*alone.shape, 3)
+        np.testing.assert_array_equal(several.array[..., t], alone.array)
+        np.testing.assert_array_equal(several.affine_lps, alone.affine_lps)
+    assert several.invented == ()
+
+
+def test_interpolation_does_not_go_beyond_the_numbers_of_a_type() -> None:
+    """A cubic spline overshoots beside an edge."""
+    values = np.zeros((12, 1, 1), np.uint8)
+    values[6:] = 255
+    fine = Volume(values, np.eye(4)).resample((0.25, 1, 1), "cubic").array[:, 0, 0]
+    assert (fine[:20] < 30).all()
+    assert (fine[28:] > 225).all()
+
+
+@pytest.mark.parametrize("axes", ["LPS", "RAS", "SAR", "IPL", "ALI"])
+def test_every_voxel_and_source_keeps_its_place_when_axes_are_turned(axes: str) -> None:
+    original = Volume(
+        np.arange(6 * 5 * 4 * 2).reshape(6, 5, 4, 2),
+        AFFINE,
+        sources=tuple(tuple(SliceSource(f"1.{t}.{k}") for k in range(4)) for t in range(2)),
+        invented=(False, False, True, False),
+    )
+    turned = original.reorient(axes)
+    assert turned.axis_codes == axes
+    places = {tuple(np.round(original.affine_lps @ (*index, 1), 6)): index for index in np.ndindex(*original.shape[:3])}
+    for index in np.ndindex(*turned.shape[:3]):
+        before = places[tuple(np.round(turned.affine_lps @ (*index, 1), 6))]
+        np.testing.assert_array_equal(turned.array[index], original.array[before])
+        along = index[turned.slice_axis]
+        assert [turned.source(along, t) for t in range(2)] == [original.source(before[2], t) for t in range(2)]
+        assert turned.invented[along] == (before[2] == 2)
 
 
 def test_resampling_keeps_large_integers_exact() -> None:

@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedValueError
 from dcm_processor_service.imaging.nifti.convert import AutoConverter
 from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
 from dcm_processor_service.models import NiftiFiles
 from tests.unit.imaging.refusals import change, in_slice_order
-from tests.unit.imaging.synthetic import Recipe, rotated, single_frame
+from tests.unit.imaging.synthetic import Recipe, multi_frame, rotated, single_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from pydicom import Dataset
 
 SLICES = 4
 
@@ -85,6 +83,119 @@ def test_times_that_do_not_grow_with_the_volumes_say_nothing(tmp_path: Path, tim
 
     volume = read_volume(dynamic(tmp_path, edit))
     assert (volume.volume_step_s, volume.frame_times_s) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values", "starts"),
+    [
+        ("TriggerTime", ("0", "40.5", "81"), [0, 0.0405, 0.081]),
+        ("ContentTime", ("120000", "120010", "120020.5"), [0, 10, 20.5]),
+    ],
+)
+def test_what_tells_volumes_apart_says_when_they_were_taken(
+    tmp_path: Path, keyword: str, values: tuple[str, ...], starts: list[float]
+) -> None:
+    def mark(ds: Dataset, volume: int) -> None:
+        setattr(ds, keyword, values[volume])
+
+    def mark_alone(ds: Dataset, volume: int) -> None:
+        mark(ds, volume)
+        del ds.TemporalPositionIdentifier
+
+    (tmp_path / "alone").mkdir()
+    found = read_volume(dynamic(tmp_path / "alone", mark_alone))
+    assert found.order is not None
+    assert (found.order.volumes_by, list(found.frame_times_s)) == (keyword, starts)
+    # beside another attribute it may be the delay after a heartbeat, or when an image was made
+    (tmp_path / "beside").mkdir()
+    assert read_volume(dynamic(tmp_path / "beside", mark)).frame_times_s == ()
+
+
+@pytest.mark.parametrize(
+    ("ends_s", "step_s"),
+    [
+        ((10.0, 20.0), 10),
+        ((10.0, 20.9), 10.45),  # off by less than a twentieth
+        ((10.0, 21.5), None),
+        ((0.1, 0.235), 0.1175),  # the clocks of some scanners tick 50 times a second
+        ((0.1, 0.28), None),
+    ],
+)
+def test_volumes_follow_each_other_evenly_to_a_twentieth_or_a_tick(
+    tmp_path: Path, ends_s: tuple[float, float], step_s: float | None
+) -> None:
+    def edit(ds: Dataset, volume: int) -> None:
+        ds.AcquisitionTime = f"1200{(0.0, *ends_s)[volume]:09.6f}"
+
+    volume = read_volume(dynamic(tmp_path, edit))
+    assert list(volume.frame_times_s) == [0, *ends_s]
+    assert volume.volume_step_s == (None if step_s is None else pytest.approx(step_s, abs=1e-6))
+
+
+def enhanced(folder: Path, edit: Callable[[Dataset, Dataset, int], Any]) -> list[Path]:
+    """A 4D series in one file; ``edit`` gets the header, and the groups of each frame with the number of its volume."""
+    (path,) = multi_frame(Recipe(slices=SLICES, volumes=3, modality="MR"), folder)
+    ds = dcmread(path)
+    for groups in ds.PerFrameFunctionalGroupsSequence:
+        edit(ds, groups, int(groups.FrameContentSequence[0].TemporalPositionIndex) - 1)
+    ds.save_as(path)
+    return [path]
+
+
+def group(**values: Any) -> list[Dataset]:
+    made = Dataset()
+    made.update(values)
+    return [made]
+
+
+def test_offsets_of_temporal_positions_are_seconds(tmp_path: Path) -> None:
+    def edit(_ds: Dataset, groups: Dataset, volume: int) -> None:
+        offset = [0.5, 3.0, 5.5][volume]
+        groups.TemporalPositionSequence = group(TemporalPositionTimeOffset=offset)
+
+    volume = read_volume(enhanced(tmp_path, edit))
+    assert (list(volume.frame_times_s), volume.volume_step_s) == ([0, 2.5, 5], 2.5)
+
+
+@pytest.mark.parametrize("place", ["frame", "shared", "top"])
+def test_a_repetition_is_found_in_whatever_group_states_it(tmp_path: Path, place: str) -> None:
+    def edit(ds: Dataset, groups: Dataset, _volume: int) -> None:
+        ds.EchoPlanarPulseSequence = "YES"
+        if place == "top":
+            ds.RepetitionTime = "2500"
+            return
+        where = groups if place == "frame" else ds.SharedFunctionalGroupsSequence[0]
+        where.MRTimingAndRelatedParametersSequence = group(RepetitionTime=2500.0)
+
+    assert read_volume(enhanced(tmp_path, edit)).volume_step_s == 2.5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"Modality": "CT"}, {"ScanningSequence": "GR"}, {"RepetitionTime": "0"}, {"RepetitionTime": ""}],
+    ids=str,
+)
+def test_a_repetition_that_is_none_is_no_time_between_volumes(tmp_path: Path, changes: dict[str, str]) -> None:
+    def edit(ds: Dataset, _volume: int) -> None:
+        ds.update({"ScanningSequence": "EP", "RepetitionTime": "2000", **changes})
+
+    assert read_volume(dynamic(tmp_path, edit)).volume_step_s is None
+
+
+def test_weights_of_diffusion_do_not_follow_each_other_in_time(tmp_path: Path) -> None:
+    def edit(ds: Dataset, volume: int) -> None:
+        ds.ScanningSequence, ds.RepetitionTime, ds.DiffusionBValue = "EP", "2000", 500.0 * volume
+        del ds.TemporalPositionIdentifier
+
+    assert read_volume(dynamic(tmp_path, edit)).volume_step_s is None
+
+
+def test_durations_that_some_volume_lacks_are_left_out(tmp_path: Path) -> None:
+    def edit(ds: Dataset, volume: int) -> None:
+        if volume != 1:
+            ds.ActualFrameDuration = "10000"
+
+    assert read_volume(dynamic(tmp_path, edit)).frame_durations_s == ()
 
 
 def test_one_volume_has_no_times(tmp_path: Path) -> None:
@@ -190,3 +301,18 @@ def test_rescaled_values_between_slices_are_not_rounded(tmp_path: Path) -> None:
     expected = recipe.values[..., 0].copy()
     expected[:, :, 2] = (expected[:, :, 1] + expected[:, :, 3]) / 2
     np.testing.assert_allclose(volume.array, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("lost", [(), (2,)])
+def test_each_volume_of_several_is_set_upright_by_itself(tmp_path: Path, lost: tuple[int, ...]) -> None:
+    recipe = Recipe(slices=5, volumes=2, shear=(0.0, 0.9, 0.0), modality="MR")
+    least = b"\x00\x80"  # lies around the slices, so that each volume has it
+    paths = change(single_frame(recipe, tmp_path), lambda ds, _: setattr(ds, "PixelData", least + ds.PixelData[2:]))
+    kept = [path for path in paths if (int(dcmread(path).InstanceNumber) - 1) % 5 not in lost]
+    both = read_volume(kept, "resample")
+    for t in range(2):
+        alone = read_volume([path for path in kept if dcmread(path).TemporalPositionIdentifier == t + 1], "resample")
+        assert alone.shape[2] == 5
+        assert alone.invented == both.invented == tuple(k in lost for k in range(5))
+        np.testing.assert_array_equal(both.array[..., t], alone.array)
+        np.testing.assert_array_equal(both.affine_lps, alone.affine_lps)

@@ -159,11 +159,10 @@ def _is_explained(gaps: FloatArray, numbers: Sequence[tuple[float, float]], *, i
 
 def _repeat(gaps: FloatArray) -> bool:
     """Returns whether the distances repeat periodically, as those of several volumes that interleave do."""
-    slices = len(gaps) + 1
     allowed = max(LARGEST_NOISE_MM, 0.02 * float(gaps.max()))
     return any(
-        slices % period == 0 and bool(np.abs(gaps[period:] - gaps[:-period]).max() <= allowed < np.ptp(gaps[:period]))
-        for period in range(2, slices // _FEWEST_SLICES + 1)
+        bool(np.abs(gaps[period:] - gaps[:-period]).max() <= allowed < np.ptp(gaps[:period]))
+        for period in range(2, (len(gaps) + 1) // _FEWEST_SLICES + 1)
     )
 
 

@@ -1,0 +1,190 @@
+"""What shows slices at distinct places to be several volumes, and what one volume explains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.series.inspection import inspect_series
+from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
+from tests.unit.imaging.refusals import refused
+from tests.unit.imaging.synthetic import Recipe, single_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+POLICIES = ("strict", "split", "largest", "resample")
+
+
+def stack(
+    folder: Path, heights: Sequence[float], numbers: Sequence[int], modality: str = "CT", **marks: Sequence[Any]
+) -> list[Path]:
+    """Slices at these heights with these InstanceNumbers, and marks of their own; None leaves a mark out."""
+    recipe = Recipe(columns=3, rows=2, slices=len(heights), modality=modality)
+    paths = sorted(single_frame(recipe, folder), key=lambda path: int(dcmread(path).InstanceNumber))
+    for k, path in enumerate(paths):
+        ds = dcmread(path)
+        ds.ImagePositionPatient[2], ds.InstanceNumber = heights[k], numbers[k]
+        del ds.AcquisitionNumber
+        for name, values in marks.items():
+            if values[k] is not None:
+                setattr(ds, name, values[k])
+        ds.save_as(path)
+    return paths
+
+
+def codes(paths: list[Path]) -> frozenset[str]:
+    return frozenset(inspect_series(paths).codes)
+
+
+def heights_of(gaps: Sequence[float]) -> list[float]:
+    return [round(float(height), 4) for height in np.cumsum([0.0, *gaps])]
+
+
+@pytest.mark.parametrize(
+    ("gaps", "noise_mm"),
+    [
+        ([1.0, 4.0, 1.0, 4.0, 1.0], 0.0),
+        ([1.0, 4.0, 1.0, 4.0, 1.0], 0.0165),
+        ([2.0, 2.0, 3.0, 2.0, 2.0, 3.0, 2.0, 2.0], 0.0),
+        ([2.0, 2.0, 3.0, 2.0, 2.0, 3.0, 2.0, 2.0], 0.025),
+    ],
+    ids=str,
+)
+def test_the_fewest_distances_that_repeat_are_in_doubt(tmp_path: Path, gaps: list[float], noise_mm: float) -> None:
+    """Where they agree to a fiftieth of the widest."""
+    heights = [height + noise_mm * (-1) ** (k // 2) for k, height in enumerate(heights_of(gaps))]
+    paths = stack(tmp_path, heights, [1] * len(heights))
+    for policy in POLICIES:
+        refused(paths, "INTERLEAVED_VOLUMES", policy)
+
+
+@pytest.mark.parametrize(
+    "gaps",
+    [
+        [2.0, 2.0, 2.0, 5.0, 5.0, 5.0],
+        [5.0, 2.0, 2.0, 2.0, 2.0, 5.0],
+        [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 2.0, 2.0, 1.0, 1.0],
+        [4.0, 1.0, 4.0, 1.0],  # too few to repeat
+    ],
+    ids=str,
+)
+def test_a_step_that_changes_a_few_times_is_no_doubt(tmp_path: Path, gaps: list[float]) -> None:
+    heights = heights_of(gaps)
+    for numbers in ([1] * len(heights), range(1, len(heights) + 1)):
+        (tmp_path / f"{numbers[1]}").mkdir()
+        paths = stack(tmp_path / f"{numbers[1]}", heights, list(numbers))
+        assert codes(paths) == {"MIXED_SPACING"}
+        assert sum(part.shape[2] for part in read_volumes(paths, "split")) == len(heights)
+
+
+def test_a_step_that_changes_again_and_again_is_in_doubt(tmp_path: Path) -> None:
+    heights = heights_of([1.0, 2.0, 1.3, 2.1, 1.7, 2.6, 1.1])
+    assert "INTERLEAVED_VOLUMES" in codes(stack(tmp_path, heights, [1] * 8))
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+@pytest.mark.parametrize(("missing_numbers", "is_doubted"), [(True, False), (False, True)])
+def test_slices_that_are_missing_with_their_numbers_are_no_doubt(
+    tmp_path: Path, *, missing_numbers: bool, is_doubted: bool, is_reversed: bool
+) -> None:
+    """Every third slice is lost, again and again: only numbers that skip with the slices explain it."""
+    places = [k for k in range(12) if k % 3 != 2]
+    numbers = [k + 1 for k in places] if missing_numbers else [5, 1, 2, 8, 4, 3, 7, 6]
+    if is_reversed:
+        numbers = [13 - number for number in numbers]
+    found = codes(stack(tmp_path, [2.0 * k for k in places], numbers))
+    assert ("INTERLEAVED_VOLUMES" in found) is is_doubted
+    assert ("MISSING_SLICES" in found) or is_doubted
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("is_descending", [False, True])
+def test_two_volumes_slice_by_slice_more_than_a_step_apart_are_in_doubt(
+    tmp_path: Path, modality: str, policy: str, *, is_descending: bool
+) -> None:
+    heights = sorted([3.0 * k for k in range(6)] + [3.0 * k + 4.5 for k in range(6)])
+    of_volume = {height: divmod(height, 3)[1] > 1 for height in heights}
+    numbers = [int((h - 4.5) // 3 * 2 + 2 if of_volume[h] else h // 3 * 2 + 1) for h in heights]
+    if is_descending:
+        numbers = [13 - number for number in numbers]
+    refused(stack(tmp_path, heights, numbers, modality), "INTERLEAVED_VOLUMES", policy)
+
+
+def test_numbers_that_begin_anew_with_each_volume_are_in_doubt(tmp_path: Path) -> None:
+    paths = stack(tmp_path, [1.5 * k for k in range(8)], [1, 1, 2, 2, 3, 3, 4, 4])
+    assert "InstanceNumbers count through the stack several times" in str(refused(paths, "INTERLEAVED_VOLUMES"))
+
+
+def test_numbers_that_are_all_the_same_say_nothing(tmp_path: Path) -> None:
+    volume = read_volume(stack(tmp_path, [1.5 * k for k in range(8)], [1] * 8))
+    assert volume.shape == (3, 2, 8)
+    assert volume.order is not None
+    assert volume.order.plan == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("AcquisitionNumber", [1, None]),
+        ("AcquisitionNumber", [2, 1]),
+        ("FrameReferenceTime", ["0", "60000"]),
+        ("StackID", ["1", "2"]),
+    ],
+    ids=str,
+)
+def test_marks_that_go_through_a_stack_twice_make_two_volumes(tmp_path: Path, name: str, values: list[Any]) -> None:
+    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), **{name: values * 4})
+    parts = sorted(read_volumes(paths, "split"), key=lambda part: float(part.affine_lps[2, 3]))
+    by_uid = {str(ds.SOPInstanceUID): float(ds.ImagePositionPatient[2]) for ds in map(dcmread, paths)}
+    found = [[by_uid[source.sop_instance_uid] for source in part.sources[0]] for part in parts]
+    assert found == [[0, 3, 6, 9], [1.5, 4.5, 7.5, 10.5]]
+    assert "MULTI_VOLUME" in codes(paths) or "MOVED_VOLUMES" in codes(paths)
+
+
+@pytest.mark.parametrize("name", ["AcquisitionNumber", "FrameReferenceTime"])
+def test_marks_that_change_once_along_a_stack_are_blocks_of_one_volume(tmp_path: Path, name: str) -> None:
+    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), **{name: [1] * 3 + [2] * 5})
+    assert read_volume(paths).shape == (3, 2, 8)
+
+
+@pytest.mark.parametrize("name", ["TemporalPositionIdentifier", "DiffusionBValue"])
+def test_two_values_of_what_no_volume_has_twice_are_never_one(tmp_path: Path, name: str) -> None:
+    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), **{name: [1] * 3 + [2] * 5})
+    with pytest.raises(InvalidSeriesError, match="is refused"):
+        read_volume(paths)
+
+
+def clock(seconds: float) -> str:
+    return f"12{int(seconds // 60):02}{seconds % 60:09.6f}"
+
+
+@pytest.mark.parametrize(("between_s", "is_assumed"), [(3.9, False), (4.1, True)])
+def test_slices_within_one_repetition_are_one_volume(tmp_path: Path, between_s: float, *, is_assumed: bool) -> None:
+    """The repetition takes four seconds."""
+    times = [clock(between_s * (k % 2)) for k in range(8)]
+    marks = {"AcquisitionTime": times, "RepetitionTime": ["4000"] * 8}
+    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), "MR", **marks)
+    volume = read_volume(paths)
+    assert volume.order is not None
+    assert volume.order.passes_by == ("AcquisitionTime" if is_assumed else "")
+    assert codes(paths) == ({"ASSUMED_PASSES"} if is_assumed else set())
+
+
+def test_passes_need_more_than_three_slices(tmp_path: Path) -> None:
+    marks = {"AcquisitionTime": [clock(90.0 * (k % 2)) for k in range(3)]}
+    assert codes(stack(tmp_path, [1.5 * k for k in range(3)], [1, 2, 3], "MR", **marks)) == set()
+
+
+def test_uneven_passes_are_in_doubt_and_not_assumed(tmp_path: Path) -> None:
+    heights = [3.0 * (k // 2) + 1.2 * (k % 2) for k in range(8)]
+    marks = {"AcquisitionTime": [clock(90.0 * (k % 2)) for k in range(8)]}
+    paths = stack(tmp_path, heights, list(range(1, 9)), "MR", **marks)
+    for policy in POLICIES:
+        assert "ASSUMED_PASSES" not in refused(paths, "INTERLEAVED_VOLUMES", policy).codes
