@@ -19,8 +19,9 @@ from dcm_processor_service.derived import (
     presentation,
     segmentation,
 )
-from dcm_processor_service.derived.attributes.identity import flaws_of_source, time_zone
+from dcm_processor_service.derived.attributes.identity import flaws_of_source, shortened, time_zone
 from dcm_processor_service.derived.attributes.pixels import store_values
+from dcm_processor_service.derived.objects.image import direction_letters
 from dcm_processor_service.derived.reading.segments import read_segments
 from dcm_processor_service.derived.terminology.ucum import nearest_unit
 from dcm_processor_service.errors import DerivedObjectError
@@ -193,3 +194,51 @@ def test_a_mask_that_was_read_says_what_it_is_of(tmp_path: Path) -> None:
     for like in (None, Volume(mask, PLAIN, frame_of_reference_uid="1.2.3.9", name="ct", modality="CT")):
         found = read_segments([path], like)[0].mask()
         assert (found.name, found.modality) == ("left kidney", "SEG")
+
+
+@pytest.mark.parametrize("number", ["1.23456789012345678", "-1.23456789012345678", "-0.00000000001234567"])
+def test_a_long_decimal_string_is_shortened_to_the_same_number(number: str) -> None:
+    short = str(shortened(number))
+    assert len(short) <= 16
+    assert float(short) == pytest.approx(float(number), rel=1e-9)
+
+
+@pytest.mark.parametrize("number", ["1.5", "-1.5", "123456789.123456", "-12345678.123456"])
+def test_a_decimal_string_of_16_characters_stays_as_it_is(number: str) -> None:
+    assert shortened(number) == number
+
+
+@pytest.mark.parametrize("number", ["0.00000000000000012345678901234", "-12345678901234567890.5"])
+def test_an_extreme_decimal_string_keeps_its_value(number: str) -> None:
+    assert float(shortened(number)) == pytest.approx(float(number), rel=1e-9, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("direction", "letters"),
+    [
+        ((1, 0, 0), "L"), ((-1, 0, 0), "R"), ((0, 1, 0), "P"), ((0, -1, 0), "A"), ((0, 0, 1), "H"), ((0, 0, -1), "F"),
+        ((0.99, 0.12, 0.0), "LP"), ((0.99, -0.09, 0.0), "L"), ((-0.3, 0.6, -0.7), "FPR"), ((1, 0.1, 0), "LP"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_letters_name_the_main_direction_first(direction: tuple[float, float, float], letters: str) -> None:
+    # L, P and H are where the coordinates of the patient grow (PS3.3, section C.7.6.2.1.1)
+    assert direction_letters(np.array(direction, float)) == letters
+
+
+@pytest.mark.parametrize(("gap_mm", "is_taken"), [(-1.0, True), (0.0, True), (0.1, False), (40.0, False)])
+@pytest.mark.parametrize("side", [1, -1])
+def test_voxels_that_touch_the_source_are_taken_and_those_beside_it_refused(
+    side: int, gap_mm: float, *, is_taken: bool
+) -> None:
+    # the source reaches from -1.25 to 6.25 mm, and three voxels of 1 mm end there or gap_mm away from it
+    affine = PLAIN.copy()
+    affine[2, 2] = 1.0
+    affine[2, 3] = 6.25 + 0.5 + gap_mm if side > 0 else -1.25 - 2.5 - gap_mm
+    mask = {"liver": Volume(np.ones((5, 4, 3), bool), affine)}
+    if is_taken:
+        made = segmentation(mask, make_source(), make_recipe())
+        assert made.NumberOfFrames == 3
+    else:
+        with pytest.raises(DerivedObjectError, match="mm away from all that the source shows"):
+            segmentation(mask, make_source(), make_recipe())
