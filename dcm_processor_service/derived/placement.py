@@ -266,7 +266,8 @@ def _on_grid(array: NDArray[Any], affine: NDArray[np.float64], grid: Stack) -> P
     last = np.array(array.shape[:3]) - 1
     corners = np.array([(*(np.array(corner) * last), 1) for corner in product((0, 1), repeat=3)]).T
     lands = (to_grid @ corners)[:3]
-    whole = np.rint(lands)
+    # where voxels of the stack's own size would land: ends may lie on voxels though those between do not
+    whole = np.column_stack([axes, np.rint(to_grid[:3, 3])]) @ corners
     inside = (whole >= 0).all() and (whole.max(axis=1) < grid.shape).all()
     if np.abs(lands - whole).max() > _MATCH_VOXELS or not inside:
         return None
