@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.uid import (
     ColorPaletteStorage,
     CTDefinedProcedureProtocolStorage,
@@ -61,6 +62,8 @@ _IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate"
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 # the attributes that identify patient, study and series, and their character set
 _WHOSE = ("SpecificCharacterSet", *_IDENTITY, *_UIDS[:2])
+_NO_DIRECTORY = "damaged, cut off, or no DICOMDIR: get it again"
+_RECORDS = "DirectoryRecordSequence"
 _IN_USE = 0xFFFF
 _MOST_COMPARED = 4  # of the instances of one UID, which are refused if they differ
 # instances of no patient have neither study nor series (PS3.4, section GG.3)
@@ -125,12 +128,16 @@ def dicomdir_files(dicomdir: Path) -> list[Path | None]:
     """Returns the files of a DICOMDIR in the order of its records, None for a name outside of its folder (PS3.3, F.3).
 
     Raises:
-        InvalidSeriesError: The DICOMDIR is damaged, or cannot be opened.
+        InvalidSeriesError: The file is no DICOMDIR, is damaged or cut off, or cannot be opened.
     """
     files: list[Path | None] = []
-    damaged = foreign_errors_as(lambda: unreadable(dicomdir, "damaged: get it again"))
+    damaged = foreign_errors_as(lambda: unreadable(dicomdir, _NO_DIRECTORY))
     with open_regular(dicomdir) as file, damaged, contained():
-        for record in dcmread(file).get("DirectoryRecordSequence", []):
+        directory = dcmread(file)
+        records: object = directory.get_item(_RECORDS) if _RECORDS in directory else None
+        if records is None or (isinstance(records, RawDataElement) and len(records.value or b"") < records.length):
+            raise unreadable(dicomdir, _NO_DIRECTORY)  # pydicom would read the records that are left
+        for record in directory[_RECORDS].value:
             names = record.get("ReferencedFileID")
             if not names or record.get("RecordInUseFlag", _IN_USE) != _IN_USE:
                 continue

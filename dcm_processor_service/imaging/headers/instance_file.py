@@ -264,7 +264,7 @@ def read_dataset(path: Path, limits: Limits = _LIMITS) -> FileDataset:
         limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
-        UnreadableFileError: See :func:`read_instance`.
+        UnreadableFileError: See :func:`read_instance`; also if what follows the pixel data is damaged.
         InvalidSeriesError: The file ends inside its pixel data.
     """
     instance = read_instance(path, limits=limits)
@@ -272,6 +272,8 @@ def read_dataset(path: Path, limits: Limits = _LIMITS) -> FileDataset:
         raise InvalidSeriesError(f"{instance.label} ends inside its pixel data, it was cut off: get it again")
     with open_regular(path) as file, foreign_errors_as(lambda: unreadable(path, _DAMAGED)), contained():
         dataset = dcmread(file, force=True)
+        if len(dataset) == 0:  # a last element without an end: pydicom returns nothing, and no error
+            raise unreadable(path, _DAMAGED)
         dataset.file_meta.TransferSyntaxUID = instance.transfer_syntax_uid
     return dataset
 

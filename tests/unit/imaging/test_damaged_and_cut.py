@@ -33,6 +33,7 @@ from dcm_processor_service.imaging.headers.instance_file import (
     read_instance,
     unreadable,
 )
+from dcm_processor_service.imaging.headers.repeats import is_same_instance
 from dcm_processor_service.models.images.limits import Limits
 
 if TYPE_CHECKING:
@@ -311,3 +312,26 @@ def test_a_file_whose_last_element_is_longer_than_it_is_cut_off(tmp_path: Path) 
             read_instance(stored(tmp_path, whole[:-cut]))
     with pytest.raises(UnreadableFileError, match=r"cut off inside its header|damaged"):
         read_instance(stored(tmp_path, whole + b"\0"))
+
+
+AFTER_PIXELS = {
+    "no element": b"\xff" * 8,
+    "an element without end": b"\xfc\xff\xfc\xffOB\0\0\xff\xff\xff\xff",
+    "a sequence without end": b"\xfc\xff\xfc\xffSQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff",
+}
+
+
+@pytest.mark.parametrize("after", AFTER_PIXELS.values(), ids=AFTER_PIXELS.keys())
+def test_what_is_damaged_after_its_pixels_is_not_read_as_an_empty_instance(tmp_path: Path, after: bytes) -> None:
+    path = stored(tmp_path, content(image()) + after)
+    assert read_header(path).Rows == 3
+    with pytest.raises(UnreadableFileError, match=r"the file x\.dcm is damaged"):
+        read_dataset(path)
+
+
+def test_two_instances_that_are_damaged_alike_are_not_one(tmp_path: Path) -> None:
+    paths = []
+    for name, pixels in (("a", PIXELS), ("b", PIXELS[::-1])):
+        paths.append(tmp_path / name)
+        paths[-1].write_bytes(content(image(PixelData=pixels)) + AFTER_PIXELS["an element without end"])
+    assert not is_same_instance(*paths)

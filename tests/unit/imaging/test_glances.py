@@ -134,18 +134,39 @@ def test_a_name_that_leads_elsewhere_is_no_file(tmp_path: Path, name: str, place
     assert dicomdir_files(dicomdir) == [tmp_path / "IM0", None]
 
 
-def test_a_directory_without_records_lists_nothing(tmp_path: Path) -> None:
+def test_an_empty_directory_lists_nothing(tmp_path: Path) -> None:
     dicomdir = write_dicomdir(tmp_path)
     dataset = dcmread(dicomdir)
-    del dataset.DirectoryRecordSequence
+    dataset.DirectoryRecordSequence = []
     dataset.save_as(dicomdir)
     assert dicomdir_files(dicomdir) == []
 
 
-def test_a_damaged_directory_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("undefined", [False, True])
+def test_a_directory_that_is_cut_off_is_not_read_as_a_shorter_one(tmp_path: Path, *, undefined: bool) -> None:
+    dicomdir = write_dicomdir(tmp_path, ("ST1", "IM0"), ("ST1", "IM1"))
+    dataset = dcmread(dicomdir)
+    dataset["DirectoryRecordSequence"].is_undefined_length = undefined
+    for record in dataset.DirectoryRecordSequence:
+        record.is_undefined_length_sequence_item = undefined
+    dataset.save_as(dicomdir)
+    whole = dicomdir.read_bytes()
+    begin = whole.index(b"\x04\0\x20\x12SQ")
+    end = whole.index(b"\x08\0\x16\0UI", begin)
+    for size in (begin, begin + 1, begin + 12, begin + 30, end - 60, end - 9, end - 1):
+        dicomdir.write_bytes(whole[:size])
+        with pytest.raises(UnreadableFileError, match=r"DICOMDIR is damaged, cut off, or no DICOMDIR: get it again"):
+            dicomdir_files(dicomdir)
+    dicomdir.write_bytes(whole)
+    assert len(dicomdir_files(dicomdir)) == 2
+
+
+def test_what_is_no_directory_is_named(tmp_path: Path) -> None:
+    path = stored(tmp_path)
     (tmp_path / "DICOMDIR").write_bytes(b"no DICOM")
-    with pytest.raises(UnreadableFileError, match=r"DICOMDIR is damaged: get it again"):
-        dicomdir_files(tmp_path / "DICOMDIR")
+    for no_directory in (path, tmp_path / "DICOMDIR"):
+        with pytest.raises(UnreadableFileError, match="no DICOMDIR: get it again"):
+            dicomdir_files(no_directory)
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
