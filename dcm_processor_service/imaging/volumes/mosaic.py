@@ -119,8 +119,9 @@ def mosaic_layout(header: Dataset, label: str) -> MosaicLayout:
         raise _unknown(label)
     side = int(np.ceil(np.sqrt(slices)))
     counted = mosaic_count(header)
-    turn = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    is_rigid = np.isfinite(affine).all() and np.abs(turn.T @ turn - np.eye(3)).max() < _RIGID
+    with np.errstate(invalid="ignore", divide="ignore"):  # a distance of 0 is refused with the others
+        turn = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+        is_rigid = np.isfinite(affine).all() and np.abs(turn.T @ turn - np.eye(3)).max() < _RIGID
     if counted not in {None, slices} or not is_rigid:
         raise _unknown(label)
     return MosaicLayout(int(columns), int(rows), int(slices), side, affine)

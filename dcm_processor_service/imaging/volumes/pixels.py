@@ -137,7 +137,7 @@ def _clean_bits(array: NDArray[Any], frame: FrameInfo, most_bits: int) -> None:
         np.bitwise_and(array, (1 << pixels.bits_stored) - 1, out=array)
     if before is None or np.array_equal(before, array):
         return
-    if pixels.is_signed and np.array_equal(before & ((1 << pixels.bits_stored) - 1), before):
+    if np.array_equal(before & ((1 << pixels.bits_stored) - 1), before):
         return  # the sign was not extended yet, and nothing else stood there
     raise InvalidSeriesError(
         f"{frame.instance.label} declares {pixels.bits_stored} bits of a value and uses more, which other slices "

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pydicom.data
 import pytest
+from pydicom import dcmread
 
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.headers.instance_file import open_regular, read_header
 from dcm_processor_service.imaging.series.heads import SeriesHeads, read_headers
+from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.imaging.series.order.slice_order import order_files
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
@@ -87,3 +89,29 @@ def test_a_beginning_that_stops_anywhere_before_the_pixels_is_not_taken(tmp_path
     (header,) = heads.headers()
     assert header == read_header(path)
     header.save_as(io.BytesIO())  # whole enough to be written
+
+
+def heads_of(paths: list[Path]) -> SeriesHeads:
+    heads = SeriesHeads(keeps_datasets=False)
+    for path in paths:
+        assert heads.add(path, path.read_bytes(), path.stat().st_size)
+    return heads
+
+
+def test_the_report_is_that_of_the_files_in_any_order(tmp_path: Path) -> None:
+    paths = single_frame(Recipe(slices=4, volumes=2, modality="MR"), tmp_path)
+    report = heads_of(paths).report()
+    assert report is not None
+    assert report == heads_of(paths[::-1]).report()
+    # only pixels say more
+    assert report == inspect_series(paths)
+
+
+@pytest.mark.parametrize("uid", ["", "1.2.3"])
+def test_there_is_no_report_of_instances_that_cannot_be_told_apart(tmp_path: Path, uid: str) -> None:
+    paths = single_frame(Recipe(slices=3), tmp_path)
+    for path in paths[: 1 if uid == "" else 2]:
+        ds = dcmread(path)
+        ds.SOPInstanceUID = uid
+        ds.save_as(path, enforce_file_format=False)
+    assert heads_of(paths).report() is None

@@ -190,3 +190,48 @@ def test_orientations_that_jitter_are_one_in_the_order(tmp_path: Path, jitter: f
         ds.save_as(path)
     heights = [float(dcmread(path).ImagePositionPatient[2]) for path in order_files(paths)]
     assert heights == sorted(heights)
+
+
+IN_TIME = (
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "EchoTime",
+    "AcquisitionNumber",
+    "InstanceNumber",
+    "SOPInstanceUID",
+)
+
+
+@pytest.mark.parametrize("keyword", IN_TIME)
+@pytest.mark.parametrize("is_absent", [False, True])
+def test_order_at_one_place_is_by_the_first_that_differs(tmp_path: Path, keyword: str, *, is_absent: bool) -> None:
+    """What says less about time says the contrary; what is absent comes first."""
+    paths = single_frame(Recipe(slices=1, volumes=2), tmp_path)
+    for path, own in zip(paths, (1, 2), strict=True):
+        ds = dcmread(path)
+        for number, name in enumerate(IN_TIME):
+            place = number - IN_TIME.index(keyword)
+            value = 5 if place < 0 else own if place == 0 else 3 - own
+            setattr(ds, name, f"1.2.{value}" if name == "SOPInstanceUID" else value)
+        if is_absent and own == 1 and keyword != "SOPInstanceUID":
+            delattr(ds, keyword)
+        ds.save_as(path)
+    assert order_files(paths) == order_files(paths[::-1]) == paths
+
+
+def test_order_of_several_planes_is_one_after_the_other_and_without_a_place_at_the_end(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    across = single_frame(Recipe(slices=3), tmp_path / "a")
+    along = single_frame(Recipe(slices=4, orientation=(1, 0, 0, 0, 0, -1), origin=(0, -90, 0)), tmp_path / "b")
+    nowhere = single_frame(Recipe(slices=2, extra={"ImagePositionPatient": None}), tmp_path / "c")
+    for paths in ([*nowhere, *across, *along], [along[0], *across, *nowhere, *along[1:]]):
+        ordered = order_files(paths)
+        first, second = (across, along) if paths[0] in nowhere else (along, across)
+        assert set(ordered[: len(first)]) == set(first)
+        assert set(ordered[len(first) : -2]) == set(second)
+        assert set(ordered[-2:]) == set(nowhere)
+        heights = [float(dcmread(path).ImagePositionPatient[2]) for path in ordered if path in across]
+        assert heights == sorted(heights)
+        depths = [float(dcmread(path).ImagePositionPatient[1]) for path in ordered if path in along]
+        assert depths == sorted(depths)

@@ -117,9 +117,25 @@ def test_two_volumes_slice_by_slice_more_than_a_step_apart_are_in_doubt(
     refused(stack(tmp_path, heights, numbers, modality), "INTERLEAVED_VOLUMES", policy)
 
 
-def test_numbers_that_begin_anew_with_each_volume_are_in_doubt(tmp_path: Path) -> None:
-    paths = stack(tmp_path, [1.5 * k for k in range(8)], [1, 1, 2, 2, 3, 3, 4, 4])
-    assert "InstanceNumbers count through the stack several times" in str(refused(paths, "INTERLEAVED_VOLUMES"))
+@pytest.mark.parametrize(
+    ("numbers", "is_doubted"),
+    [
+        ([1, 1, 2, 2, 3, 3, 4, 4], True),
+        ([4, 4, 3, 3, 2, 2, 1, 1], True),
+        ([1, 1, 2, 2, 3, 3, 4], True),  # one of the volumes lacks its last slice
+        ([1, 1, 1, 2, 2, 3, 3, 3], True),
+        ([0, 2, 3, 4, 0, 6, 7, 8], False),  # two files have no number
+    ],
+    ids=str,
+)
+def test_numbers_that_begin_anew_with_each_volume_are_in_doubt(
+    tmp_path: Path, numbers: list[int], *, is_doubted: bool
+) -> None:
+    paths = stack(tmp_path, [1.5 * k for k in range(len(numbers))], numbers)
+    if is_doubted:
+        assert "InstanceNumbers count through the stack several times" in str(refused(paths, "INTERLEAVED_VOLUMES"))
+    else:
+        assert read_volume(paths).shape == (3, 2, len(numbers))
 
 
 def test_numbers_that_are_all_the_same_say_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pydicom import dcmread
 from dcm_processor_service.errors import ConfigurationError, UnsupportedValueError
 from dcm_processor_service.imaging.capabilities import load_extra
 from dcm_processor_service.imaging.volumes.read import read_volume
-from dcm_processor_service.imaging.volumes.volume import SliceSource, Volume
+from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Rescale, SliceSource, Volume
 from tests.unit.imaging.synthetic import Recipe, all_orientations, rotated, single_frame
 
 if TYPE_CHECKING:
@@ -137,6 +137,36 @@ def test_a_tilted_stack_has_no_image_with_axes_at_right_angles(tmp_path: Path) -
     tilted = read_volume(single_frame(Recipe(shear=(0.0, 0.7, 0.0)), tmp_path), policy="split")
     with pytest.raises(UnsupportedValueError, match="policy resample"):
         tilted.to_sitk()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize(("part", "is_same"), [(0.9e-3, True), (1.1e-3, False)])
+def test_a_grid_is_the_same_where_its_far_corner_is(axis: int, part: float, *, is_same: bool) -> None:
+    """To a thousandth of the smallest side of a voxel."""
+    one = volume()
+    affine = one.affine("RAS")
+    smallest = min(one.spacing_mm)
+    affine[:3, axis] *= 1 + part * smallest / ((one.shape[axis] - 1) * one.spacing_mm[axis])
+    made = one.like(nib.nifti1.Nifti1Image(one.array, affine))
+    assert (made.sources == one.sources) is is_same
+    np.testing.assert_allclose(made.affine("RAS"), one.affine("RAS") if is_same else affine, atol=1e-12)
+
+
+def test_what_is_computed_has_neither_the_unit_nor_the_window_of_its_volume() -> None:
+    one = volume(is_monochrome1=True, rescale=Rescale(2.0, 1.0, "HU"), display_window=DisplayWindow(1, 2))
+    elsewhere = one.to_nifti().slicer[1:]
+    for what in (one.array > 3, one.to_sitk(), elsewhere):
+        made = one.like(what)
+        assert (made.is_monochrome1, made.rescale, made.display_window) == (False, Rescale(), None)
+
+
+def test_several_numbers_for_each_voxel_have_no_source() -> None:
+    one = volume()
+    made = one.like(np.zeros((6, 5, 4, 3), np.float32))
+    assert (made.shape, made.sources) == ((6, 5, 4, 3), ())
+    np.testing.assert_array_equal(made.affine_lps, one.affine_lps)
+    with pytest.raises(UnsupportedValueError, match="several numbers a voxel"):
+        one.like(sitk.GetImageFromArray(np.zeros((4, 5, 6, 2)), isVector=True))
 
 
 def test_nibabel_and_back() -> None:

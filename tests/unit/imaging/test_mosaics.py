@@ -104,6 +104,42 @@ def test_a_mosaic_that_does_not_say_how_its_slices_lie_is_refused(tmp_path: Path
             mosaic_layout(less, "a file")
 
 
+@pytest.mark.parametrize(("count", "is_right"), [(SLICES, True), (SLICES - 1, False), (9, False)])
+def test_two_counts_of_slices_that_contradict_each_other_are_refused(
+    tmp_path: Path, count: int, *, is_right: bool
+) -> None:
+    paths = mosaics(tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        ds.add_new(0x00190010, "LO", "SIEMENS MR HEADER")
+        ds.add_new(0x0019100A, "US", count)
+        ds.save_as(path)
+    if is_right:
+        np.testing.assert_array_equal(read_volume(paths).array, voxels())
+    else:
+        with pytest.raises(InvalidSeriesError, match="private elements do not say how its slices lie"):
+            read_volume(paths)
+
+
+@pytest.mark.parametrize("changes", [{"SpacingBetweenSlices": 0}, {"PixelSpacing": [0.8, 0]}], ids=str)
+def test_a_mosaic_without_a_distance_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    header = dcmread(mosaics(tmp_path, times=1)[0])
+    header.update(changes)
+    with pytest.raises(InvalidSeriesError, match="a file is a mosaic whose private elements do not say"):
+        mosaic_layout(header, "a file")
+
+
+def test_mosaics_of_another_size_than_their_slices_need_are_refused(tmp_path: Path) -> None:
+    paths = mosaics(tmp_path, times=2)
+    for path in paths:
+        ds = dcmread(path)
+        ds.Columns -= 1
+        ds.PixelData = ds.PixelData[: ds.Columns * ds.Rows * 2]
+        ds.save_as(path)
+    with pytest.raises(InvalidSeriesError, match="private elements do not say how its slices lie"):
+        read_volume(paths)
+
+
 def test_mosaics_at_several_places_are_no_volumes_of_one_grid(tmp_path: Path) -> None:
     paths = mosaics(tmp_path)
     ds = dcmread(paths[0])

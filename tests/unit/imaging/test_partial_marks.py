@@ -96,6 +96,26 @@ def test_times_of_two_formats_are_compared_with_their_like(tmp_path: Path) -> No
     refused(paths, "DUPLICATE_POSITIONS", "split")
 
 
+@pytest.mark.parametrize(("known", "is_read"), [([3, None, 1, 0], True), ([0, None, 2, 3], False)], ids=str)
+@pytest.mark.parametrize("slices", [1, 3])
+def test_what_some_files_say_is_compared_with_the_order_of_time_and_not_of_numbers(
+    tmp_path: Path, known: list[int | None], slices: int, *, is_read: bool
+) -> None:
+    """All files have an AcquisitionTime, and the last numbers come first."""
+    paths = written(tmp_path, "FrameReferenceTime", [time for time in known for _ in range(slices)], slices)
+    for path in paths:
+        ds = dcmread(path)
+        ds.AcquisitionTime = MARKS["AcquisitionTime"](3 - (int(ds.InstanceNumber) - 1) // slices)
+        ds.save_as(path, enforce_file_format=True)
+    if not is_read:
+        refused(paths, "DUPLICATE_POSITIONS", "split")
+        return
+    ((volume,),) = [read_volumes(paths, "split")]
+    numbers = {str(ds.SOPInstanceUID): int(ds.InstanceNumber) for ds in map(dcmread, paths)}
+    firsts = [numbers[line[0].sop_instance_uid] for line in volume.sources]
+    assert firsts == [1 + slices * t for t in (3, 2, 1, 0)]
+
+
 @pytest.mark.parametrize(("reverse", "is_read"), [(False, True), (True, False)])
 def test_volumes_that_were_taken_slice_by_slice_overlap_in_time(
     tmp_path: Path, *, reverse: bool, is_read: bool

@@ -85,6 +85,14 @@ def test_the_window_of_the_nearest_place_counts(tmp_path: Path, place: str) -> N
     assert (window.center, window.width) == (number, 10 * number)
 
 
+def test_a_window_may_be_narrow(tmp_path: Path) -> None:
+    """As that of a map of fractions is."""
+    extra = {"WindowCenter": "0.25", "WindowWidth": "0.5"}
+    window = read_volume(single_frame(Recipe(slices=3, extra=extra), tmp_path)).display_window
+    assert window is not None
+    assert (window.center, window.width) == (0.25, 0.5)
+
+
 @pytest.mark.parametrize(
     "stated", [{}, {"WindowCenter": "40"}, {"WindowWidth": "400"}, {"WindowCenter": "40", "WindowWidth": "0"}], ids=str
 )

@@ -128,6 +128,32 @@ def test_slices_that_some_volume_lacks(tmp_path: Path, lost: list[tuple[int, int
     np.testing.assert_array_equal(whole.array, RECIPE.values[..., kept])
 
 
+@pytest.mark.parametrize("by_slice", [False, True])
+@pytest.mark.parametrize("start", [0, 101])
+def test_slices_that_are_lost_with_numbers_that_do_not_begin_at_one(
+    tmp_path: Path, start: int, *, by_slice: bool
+) -> None:
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        ds.InstanceNumber = start + (k * RECIPE.volumes + t if by_slice else t * RECIPE.slices + k)
+
+    files = series(tmp_path, edit)
+    del files[1, 2]
+    assert "DUPLICATE_POSITIONS" not in refused(list(files.values()), "MISSING_SLICES").codes
+    [whole] = read_volumes(list(files.values()), "largest")
+    np.testing.assert_array_equal(whole.array, RECIPE.values[..., [0, 2, 3]])
+
+
+def test_slices_that_are_lost_and_numbers_that_go_on_without_them_are_not_guessed_at(tmp_path: Path) -> None:
+    files = series(tmp_path)
+    del files[1, 2]
+    for number, path in enumerate(files.values(), start=1):
+        ds = dcmread(path)
+        ds.InstanceNumber = number
+        ds.save_as(path)
+    for policy in ("strict", "split", "largest", "resample"):
+        refused(list(files.values()), "DUPLICATE_POSITIONS", policy)
+
+
 def test_frames_of_one_file_that_are_left_out_are_named_by_number(tmp_path: Path) -> None:
     [path] = multi_frame(RECIPE, tmp_path)
     ds = dcmread(path)

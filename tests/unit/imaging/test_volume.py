@@ -12,6 +12,7 @@ from pydicom.data import get_testdata_file
 from dcm_processor_service.errors import InvalidNameError, InvalidSeriesError, UnsupportedValueError
 from dcm_processor_service.imaging.nifti.sidecar import bids_metadata, get_simplified_json
 from dcm_processor_service.imaging.volumes.read import read_volume
+from dcm_processor_service.imaging.volumes.resampling import percentile_window
 from dcm_processor_service.imaging.volumes.volume import DisplayWindow, SliceSource, Volume
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
@@ -157,6 +158,53 @@ def test_windows() -> None:
     np.testing.assert_array_equal(volume(display_window=DisplayWindow(60, 40)).window(), values)
     assert volume().window().max() == 255
     assert Volume(np.full((2, 2, 2), np.nan), np.eye(4)).window().max() == 0
+
+
+def test_half_a_window_is_that_of_the_header() -> None:
+    one = volume(display_window=DisplayWindow(60, 40))
+    np.testing.assert_array_equal(one.window(center=10), one.window())
+    np.testing.assert_array_equal(one.window(width=10), one.window())
+    assert (one.window(10, 2) != one.window()).any()
+
+
+def test_a_negative_is_shown_inverted() -> None:
+    values = np.arange(256, dtype=np.int16).reshape(16, 16, 1)
+    positive, negative = (Volume(values, np.eye(4), is_monochrome1=is_negative) for is_negative in (False, True))
+    np.testing.assert_array_equal(positive.window(127.5, 255), values)
+    np.testing.assert_array_equal(negative.window(127.5, 255), 255 - values)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", ">i2", "int32", "float32"])
+def test_a_large_image_is_shown_as_its_parts_are(dtype: str) -> None:
+    values = np.random.default_rng(1).integers(0, 255, (260, 260, 1)).astype(dtype)
+    values[0] = 200
+    shown = Volume(values, np.eye(4)).window(100, 150)
+    np.testing.assert_array_equal(shown[:100], Volume(values[:100], np.eye(4)).window(100, 150))
+    np.testing.assert_array_equal(shown[100:], Volume(values[100:], np.eye(4)).window(100, 150))
+
+
+def test_the_window_of_a_large_volume_is_that_of_most_of_its_voxels() -> None:
+    values = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None], (200, 180, 90))
+    window = percentile_window(values)
+    assert window.center == pytest.approx(99.5, abs=3)
+    assert window.width == pytest.approx(196, abs=6)
+
+
+def test_voxels_that_are_no_numbers_make_no_window() -> None:
+    values = np.linspace(0, 100, 101, dtype=np.float32).reshape(101, 1, 1).repeat(2, axis=1)
+    values[:, 1] = np.nan
+    window = percentile_window(values)
+    assert (window.center, window.width) == (pytest.approx(50), pytest.approx(98))
+
+
+def test_the_picture_of_several_volumes_is_that_of_the_middle_one() -> None:
+    values = np.zeros((6, 5, 4, 3), np.int16)
+    blank = Volume(values, AFFINE)._repr_png_()
+    values[..., 1] = np.arange(4) * 100
+    fields = {"display_window": DisplayWindow(100, 200)}
+    assert Volume(values, AFFINE, **fields)._repr_png_() != blank
+    values[..., 0], values[..., 1] = values[..., 1].copy(), 0
+    assert Volume(values, AFFINE, **fields)._repr_png_() == Volume(values * 0, AFFINE, **fields)._repr_png_()
 
 
 @pytest.mark.parametrize(

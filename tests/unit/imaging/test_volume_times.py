@@ -316,3 +316,39 @@ def test_each_volume_of_several_is_set_upright_by_itself(tmp_path: Path, lost: t
         assert alone.invented == both.invented == tuple(k in lost for k in range(5))
         np.testing.assert_array_equal(both.array[..., t], alone.array)
         np.testing.assert_array_equal(both.affine_lps, alone.affine_lps)
+
+
+def test_a_slice_that_is_shifted_by_half_a_pixel_is_the_mean_of_its_rows(tmp_path: Path) -> None:
+    """Slices lie half a row further each; around them is the least value."""
+    recipe = Recipe(columns=5, rows=6, slices=3, shear=(0.0, 0.4, 0.0))
+    upright = read_volume(single_frame(recipe, tmp_path), "resample")
+    values = recipe.values[..., 0]
+    assert upright.shape == (5, 7, 3)
+    assert upright.array[:, 6, 0].tolist() == [values.min()] * 5
+    np.testing.assert_array_equal(upright.array[:, :6, 0], values[:, :, 0])
+    np.testing.assert_allclose(upright.array[:, 1:6, 1], (values[:, 1:, 1] + values[:, :-1, 1]) / 2, atol=0.51)
+    assert upright.array[:, 0, 2].tolist() == [values.min()] * 5
+    np.testing.assert_array_equal(upright.array[:, 1:, 2], values[:, :, 2])
+
+
+def test_noise_across_a_tilt_does_not_widen_the_grid(tmp_path: Path) -> None:
+    recipe = Recipe(columns=5, rows=6, slices=5, shear=(0.0, 0.4, 0.0))
+
+    def edit(ds: Dataset, index: int) -> None:
+        ds.ImagePositionPatient[0] = float(ds.ImagePositionPatient[0]) + 0.01 * (index % 2)
+
+    upright = read_volume(change(single_frame(recipe, tmp_path), edit), "resample")
+    assert upright.shape == (5, 8, 5)
+    np.testing.assert_array_equal(upright.array[:, 2:, 4], recipe.values[:, :, 4, 0])
+
+
+def test_rounded_positions_of_a_tilted_stack_keep_their_number(tmp_path: Path) -> None:
+    """Most steps are rounded to more than the mean step."""
+    recipe = Recipe(columns=5, rows=6, slices=12, step=0.75, shear=(0.0, 0.4, 0.0))
+
+    def edit(ds: Dataset, index: int) -> None:
+        ds.ImagePositionPatient[2] = float(-7.0 + np.floor(7.5 * index + 0.5) / 10)
+
+    upright = read_volume(change(single_frame(recipe, tmp_path), edit), "resample")
+    assert upright.shape[2] == 12
+    assert upright.spacing_mm[2] == pytest.approx(0.75, abs=0.01)

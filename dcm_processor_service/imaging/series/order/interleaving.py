@@ -100,7 +100,7 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
     gaps = np.diff(positions)
     if not is_even and not _is_explained(gaps, numbers, is_counted=is_counted):
         return "the distances between slices repeat or change again and again"
-    if not is_counted and _are_numbered_apart(numbers, positions, is_even=is_even):
+    if not is_counted and _are_numbered_apart(numbers, positions):
         return "their InstanceNumbers count through the stack several times"
     for name in _PASSES:
         values = comparable(ascending, name)
@@ -172,11 +172,12 @@ def _count_runs(gaps: FloatArray) -> int:
     return 1 + int(np.count_nonzero(np.abs(np.diff(gaps)) > allowed))
 
 
-def _are_numbered_apart(numbers: Sequence[tuple[float, float]], positions: FloatArray, *, is_even: bool) -> bool:
+def _are_numbered_apart(numbers: Sequence[tuple[float, float]], positions: FloatArray) -> bool:
     counts = Counter(numbers)
     if len(counts) < len(numbers):
-        # every volume is numbered from 1
-        return len(counts) > 1 and (len(set(counts.values())) == 1 or not is_even)
+        # every volume is numbered from 1, and may lack slices
+        repeated = sum(count > 1 for count in counts.values())
+        return len(counts) > 1 and repeated > len(counts) / 2
     return _recounts(numbers, positions)
 
 
