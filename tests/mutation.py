@@ -78,7 +78,11 @@ ROOMS = {
         tests=(
             *("tests/contract", "tests/unit/session", "tests/unit/test_codec.py", "tests/unit/test_names.py"),
             *("tests/unit/derived/test_wording.py", "tests/unit/runtime/test_container.py"),
-            *("tests/unit/local/test_ingest.py", "tests/unit/test_moved_scans.py"),
+            *(
+                "tests/unit/local/test_ingest.py",
+                "tests/unit/local/test_workspace.py",
+                "tests/unit/test_moved_scans.py",
+            ),
             # what a session asks of peers
             *(
                 f"tests/integration/dicom_network/test_{name}.py"

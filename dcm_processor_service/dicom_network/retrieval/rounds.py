@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.dicom_network.dimse.pdu_stream import AssociationLostError
@@ -10,7 +10,7 @@ from dcm_processor_service.dicom_network.retrieval.contexts import batches
 from dcm_processor_service.errors import PeerUnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from typing import Protocol
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ending", "NotOfferedError", "Rounds"]
 
+_NOT_SENT = ("the peer says that it could not send it", True)
 _LISTED_AT_ONCE = 50  # UIDs of 64 characters: well within what peers take as one value
 
 
@@ -43,6 +44,8 @@ class Ending:
     retryable: bool = True
     failed: tuple[str, ...] = ()
     """SOPInstanceUIDs of the instances that the peer reports it could not send."""
+    reasons: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
+    """Why, by SOPInstanceUID, and whether that is passing; for failed instances that were asked for one by one."""
 
 
 class Rounds:
@@ -125,7 +128,7 @@ class Rounds:
             ending = channel.ask(series, part)
             for uid in ending.failed:
                 self._inbox.asked_in[uid] = series.series_instance_uid
-                self._inbox.problems[uid] = ("the peer says that it could not send it", True)
+                self._inbox.problems[uid] = ending.reasons.get(uid, _NOT_SENT)
             series.cut_short |= bool(ending.problem or ending.failed)
             if ending.problem:
                 self._inbox.problems[series.series_instance_uid] = (ending.problem, ending.retryable)

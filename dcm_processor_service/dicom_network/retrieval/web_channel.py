@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from email.message import Message as Headers
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -55,16 +56,16 @@ class WebChannel:
         whole = f"studies/{quote(series.study_instance_uid)}/series/{quote(series.series_instance_uid)}"
         if not sop_instance_uids:
             return self._get(whole)
-        ending, failed = Ending(), []
+        ending, reasons = Ending(), dict[str, tuple[str, bool]]()
         for uid in sop_instance_uids:
             one = _CANCELLED if self._cancelled() else self._get(f"{whole}/instances/{quote(uid)}")
             if one is _CANCELLED:
                 ending = one
                 break
             if one.problem:
-                ending = one
-                failed.append(uid)
-        return Ending(ending.problem, retryable=ending.retryable, failed=tuple(failed))
+                reasons[uid] = one.problem, one.retryable
+                ending = ending if ending.problem and not one.retryable else one  # one may still come
+        return replace(ending, failed=tuple(reasons), reasons=reasons)
 
     def _get(self, path: str, accept: str = _AS_STORED) -> Ending:
         try:

@@ -196,7 +196,7 @@ def test_a_bearer_token_is_given_in_one_way(given: dict[str, str]) -> None:
 
 
 def test_a_token_file_that_is_missing_is_reported(tmp_path: Path) -> None:
-    with running() as service, pytest.raises(ConfigurationError, match="cannot be read"):
+    with running() as service, pytest.raises(ConfigurationError, match=r"none' cannot be read"):
         ask(service.peer(BearerToken(file=str(tmp_path / "none"))))
 
 

@@ -65,7 +65,10 @@ def test_a_file_without_meta_information_goes_out_as_it_lies_and_as_a_file_that_
     instance = only(path)
     assert read_all(instance) == path.read_bytes()
     with instance.open_file(instance.transfer_syntax_uid) as file:
-        whole = dcmread(BytesIO(file.read()))  # what STOW-RS sends
+        content = file.read()
+    whole = dcmread(BytesIO(content))  # what STOW-RS sends
+    assert whole.file_meta.FileMetaInformationVersion == b"\0\1"
+    assert content[144 + whole.file_meta.FileMetaInformationGroupLength :] == path.read_bytes()
     assert whole.file_meta.TransferSyntaxUID == instance.transfer_syntax_uid
     assert whole.file_meta.MediaStorageSOPInstanceUID == whole.SOPInstanceUID == instance.sop_instance_uid
     assert read_all(instance, str(ImplicitVRLittleEndian))
@@ -229,6 +232,10 @@ def test_a_file_of_a_dicomdir_that_cannot_be_sent_is_told_as_one_of_it(tmp_path:
         assert isinstance(one, Unreadable)
         assert one.reason.startswith("item 2 is a DICOMDIR that lists a file which is ")
         assert "TEXT" not in one.reason
+    assert [one.path for one in found if isinstance(one, Unreadable)] == [
+        str(tmp_path / "TEXT"),
+        str(tmp_path / "GONE"),
+    ]
 
 
 def test_a_record_of_a_dicomdir_that_is_not_in_use_is_passed_over(tmp_path: Path) -> None:

@@ -270,6 +270,22 @@ def test_ids_do_not_collide_where_parts_are_joined() -> None:
     assert int(platform_id("x"), 16)
 
 
+def test_the_ids_of_a_workspace_stay_what_they_are_in_every_release(tmp_path: Path) -> None:
+    """Other ids would file the scans of an existing workspace a second time."""
+    first, second = make_series(slices=2, PatientID="4711", StudyInstanceUID="1.2.9")
+    second.SOPInstanceUID = second.file_meta.MediaStorageSOPInstanceUID = first.SOPInstanceUID
+    for name, dataset in (("a.dcm", first), ("b.dcm", second)):
+        dataset.save_as(tmp_path / name, enforce_file_format=True)
+    found = filed(ingest(tmp_path))
+    (patient,), (study,), (series,) = found.patients, found.studies, found.series
+    assert (patient.id, study.id, series.id) == (
+        "990e11750af09b10de7c6a53",
+        "e28f6e7eef826b88b1648e5e",
+        "0ee48ccb74676426044d71c7",
+    )
+    assert series.instance_ids == ("c94df12e4bb6022e50de8e4f", "57607641af2c8d2720170760")
+
+
 UNKNOWN = [b"M\xfcller-001", b"M\xf6ller-001"]
 """Latin-1 in files that declare UTF-8: decoded, they are one text."""
 

@@ -23,7 +23,10 @@ from dcm_processor_service.errors import (
     StoredValueError,
     UnsupportedValueError,
 )
+from dcm_processor_service.ports import JobKey, NewFile
+from dcm_processor_service.ports.concurrency import inline, run_inline
 from dcm_processor_service.session.file_content import sniff_content_type
+from dcm_processor_service.session.files import put_file
 from dcm_processor_service.testing import fake_context, synthetic_series
 from tests.parameters import shown
 
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 
     from dcm_processor_service import Container
     from dcm_processor_service.models import StoredFile
-    from dcm_processor_service.ports import JobKey
     from dcm_processor_service.session.files import Files
 
 
@@ -385,3 +387,20 @@ def test_a_download_to_a_place_that_takes_no_file_is_refused(files: Files, tmp_p
 def test_a_job_argument_that_is_neither_a_name_nor_a_job_is_refused(files: Files, job: Any) -> None:
     with pytest.raises(JobNotFoundError, match="is no job; give a name"):
         files.read("a", job=job)
+
+
+def test_a_file_of_the_former_interface_keeps_the_extension_that_it_was_given() -> None:
+    noted: list[Any] = []
+
+    class Noting:
+        async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> Any:
+            noted.append((key, name, source.read(), new))
+
+    repository: Any = Noting()
+    key = JobKey("5e" * 12, "1b" * 12)
+    run_inline(
+        put_file(
+            repository, key, inline, "mask", b"data", content_type="image/x", metadata={"n": 1}, extension=".nii.gz"
+        )
+    )
+    assert noted == [(key, "mask", b"data", NewFile("image/x", {"n": 1}, ".nii.gz"))]

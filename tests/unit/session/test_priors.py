@@ -46,6 +46,11 @@ def test_the_newest_comes_first() -> None:
     assert chosen(*years) == ["1.2023", "1.2021", "1.2020"]
 
 
+def test_of_one_day_the_latest_comes_first_and_one_without_a_time_last() -> None:
+    hours = {"1.9": time(9), "1.0": None, "1.18": time(18), "1.12": time(12, 30)}
+    assert chosen(*(study(uid, study_time=hour) for uid, hour in hours.items())) == ["1.18", "1.12", "1.9", "1.0"]
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,28 @@ def test_what_the_environment_does_not_tell_of_a_job_its_document_does() -> None
     assert (silent.job_name, silent.service_name, silent.event) == ("segment", "liver", JobEvent.STABLE_SERIES)
     (given,) = silent.inputs
     assert (given.instance_count, given.sha256) == (6, ctx.session.dicom.get_series().checksum())
+
+
+def test_a_value_has_one_checksum_in_whatever_order_it_was_built() -> None:
+    ctx = fake_context()
+    ctx.session.data["one"] = {"volume_ml": 12.5, "parts": {"left": 1, "right": 2}}
+    ctx.session.data["same"] = {"parts": {"right": 2, "left": 1}, "volume_ml": 12.5}
+    ctx.session.data["other"] = {"volume_ml": 12.5, "parts": {"left": 2, "right": 1}}
+    shown = {value.name: value for value in run_inline(ctx.session._async._reporting().collect()).data}
+    assert shown["one"].sha256 == shown["same"].sha256 != shown["other"].sha256
+    text = '{"parts": {"left": 1, "right": 2}, "volume_ml": 12.5}'
+    assert shown["one"].sha256 == hashlib.sha256(text.encode()).hexdigest()
+    assert shown["one"].size_characters == len(text)
+
+
+@pytest.mark.parametrize(("length", "is_shown"), [(4094, True), (4095, False)])
+def test_a_long_value_is_left_out_with_its_checksum_kept(length: int, *, is_shown: bool) -> None:
+    ctx = fake_context()
+    ctx.session.data["text"] = "x" * length  # two characters more with its quotes
+    (shown,) = run_inline(ctx.session._async._reporting().collect()).data
+    assert shown.value == ("x" * length if is_shown else None)
+    assert shown.size_characters == length + 2
+    assert shown.sha256 == hashlib.sha256(f'"{"x" * length}"'.encode()).hexdigest()
 
 
 def test_descriptions_of_series_and_objects_are_shown_without_the_patient() -> None:
