@@ -140,7 +140,12 @@ def test_an_offset_that_is_none_is_no_time_zone(offset: str) -> None:
 
 
 def test_an_attribute_that_the_source_leaves_empty_is_no_flaw() -> None:
-    empty = {"PatientSex": "", "PatientBirthDate": None, "AccessionNumber": "", "ReferringPhysicianName": ""}
+    empty: dict[str, Any] = {
+        "PatientSex": "",
+        "PatientBirthDate": None,
+        "AccessionNumber": "",
+        "ReferringPhysicianName": "",
+    }
     assert flaws_of_source(make_source(**empty, PatientSize=None, StudyDescription="")) == []
 
 
