@@ -47,8 +47,9 @@ _MOST_NAMED = 10
 _UNPRINTABLE = re.compile(
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters except tab and line feed
-    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what changes the direction or the line
-    "\ud800-\udfff\ufeff\U000e0000-\U000e007f"  # what has no shape: lone surrogates, marks, tags
+    "\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f"  # what changes the direction or the line
+    "\u00ad\u180e\u200b\ufeff\ufff9-\ufffb"  # what has no shape: soft hyphens, spaces without width, marks,
+    "\ud800-\udfff\U000e0000-\U000e007f"  # lone surrogates, tags
     "]"
 )
 

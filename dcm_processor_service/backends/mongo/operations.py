@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.backends.mongo.documents import Document
 
-__all__ = ["Operation", "Operations", "increment_change"]
+__all__ = ["Operation", "Operations", "increment_change", "set_change"]
 
 _NUMBERS = ["int", "long", "double", "decimal", "missing"]
 _INTEGERS = ["int", "long", "missing"]
@@ -85,3 +85,18 @@ def increment_change(new: Document, by: float, operation: Operation) -> list[Doc
         operation.field: {"$cond": [seen, f"${operation.field}", {"id": operation.id, "sum": total}]},
     }
     return [{"$set": fields}]
+
+
+def set_change(new: Document, value: Any, operation: Operation) -> list[Document]:
+    """Returns the update that stores a value; a document that holds this value already stays as it is, to the byte.
+
+    Only a document that it makes or changes records the operation. The value is in the update only once, because an
+    update may be no larger than a document.
+    """
+    fields = {name: content for name, content in new.items() if not name.startswith("operations.")}
+    made = {name.partition(".")[2]: content for name, content in new.items() if name.startswith("operations.")}
+    is_new = {"$eq": [{"$type": "$_id"}, "missing"]}
+    recorded = {"$mergeObjects": [{"$cond": [is_new, made, "$operations"]}, {operation.lane: {"id": operation.id}}]}
+    kept = {"$cond": [{"$eq": ["$value", "$$stored"]}, "$operations", recorded]}
+    changed = {"$mergeObjects": [fields, "$$ROOT", {"value": "$$stored", "operations": kept}]}
+    return [{"$replaceWith": {"$let": {"vars": {"stored": {"$literal": value}}, "in": changed}}}]

@@ -12,8 +12,6 @@ from dcm_processor_service.codec import check_text
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pymongo.results import UpdateResult
-
     from dcm_processor_service.backends.mongo.driver.collection import Collection
     from dcm_processor_service.models import StoredFile
     from dcm_processor_service.ports import JobKey, NormalValue
@@ -26,17 +24,16 @@ class MongoPlatformDocuments:
 
     def __init__(
         self,
-        upsert: Callable[[JobKey, str, NormalValue], Awaitable[UpdateResult]],
+        set_value: Callable[[JobKey, str, NormalValue], Awaitable[str | int]],
         collection: Callable[[str], Collection],
     ) -> None:
-        self._upsert = upsert
+        self._set_value = set_value
         self._files = collection("sessionfiles.files")
         self._peers = (collection("peers"), collection("dicomnodes"))
 
     async def set_value(self, key: JobKey, name: str, value: NormalValue) -> str | int:
         """Stores a value; returns the id if it is new, else 1 if it changed and 0 if not."""
-        done = await self._upsert(key, name, value)
-        return done.modified_count if done.upserted_id is None else str(done.upserted_id)
+        return await self._set_value(key, name, value)
 
     async def file(self, key: JobKey, name: str) -> dict[str, Any] | None:
         """Returns the document of a file's newest version."""

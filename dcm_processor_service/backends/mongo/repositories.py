@@ -20,7 +20,7 @@ from dcm_processor_service.backends.mongo.driver.collection import Collection
 from dcm_processor_service.backends.mongo.driver.deployment import deployment_warnings
 from dcm_processor_service.backends.mongo.driver.failures import DuplicateIdError, NoNumberError
 from dcm_processor_service.backends.mongo.files import MongoFileRepository
-from dcm_processor_service.backends.mongo.operations import Operations, increment_change
+from dcm_processor_service.backends.mongo.operations import Operations, increment_change, set_change
 from dcm_processor_service.backends.mongo.platform_documents import MongoPlatformDocuments
 from dcm_processor_service.backends.mongo.sessions import MongoSessionRepository
 from dcm_processor_service.backends.mongo.workspace import MongoWorkspaceRepository
@@ -30,8 +30,6 @@ from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-
-    from pymongo.results import UpdateResult
 
     from dcm_processor_service.backends.mongo.documents import Document
     from dcm_processor_service.backends.mongo.driver.connection import LazyClient
@@ -65,7 +63,7 @@ def bundle(client: LazyClient, mode: DriverMode, offload: Offload) -> Backend:
         dicom=MongoDicomRepository(collection),
         sessions=sessions,
         workspace=MongoWorkspaceRepository(collection, sessions.ensure_indexes),
-        documents=MongoPlatformDocuments(values.upsert, collection),
+        documents=MongoPlatformDocuments(values.set_value, collection),
         warnings=lambda: deployment_warnings(collection("sessions")),
     )
 
@@ -73,8 +71,10 @@ def bundle(client: LazyClient, mode: DriverMode, offload: Offload) -> Backend:
 class MongoDataRepository:
     """Named values: one document each, read in one command.
 
-    If concurrent writers of the 0.0.1 API left several documents of one name, every operation uses the same
-    document, and delete removes all of them.
+    The published package of 0.0.1 looks for a document and then inserts one under a random id, so beside a writer of it
+    a second document of one name can appear, which only a unique index could prevent; the collection is the platform's.
+    Every operation here, and those of that package, use the document that was there first, as if the value in the other
+    had been overwritten before anyone read it; delete removes both.
     """
 
     def __init__(self, values: Collection) -> None:
@@ -123,14 +123,25 @@ class MongoDataRepository:
         unconditional = {field: condition for field, condition in query.items() if field != "$expr"}
         return bool(await self._values.find({**unconditional, **operation.was_applied()}, projection=["_id"], limit=1))
 
-    async def upsert(self, key: JobKey, name: str, value: NormalValue) -> UpdateResult:
-        """Stores the value in any case; returns the result of the update.
+    async def set_value(self, key: JobKey, name: str, value: NormalValue) -> str | int:
+        """Stores the value in any case; returns the id of a new document, else 1 if it changed and 0 if not.
 
-        Part of the 0.0.1 API: the document holds no trace of the operation, as in 0.0.1. So when an answer was lost,
-        the value is stored again, over changes that others may have made meanwhile.
+        Part of the 0.0.1 API. After a lost answer the result is that of the attempt which was applied.
         """
-        query, change = data_query(key, name), {"$set": {"value": value}, "$setOnInsert": new_data(key, name)}
-        return await _settled(lambda: self._values.update_one(query, change, upsert=True))
+        query, new = data_query(key, name), new_data(key, name)
+        with self._operations.new() as operation:
+            change, applied, lost = set_change(new, value, operation), operation.was_applied(), list[bool]()
+            done = await _settled(
+                lambda: self._values.update_one(query, change, upsert=True, unless=applied, lost=lost)
+            )
+            if done.upserted_id is not None:
+                return str(done.upserted_id)
+            if done.modified_count or not lost:
+                return done.modified_count
+            rows = await self._values.find({**query, **applied}, projection=["operations.made"], limit=1)
+        if not rows:
+            return 0
+        return str(rows[0]["_id"]) if same_document(rows[0]).items() <= new.items() else 1
 
     async def increment(self, key: JobKey, name: str, by: float) -> NormalValue | None:
         """Adds to a number once, even if the command is repeated."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.codec import to_normal
 from dcm_processor_service.disk import file_sha256
+from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.models import StoredFile
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ async def input_digest(parts: Mapping[str, object], offload: Offload) -> str:
         LocalFileError: A file cannot be read.
     """
     described = {name: await _described(value, offload) for name, value in parts.items()}
-    text = json.dumps(described, sort_keys=True, default=_of_normal_form)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_text(described).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 async def _described(value: object, offload: Offload) -> Any:
@@ -52,13 +52,33 @@ async def _described(value: object, offload: Offload) -> Any:
     if isinstance(value, Path):
         return ["file", await offload(lambda: file_sha256(value))]
     if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tobytes"):
-        array: Any = value
-        return ["array", str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
-    if isinstance(value, Mapping):
-        return {str(key): await _described(item, offload) for key, item in value.items()}
+        return _array(value)
+    if isinstance(value, Mapping):  # as pairs: a key 1 is another than "1"
+        pairs = [[await _described(key, offload), await _described(item, offload)] for key, item in value.items()]
+        return ["mapping", *sorted(pairs, key=_text)]
     if isinstance(value, (list, tuple)):
         return [await _described(item, offload) for item in value]
     return ["value", to_normal(value)]
+
+
+def _array(array: Any) -> list[object]:
+    """Describes an array by its contents; a masked one by its mask too.
+
+    Raises:
+        UnsupportedValueError: It holds Python objects, of which an array knows only where they lie in memory.
+    """
+    if array.dtype.hasobject:
+        raise UnsupportedValueError(
+            "an array of Python objects is no input of a step; give a list, or an array of numbers or text"
+        )
+    mask = getattr(array, "mask", None)
+    contents = [array] if mask is None else [array.data, mask]
+    digests = [hashlib.sha256(content.tobytes()).hexdigest() for content in contents]
+    return ["array", str(array.dtype), list(array.shape), *digests]
+
+
+def _text(described: object) -> str:
+    return json.dumps(described, sort_keys=True, default=_of_normal_form)
 
 
 def _of_normal_form(value: Any) -> Any:

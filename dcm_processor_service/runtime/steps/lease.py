@@ -28,11 +28,19 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.ports import DataRepository, FileRepository
 
-__all__ = ["StepLease", "StepTiming"]
+__all__ = ["StepLease", "StepTiming", "overtaken"]
 
 _LOG = logging.getLogger(__name__)
 
 _MOST_TRIES = 5
+
+
+def overtaken(name: str) -> str:
+    """Returns the sentence for a run whose lease has gone to another."""
+    return (
+        f"the step {name!r} gave no sign of life for as long as its lease lives, and another run of this job has begun "
+        "it anew; try again when that has ended"
+    )
 
 
 @dataclass(frozen=True)
@@ -164,6 +172,8 @@ class StepLease:
             for _ in range(_MOST_TRIES):
                 if self.lost:
                     return False
+                if self.record.state != "running":  # ended by this change, whose answer was lost, or before a late beat
+                    return fields.get("state") == self.record.state
                 record = self.record.model_copy(update={**fields, "beat": self.record.beat + 1})
                 stored = record.model_dump(mode="json")
                 if await self.data.put(self._place, self.digest, stored, self._stored):
@@ -195,17 +205,15 @@ class StepLease:
         found = await self.data.find(self._place, self.digest)
         record = None if found is None else self._read(found.value)
         if record is None or record.state != "done":
-            raise StepBusyError(
-                f"the step {self.name!r} gave no sign of life for as long as its lease lives, and another run of this "
-                "job has begun it anew; try again when that has ended"
-            )
+            raise StepBusyError(overtaken(self.name))
         self.record = record
 
     async def give_up(self) -> None:
         """Ends a run that failed: removes its outputs, so that the next run may begin at once."""
         try:
             await self.change(state="failed")
-            await self._remove(self._own)
+            if self.record.state != "done":  # as it is if a cancelled change has ended the step
+                await self._remove(self._own)
         except StoreError as error:  # the failure itself is what the caller must see
             _LOG.warning("what the failed step %r wrote was not removed: %s", self.name, type(error).__name__)
 

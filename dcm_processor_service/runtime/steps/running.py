@@ -7,17 +7,16 @@ the outputs of the run that ended the step: they become visible together, and ou
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.codec import check_name, check_text
-from dcm_processor_service.errors import ConfigurationError, UnsupportedValueError
+from dcm_processor_service.errors import ConfigurationError, StepBusyError, UnsupportedValueError
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.steps.inputs import input_digest
-from dcm_processor_service.runtime.steps.lease import StepLease
+from dcm_processor_service.runtime.steps.lease import StepLease, overtaken
 from dcm_processor_service.runtime.steps.outputs import StepDataRepository, StepFileRepository
 from dcm_processor_service.session.data import AsyncData, Data
 from dcm_processor_service.session.files import Files
@@ -42,6 +41,7 @@ __all__ = ["AsyncStep", "Step", "StepTools"]
 
 _OUTSIDE = "a step has a record and outputs from the beginning of its with block on; write: with ctx.step(…) as step"
 _FULL_PERCENT = 100
+_GIVING_UP_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,9 @@ class AsyncStep:
         return self._lease
 
     def _writable(self) -> bool:
-        return self._open and not self._held().lost
+        if self._open and self._held().lost:
+            raise StepBusyError(overtaken(self._name))
+        return self._open
 
     async def __aenter__(self) -> Self:
         tools = self._tools
@@ -151,10 +153,13 @@ class AsyncStep:
             tools.on_end(lease.record)
         else:
             self._open, self._started_s = True, tools.timing.clock()
+            self._told, self._ended = {}, threading.Event()  # a step that failed may be begun again
             if in_loop:
                 self._beating = asyncio.ensure_future(self._beat_in_loop(lease))
             else:
-                threading.Thread(target=self._beat_in_thread, args=(lease,), daemon=True, name="step").start()
+                threading.Thread(
+                    target=self._beat_in_thread, args=(lease, self._ended), daemon=True, name="step"
+                ).start()
         return self
 
     async def _beat_in_loop(self, lease: StepLease) -> None:
@@ -163,10 +168,18 @@ class AsyncStep:
             if not await lease.beat(**self._told):
                 return
 
-    def _beat_in_thread(self, lease: StepLease) -> None:
-        while not self._ended.wait(self._tools.timing.beat_s):
+    def _beat_in_thread(self, lease: StepLease, ended: threading.Event) -> None:
+        while not ended.wait(self._tools.timing.beat_s):
             if not run_inline(lease.beat(**self._told)):
                 return
+
+    async def _stop_beating(self) -> None:
+        """Ends the renewal of the lease; unlike awaiting its task, lets a cancellation of this one pass."""
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait({self._beating})
+            if not self._beating.cancelled():
+                self._beating.exception()  # marks it as retrieved; the change that follows fails for the same reason
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -175,21 +188,32 @@ class AsyncStep:
             return
         lease = self._held()
         self._ended.set()
-        if self._beating is not None:
-            self._beating.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._beating
         self._open = False
-        if error is not None:
-            await lease.give_up()
-        elif not await lease.change(
+        try:
+            await self._stop_beating()
+            await (self._end(lease) if error is None else self._give_up(lease, error))
+        except asyncio.CancelledError as cancelled:
+            await self._give_up(lease, cancelled)
+            raise
+        finally:
+            self._tools.on_end(lease.record)
+
+    async def _end(self, lease: StepLease) -> None:
+        if not await lease.change(
             state="done",
             duration_s=round(self._tools.timing.clock() - self._started_s, 3),
             peak_memory_bytes=peak_memory_bytes(),
             **{**self._told, "progress_percent": _FULL_PERCENT},
         ):
             await lease.adopt()
-        self._tools.on_end(lease.record)
+
+    async def _give_up(self, lease: StepLease, error: BaseException) -> None:
+        """Removes what the run wrote; where its task is cancelled, lets a store that hangs not hold that for long."""
+        if self._tools.mode == "blocking" or not isinstance(error, asyncio.CancelledError):
+            await lease.give_up()
+            return
+        giving_up = asyncio.ensure_future(lease.give_up())
+        await asyncio.wait({giving_up}, timeout=_GIVING_UP_S)  # else the lease expires by itself
 
 
 class Step:

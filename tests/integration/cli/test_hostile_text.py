@@ -185,6 +185,20 @@ def test_what_is_printable_holds_nothing_that_steers_and_stays_as_it_is(text: st
         assert shown == text
 
 
+@pytest.mark.parametrize(
+    "code", [0xAD, 0x180E, 0x200B, 0x2060, 0x2063, 0x206A, 0x206F, 0xFEFF, 0xFFF9, 0xE0041], ids=hex
+)
+def test_what_has_no_shape_is_shown_by_its_escape(code: int) -> None:
+    assert printable(f"seg{chr(code)}ment") == f"seg{ascii(chr(code))[1:-1]}ment"
+
+
+@pytest.mark.parametrize(
+    "name", ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0915\u094d\u200d\u0937"], ids=["Persian", "Hindi"]
+)
+def test_joiners_that_scripts_need_stay(name: str) -> None:
+    assert printable(name) == name
+
+
 def test_a_line_of_json_says_the_same_without_what_steers(capsys: pytest.CaptureFixture[str]) -> None:
     print_json_line({HOSTILE: HOSTILE, "tag": "\U000e0041", "text": "Müller 肝 \ud800"})
     out = capsys.readouterr().out
@@ -197,6 +211,6 @@ def test_commands_print_through_the_console_alone() -> None:
     others = re.compile(
         r"(?<!\.)\bprint\(|typer\.s?echo|sys\.std(?:out|err)|rich\.(?:text|markup)|\bText[.(]|\bConsole\("
     )
-    for module in Path(str(cli.__file__)).parent.glob("*.py"):
+    for module in Path(str(cli.__file__)).parent.rglob("*.py"):
         if module.name != "console.py":
             assert others.findall(module.read_text(encoding="utf-8")) == [], module.name

@@ -12,9 +12,13 @@ import pytest
 
 from dcm_processor_service.backends.mongo.driver import asynchronous
 from dcm_processor_service.backends.mongo.driver.asynchronous import Async
+from dcm_processor_service.backends.mongo.driver.connection import CLOSING_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+HELD_S = asynchronous.ANSWER_S
 
 
 def _same(answer: asyncio.Future[None]) -> asyncio.Future[None]:
@@ -31,7 +35,7 @@ async def cancelled_in(call: Callable[[Callable[[], Any]], Any], answer: asyncio
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asynchronous, "CLOSING_S", 0.05)
+    monkeypatch.setattr(asynchronous, "ANSWER_S", 0.05)
 
 
 def test_a_cancelled_write_is_waited_for_as_long_as_it_is_said() -> None:
@@ -50,7 +54,7 @@ def test_a_cancelled_write_is_waited_for_as_long_as_it_is_said() -> None:
 
 
 def test_what_changes_no_document_is_let_go_at_once_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asynchronous, "CLOSING_S", 600.0)
+    monkeypatch.setattr(asynchronous, "ANSWER_S", 600.0)
 
     async def run() -> None:
         mode, answer = Async(None), asyncio.get_running_loop().create_future()
@@ -89,3 +93,7 @@ def test_event_loops_of_several_threads_use_one_mode() -> None:
     for thread in threads:
         thread.join(60)
     assert not faults
+
+
+def test_a_process_has_time_to_end_within_two_seconds_after_a_cancelled_write_and_a_server_that_hangs() -> None:
+    assert HELD_S + CLOSING_S <= 1.5

@@ -28,7 +28,8 @@ from dcm_processor_service.backends.mongo.driver.failures import (
 from dcm_processor_service.errors import ConfigurationError, DcmProcessorError, StoreUnavailableError
 
 PASSING = [6, 24, 43, 64, 89, 112, 133, 134, 189, 202, 9001, 11600, 11601, 11602, 13388, 10107, 91, 50, 262]
-WITHOUT_EFFECT = {24, 112, 133, 134, 13388, 10107}
+PASSING += [46, 237, 246, 365, 462]
+WITHOUT_EFFECT = {24, 46, 112, 133, 134, 365, 462, 13388, 10107}
 SECRET = "mongodb://u:pa55word@h"
 
 
@@ -53,6 +54,17 @@ def test_a_passing_code_is_retryable_in_a_write_of_many_too(code: int, before: l
         assert isinstance(from_driver(error), StoreUnavailableError)
     assert may_be_applied(of_write) is (bool(before) or code not in WITHOUT_EFFECT)
     assert may_be_applied(of_concern)
+
+
+@pytest.mark.parametrize("label", ["RetryableWriteError", "SystemOverloadedError"])
+def test_an_unknown_code_is_passing_if_the_server_calls_it_so(label: str) -> None:
+    error = OperationFailure("x", 999_999, {"code": 999_999, "errorLabels": [label]})
+    assert is_passing(error)
+    assert may_be_applied(error)
+    assert from_driver(error).retryable
+    unlabelled = OperationFailure("x", 999_999, {"code": 999_999})
+    assert not is_passing(unlabelled)
+    assert not from_driver(unlabelled).retryable
 
 
 @pytest.mark.parametrize("code", [*PASSING, 79, 100, 1234])
@@ -95,6 +107,15 @@ def test_a_wrong_url_or_missing_rights_raise_a_configuration_error(code: int) ->
         ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired", "has expired"),
         ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed", "that this machine trusts"),
         ("h:1: [SSL: WRONG_VERSION_NUMBER] wrong version number", "does not speak TLS"),
+        ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] verify failed: certificate is not yet valid", "not valid yet"),
+        ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] verify failed: certificate revoked", "is revoked"),
+        ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] verify failed: unsuitable certificate purpose", "not for servers"),
+        ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] verify failed: EE certificate key too weak", "too weak"),
+        ("h:1: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required", "asks for a certificate"),
+        ("h:1: [SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca", "does not trust the authority"),
+        ("h:1: [SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED] ssl/tls alert certificate expired", "of ours has expired"),
+        ("h:1: [SSL: SSLV3_ALERT_BAD_CERTIFICATE] ssl/tls alert bad certificate", "refuses the certificate of ours"),
+        ("h:1: [SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version", "other versions of TLS"),
     ],
 )
 @pytest.mark.parametrize("kind", [ServerSelectionTimeoutError, AutoReconnect])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dcm_processor_service import AsyncRuntimeContext, RuntimeContext, RuntimeSettings
-from dcm_processor_service.errors import ConfigurationError, StoreUnavailableError, UnsupportedValueError
+from dcm_processor_service.errors import ConfigurationError, StepBusyError, StoreUnavailableError, UnsupportedValueError
 from dcm_processor_service.ports.concurrency import inline, run_inline
 from dcm_processor_service.runtime.steps.inputs import code_version, input_digest
 from dcm_processor_service.runtime.steps.lease import StepTiming
@@ -172,6 +172,8 @@ def test_inputs_are_distinguished_by_what_they_are(tmp_path: Path) -> None:
     stored = fake_context().session.files.put("a", b"x")
     different: list[object] = [
         *(1, 2, "1", None, True, 1.5, b"1", [1], {"a": 1}, path, str(path), array, array.T, array.astype("u2"), stored),
+        *({1: "a"}, {"1": "a"}, {1: "a", "1": "b"}, {1: "b", "1": "a"}, [], {}, ["mapping"], np.ma.array(array)),
+        *(np.ma.array(array, mask=array == 0), np.int16(1), np.float64(1)),
     ]
     digests = [digest(value=value) for value in different]
     assert len(set(digests)) == len(different)
@@ -179,8 +181,10 @@ def test_inputs_are_distinguished_by_what_they_are(tmp_path: Path) -> None:
     path.write_bytes(b"2")
     assert digest(value=path) not in digests
     assert digest(a=1, b=2) == digest(b=2, a=1)
-    with pytest.raises(UnsupportedValueError):
-        digest(value=object())
+    assert digest(value={1: "a", "1": "b"}) == digest(value={"1": "b", 1: "a"})
+    for refused in (object(), np.array([object()]), {object(): 1}):
+        with pytest.raises(UnsupportedValueError):
+            digest(value=refused)
 
 
 def test_a_series_of_other_pixels_is_another_input() -> None:
@@ -215,3 +219,100 @@ def test_a_context_of_the_environment_alone_has_no_steps() -> None:
     ctx = RuntimeContext(**{name: getattr(settings, name) for name in RuntimeSettings.model_fields})
     with pytest.raises(ConfigurationError, match="no session"):
         ctx.step("measure")
+
+
+class Slow:
+    """A store whose compare-and-set takes until it is told to go on."""
+
+    def __init__(self, repository: Any) -> None:
+        self.repository = repository
+        self.reached, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def put(self, *arguments: Any) -> bool:
+        self.reached.set()
+        await self.goes_on.wait()
+        return bool(await self.repository.put(*arguments))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.repository, name)
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize("while_it", ["renews the lease", "ends the step"])
+def test_a_cancellation_at_the_end_of_a_block_passes_and_gives_the_lease_back(
+    while_it: str, monkeypatch: pytest.MonkeyPatch, *, hangs: bool
+) -> None:
+    monkeypatch.setattr("dcm_processor_service.runtime.steps.running._GIVING_UP_S", 0.01 if hangs else 60.0)
+
+    async def run() -> str:
+        ctx = fake_async_context(
+            customise=lambda container: container.step_timing.override(
+                StepTiming(beat_s=0 if while_it == "renews the lease" else 3600)
+            )
+        )
+        step = ctx.step("measure")
+
+        async def work() -> None:
+            async with step:
+                slow.repository = step._held().data
+                step._held().data = slow  # type: ignore[assignment]
+                if while_it == "renews the lease":
+                    await slow.reached.wait()
+
+        slow = Slow(None)
+        task = asyncio.ensure_future(work())
+        await slow.reached.wait()
+        task.cancel()
+        if not hangs:
+            slow.goes_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        slow.goes_on.set()
+        return step.record.state
+
+    assert asyncio.run(run()) == ("running" if hangs else "failed")
+
+
+def test_a_late_sign_of_life_changes_nothing_of_a_step_that_is_done() -> None:
+    ctx = fake_context()
+    with ctx.step("measure") as step:
+        step.progress(0.4)
+    before = step.record
+    assert run_inline(step._async._held().beat(progress_percent=40)) is False
+    with ctx.step("measure") as again:
+        assert again.done
+    assert again.record == before
+    assert before.progress_percent == 100
+
+
+def test_a_block_whose_lease_is_lost_is_told_to_try_again_when_it_writes() -> None:
+    ctx = fake_context()
+    step = ctx.step("measure")
+
+    def run() -> None:
+        with step:
+            step._async._held().lost = True
+            step.data["a"] = 1
+
+    with pytest.raises(StepBusyError, match="no sign of life") as caught:
+        run()
+    assert caught.value.retryable
+
+
+def test_a_step_that_failed_can_be_begun_again_and_keeps_its_lease_alive() -> None:
+    beaten = threading.Event()
+    ctx = fake_context(customise=lambda container: container.step_timing.override(StepTiming(beat_s=0.001)))
+    step = ctx.step("measure")
+
+    def fail() -> None:
+        with step:
+            raise ValueError("no liver")
+
+    with pytest.raises(ValueError, match="no liver"):
+        fail()
+    with step:
+        assert not step.done
+        while step.record.beat < 1:
+            assert not beaten.wait(0.001)
+    assert step.done
+    assert step.record.attempts == 2

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["open_async"]
 
+ANSWER_S = 1.0
+"""How long a cancelled write holds the cancellation for its answer."""
+
 CLIENT: Any = AsyncIOMotorClient
 """The driver: this one, or ``pymongo.AsyncMongoClient``, whose clients can be closed only in their event loop."""
 
@@ -117,7 +120,7 @@ class Async:
     async def done(self, call: Callable[[], Any]) -> Any:
         """Makes a call of the driver; if the task is cancelled meanwhile, lets the call finish first.
 
-        Otherwise the write could be applied after a later one. If no answer comes within two seconds, for example
+        Otherwise the write could be applied after a later one. If no answer comes within a second, for example
         because the server is gone, the cancellation is raised, and later writes of this event loop first wait for the
         answer.
         """
@@ -127,7 +130,7 @@ class Async:
         except asyncio.CancelledError:
             self._unanswered.add(task)
             task.add_done_callback(self._answered)
-            deadline = time.monotonic() + CLOSING_S
+            deadline = time.monotonic() + ANSWER_S
             while not task.done() and (left_s := deadline - time.monotonic()) > 0:
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({task}, timeout=left_s)

@@ -116,7 +116,7 @@ class Collection:
     async def update_one(
         self,
         query: Document,
-        change: Document,
+        change: Document | Sequence[Document],
         *,
         upsert: bool = False,
         unless: Document | None = None,

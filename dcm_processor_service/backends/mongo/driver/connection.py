@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Handle", "LazyClient", "Patience"]
 
-CLOSING_S = 2.0
-"""The longest time that closing may take, because a server that hangs does not answer."""
+CLOSING_S = 0.5
+"""The longest time that closing may take, because a server that hangs or is gone does not answer.
+
+A server that is well answers within milliseconds. The process has to end within two seconds, with all else that it
+closes, and after a write that was cancelled.
+"""
 
 _NO_LIMIT_S = 3600.0
 
@@ -140,7 +144,7 @@ class LazyClient:
         )
 
     def close(self) -> None:
-        """Closes the clients of this process within two seconds; does nothing while the interpreter ends."""
+        """Closes the clients of this process within half a second; does nothing while the interpreter ends."""
         with self._lock:
             self._closed = True
             own = [handle.client for (pid, _scope), handle in self._handles.items() if pid == os.getpid()]

@@ -70,14 +70,15 @@ _DUPLICATE_KEY = 11000
 _UNSATISFIABLE_WRITE_CONCERN = frozenset({79, 100})  # UnknownReplWriteConcern, UnsatisfiableWriteConcern
 _INDEX_CODES = frozenset({85, 86})  # IndexOptionsConflict, IndexKeySpecsConflict
 _LOGIN_CODES = frozenset({11, 13, 18, 8000})  # UserNotFound, Unauthorized, AuthenticationFailed, Atlas' own
-_TOO_LARGE_CODES = frozenset({15, 10334, 17419, 17420})  # Overflow (depth), BSONObjectTooLarge, document after update
+_TOO_LARGE_CODES = frozenset({15, 10334, 16493, 17419, 17420})
+"""Overflow (depth), BSONObjectTooLarge, text in a pipeline, document after update."""
 _NOT_APPLIED_CODES = frozenset(
     {
         *(10107, 13435, 13436),  # NotWritablePrimary, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary
-        *(24, 112),  # LockTimeout, WriteConflict
+        *(24, 46, 112, 365),  # LockTimeout, LockBusy, WriteConflict, TemporarilyUnavailable
         *(63, 13388),  # StaleShardVersion, StaleConfig
         *(133, 134),  # FailedToSatisfyReadPreference, ReadConcernMajorityNotAvailableYet
-        *(14031, 16500),  # OutOfDiskSpace, throttled
+        *(462, 14031, 16500),  # IngressRequestRateLimitExceeded, OutOfDiskSpace, throttled
     }
 )
 """Codes of passing errors after which a write was certainly not applied."""
@@ -87,12 +88,14 @@ _PASSING_CODES = _NOT_APPLIED_CODES | frozenset(
         *(91, 189),  # ShutdownInProgress, PrimarySteppedDown
         *(11600, 11601, 11602),  # InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange
         *(50, 202, 262),  # MaxTimeMSExpired, NetworkInterfaceExceededTimeLimit, ExceededTimeLimit
-        *(43, 175),  # CursorNotFound, QueryPlanKilled
+        *(43, 175, 237, 246),  # CursorNotFound, QueryPlanKilled, CursorKilled, SnapshotUnavailable
         64,  # WriteConcernFailed: applied, and not everywhere yet
         *(276, 279),  # IndexBuildAborted, ClientDisconnect
     }
 )
 """Codes of passing errors: a second attempt may succeed."""
+
+_PASSING_LABELS = ("RetryableWriteError", "TransientTransactionError", "SystemOverloadedError", "RetryableError")
 
 _CERTIFICATE_FAULTS = {
     "hostname mismatch": "its certificate is for another host name",
@@ -100,9 +103,20 @@ _CERTIFICATE_FAULTS = {
     "doesn't match": "its certificate is for another host name",
     "ip address mismatch": "its certificate is for another address",
     "certificate has expired": "its certificate has expired",
+    "not yet valid": "its certificate is not valid yet, unless a clock is wrong",
+    "certificate revoked": "its certificate is revoked",
+    "certificate purpose": "its certificate is not for servers",
+    "too weak": "its certificate has a key or digest that is too weak for this machine",
     "certificate_verify_failed": "its certificate is not signed by an authority that this machine trusts",
     "wrong_version_number": "it does not speak TLS",
     "certificate_required": "it asks for a certificate of ours",
+    "alert_unknown_ca": "it does not trust the authority of the certificate of ours",
+    "alert_certificate_expired": "the certificate of ours has expired",
+    "alert_bad_certificate": "it refuses the certificate of ours",
+    "alert_certificate_unknown": "it refuses the certificate of ours",
+    "alert_unsupported_certificate": "it refuses the certificate of ours",
+    "protocol_version": "it speaks other versions of TLS than this machine",
+    "unsupported_protocol": "it speaks other versions of TLS than this machine",
     "ssl handshake failed": "the TLS handshake fails",
 }
 """Parts of the driver's message, the most specific first, with the meaning of each."""
@@ -170,7 +184,7 @@ def is_passing(error: PyMongoError) -> bool:
         return False
     if isinstance(error, (ConnectionFailure, WaitQueueTimeoutError, WTimeoutError, ExecutionTimeout)):
         return True
-    return isinstance(error, OperationFailure) and _code(error) in _PASSING_CODES
+    return isinstance(error, OperationFailure) and (_code(error) in _PASSING_CODES or _is_called_passing(error))
 
 
 def may_be_applied(error: PyMongoError) -> bool:
@@ -185,7 +199,9 @@ def may_be_applied(error: PyMongoError) -> bool:
         details = error.details or {}
         if details.get("nInserted") or details.get("writeConcernErrors") or _DUPLICATE_KEY in _write_codes(error):
             return True
-    return isinstance(error, OperationFailure) and _code(error) in _PASSING_CODES - _NOT_APPLIED_CODES
+    if not isinstance(error, OperationFailure) or _code(error) in _NOT_APPLIED_CODES:
+        return False
+    return _code(error) in _PASSING_CODES or _is_called_passing(error)
 
 
 def are_all_duplicates(error: PyMongoError) -> bool:
@@ -241,6 +257,11 @@ def from_driver(error: PyMongoError, *, maybe_applied: bool = False) -> DcmProce
     return StoreError(f"MongoDB refused the operation ({type(error).__name__})", maybe_applied=maybe_applied)
 
 
+def _is_called_passing(error: OperationFailure) -> bool:
+    """Returns whether the server itself calls a failure passing, as newer servers do with codes of their own."""
+    return any(error.has_error_label(label) for label in _PASSING_LABELS)
+
+
 def _certificate_fault(error: PyMongoError) -> str:
     if not isinstance(error, ConnectionFailure):
         return ""
@@ -280,7 +301,7 @@ def _from_server(error: OperationFailure, fate: str, *, maybe_applied: bool) -> 
         )
     if code in _TOO_LARGE_CODES:
         return UnsupportedValueError(_TOO_LARGE)
-    if code in _PASSING_CODES:
+    if code in _PASSING_CODES or _is_called_passing(error):
         return StoreUnavailableError(
             f"MongoDB cannot do it now (code {code}): no primary, out of time or of disk; try again later{fate}",
             maybe_applied=maybe_applied,
