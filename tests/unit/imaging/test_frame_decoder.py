@@ -96,7 +96,7 @@ def test_lossless_jpeg_is_decoded_by_imagecodecs(bits: int) -> None:
     values = random_values(bits, signed=False)
     frame = imagecodecs.ljpeg_encode(values, bitspersample=bits)
     for decoder in decoders_of(JPEGLosslessSV1)[:1]:
-        image = image_of(values, bits, PixelData=encapsulate([frame]))
+        image = image_of(values, bits, PixelData=encapsulate([bytes(frame)]))
         found = EncodedImage(image, JPEGLosslessSV1).decode(1, decoder, for_display=False)
         np.testing.assert_array_equal(found, values)
         assert found.dtype == values.dtype
