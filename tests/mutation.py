@@ -71,7 +71,10 @@ ROOMS = {
     "imaging": Room(
         code=(f"{PACKAGE}/imaging/*",),
         # pictures of results, and what a browser shows, are tested where they are used
-        tests=("tests/unit/imaging", "tests/unit/local/test_result_sheets.py", "tests/unit/session/test_report.py"),
+        tests=(
+            *("tests/unit/imaging", "tests/unit/local/test_result_sheets.py", "tests/unit/session/test_report.py"),
+            *("tests/unit/derived/test_overlay.py", "tests/unit/derived/test_presentation.py"),
+        ),
     ),
     "session": Room(
         code=(f"{PACKAGE}/session/*", f"{PACKAGE}/codec.py"),

@@ -59,15 +59,13 @@ exactly."""
 @lru_cache(maxsize=64)
 def decoders_of(transfer_syntax_uid: str) -> tuple[str, ...]:
     """Returns the installed decoders for compressed pixels; the first one is used."""
-    uid = UID(transfer_syntax_uid)
-    try:
-        of_pydicom = get_decoder(uid)
-        plugins = of_pydicom.available_plugins if of_pydicom.is_available else ()
-    except NotImplementedError:
+    chosen = DECODERS.get(UID(transfer_syntax_uid), ())
+    if not chosen:
         return ()
-    installed = {*plugins} | ({_IMAGECODECS} if importlib.util.find_spec(_IMAGECODECS) else set())
-    chosen = DECODERS.get(uid)
-    return tuple(plugins) if chosen is None else tuple(name for name in chosen if name in installed)
+    installed = {*get_decoder(UID(transfer_syntax_uid)).available_plugins}
+    if importlib.util.find_spec(_IMAGECODECS):
+        installed.add(_IMAGECODECS)
+    return tuple(name for name in chosen if name in installed)
 
 
 def is_decodable(transfer_syntax_uid: str) -> bool:

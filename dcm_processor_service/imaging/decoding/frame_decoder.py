@@ -59,7 +59,7 @@ class EncodedImage:
         self.options: dict[str, Any] = {
             option: dataset[keyword].value for keyword, option in _KEYWORDS.items() if keyword in dataset
         }
-        self.options |= {"number_of_frames": 1, "pixel_keyword": "PixelData", "pixel_vr": "OB"}
+        self.options |= {"number_of_frames": 1, "pixel_keyword": "PixelData"}
         self.options.setdefault("samples_per_pixel", 1)
         self.options.setdefault("planar_configuration", 0)
         self.frames = _frames(dataset)
@@ -87,7 +87,7 @@ class EncodedImage:
             raise ContradictionError(f"it holds {len(self.frames)} encoded frames, and no frame {number}")
         frame = self.frames[number - 1]
         stream = self._checked(frame)
-        if decoder == "imagecodecs":
+        if decoder == "imagecodecs" and stream is not None:
             return self._by_imagecodecs(frame, stream)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -121,7 +121,7 @@ class EncodedImage:
             )
         return stream
 
-    def _by_imagecodecs(self, frame: bytes, stream: Codestream | None) -> NDArray[Any]:
+    def _by_imagecodecs(self, frame: bytes, stream: Codestream) -> NDArray[Any]:
         import imagecodecs
 
         if self.uid in _JPEG_LS:
@@ -133,7 +133,7 @@ class EncodedImage:
         array: NDArray[Any] = np.asarray(values)
         is_signed = self.options.get("pixel_representation") == 1
         wanted = np.dtype(f"{'i' if is_signed else 'u'}{int(self.options['bits_allocated']) // _BYTE_BITS}")
-        if array.dtype.kind == "u" and is_signed and stream is not None:
+        if array.dtype.kind == "u" and is_signed:
             spare = wanted.itemsize * _BYTE_BITS - stream.bits  # the stream's integers are as wide as it says
             array = array.astype(wanted)
             np.left_shift(array, spare, out=array)
