@@ -84,6 +84,7 @@ SCANNED_KEYWORDS = (
     "PhotometricInterpretation",
     "PixelRepresentation",
     "PixelSpacing",
+    "PlanarConfiguration",
     "RectilinearPhaseEncodeReordering",
     "RepetitionTime",
     "RescaleIntercept",

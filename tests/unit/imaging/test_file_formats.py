@@ -94,6 +94,11 @@ def test_json_comes_back(files: Files, value: object, read: object) -> None:
     assert files.load("j.json") == read
 
 
+def test_json_is_written_for_people(files: Files) -> None:
+    files.save("j.json", {"b": ["ü"], "a": 1})
+    assert files.read("j.json").decode("utf-8") == '{\n  "b": [\n    "ü"\n  ],\n  "a": 1\n}\n'
+
+
 def test_json_has_no_limit_of_a_document(files: Files) -> None:
     large = np.zeros(30_000)
     files.save("large.json", {"values": large})
