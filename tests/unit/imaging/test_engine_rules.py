@@ -207,6 +207,29 @@ def test_what_dicom2nifti_cannot_do_is_a_sentence(
     assert "patient" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("made", "kept"),
+    [(("BVAL_FILE", "BVEC_FILE"), ["x.bval", "x.bvec"]), (("BVAL_FILE",), ["x.bval"]), ((), [])],
+)
+def test_gradients_of_dicom2nifti_are_kept_beside_the_image(
+    tmp_path: Path, ct: list[Path], monkeypatch: pytest.MonkeyPatch, made: tuple[str, ...], kept: list[str]
+) -> None:
+    image = read_volume(ct).to_nifti()
+
+    def answer(_datasets: object, output: str, **_: object) -> dict[str, Any]:
+        found: dict[str, Any] = {"NII": image, "BVAL_FILE": None, "BVEC_FILE": f"{output}.none"}
+        for key in made:
+            found[key] = f"{output}.{key}"
+            Path(found[key]).write_text(key)
+        return found
+
+    monkeypatch.setattr(engine_dicom2nifti, "dicom_array_to_nifti", answer)
+    files = AutoConverter().convert(ct, tmp_path / "out" / "x.nii", engine="dicom2nifti")
+    assert [path.name for path in files.sidecars] == ["x.json", *kept]
+    assert [path.read_text() for path in files.sidecars[1:]] == list(made)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(["x.json", "x.nii", *kept])
+
+
 def test_what_dicom2nifti_writes_says_where_it_lies(tmp_path: Path, ct: list[Path]) -> None:
     AutoConverter().convert(ct, tmp_path / "x.nii", engine="dicom2nifti")
     header = nib.nifti1.Nifti1Image.from_filename(tmp_path / "x.nii").header
