@@ -84,6 +84,7 @@ SCANNED_KEYWORDS = (
     "PhotometricInterpretation",
     "PixelRepresentation",
     "PixelSpacing",
+    "PlanarConfiguration",
     "RectilinearPhaseEncodeReordering",
     "RepetitionTime",
     "RescaleIntercept",
@@ -240,7 +241,7 @@ def _parse(path: Path, buffer: bytes, file_size: int, memory: SeriesMemory) -> I
 def _by_layout(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, PixelLocation, UID] | None:
     """Reads a header that is laid out as those before; returns None for any other."""
     model = memory.model
-    matched = memory.layout.match(buffer, _KEPT.get) if model is not None and memory.layout.is_of_use else None
+    matched = memory.layout.match(buffer, _KEPT.get) if memory.layout.is_of_use else None
     if model is None or matched is None:
         return None
     values, position = matched

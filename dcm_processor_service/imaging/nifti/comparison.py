@@ -7,6 +7,7 @@ value.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -160,11 +161,12 @@ def difference_of_values(values: NDArray[Any], native: NDArray[Any], *, any_orde
         any_order: See :func:`difference_from_series`.
     """
     native = native.reshape(*native.shape, *(1,) * (4 - native.ndim))
-    greatest = float(np.abs(native).max(initial=0).item())
-    allowed = _VALUE_PART * greatest if greatest else 0.0
+    known = native[np.isfinite(native)] if native.dtype.kind == "f" else native
+    greatest = max(float(known.max(initial=0)), -float(known.min(initial=0)))  # int16 has no opposite of its least
+    allowed = _VALUE_PART * greatest
 
     def off(time: int, other: int) -> float:
-        return float(np.abs(values[..., time].astype(np.float64) - native[..., other]).max(initial=0))
+        return _distance(values[..., time].astype(np.float64), native[..., other].astype(np.float64))
 
     if not any_order:
         if values.shape != native.shape:
@@ -182,3 +184,14 @@ def difference_of_values(values: NDArray[Any], native: NDArray[Any], *, any_orde
             return f"the values of its volume {time + 1} are those of no volume of the series"
         left.remove(same)
     return ""
+
+
+def _distance(one: FloatArray, other: FloatArray) -> float:
+    """Returns the greatest difference of two arrays; it is infinite where only one of them has a finite number."""
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(one - other)
+    greatest = float(apart.max(initial=0))
+    if math.isfinite(greatest):
+        return greatest
+    apart[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
+    return float(np.nan_to_num(apart, nan=np.inf, posinf=np.inf).max(initial=0))

@@ -142,6 +142,6 @@ def copy_nifti(source: Path, destination: Path) -> None:
     with write_whole(destination, error=NiftiConversionError) as file, source.open("rb") as plain:
         if destination.name.lower().endswith(".gz"):
             with igzip_threaded.open(file, "wb", compresslevel=_COMPRESSION_LEVEL, threads=1) as packed:
-                shutil.copyfileobj(plain, packed, 1 << 20)
+                shutil.copyfileobj(plain, packed, _PIECE_BYTES)
         else:
-            shutil.copyfileobj(plain, file, 1 << 20)
+            shutil.copyfileobj(plain, file, _PIECE_BYTES)

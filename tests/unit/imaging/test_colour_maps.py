@@ -16,6 +16,7 @@ from pydicom.uid import HTJ2K, JPEG2000, UID, JPEG2000Lossless, JPEGBaseline8Bit
 
 from dcm_processor_service.errors import DicomError, InvalidSeriesError
 from dcm_processor_service.imaging.geometry import convert_frame
+from dcm_processor_service.imaging.nifti import colour
 from dcm_processor_service.imaging.nifti.comparison import placement
 from dcm_processor_service.imaging.nifti.convert import AutoConverter
 from dcm_processor_service.imaging.nifti.engine_dcm2niix import run_dcm2niix
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from dcm_processor_service.imaging.decoding.frames import EncodedFrame
+    from dcm_processor_service.models.images.limits import Limits
 
 RECIPE = Recipe(
     columns=6,
@@ -232,6 +236,52 @@ def test_a_damaged_compressed_colour_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DicomError):
         AutoConverter().convert(paths, tmp_path / "x.nii")
     assert not (tmp_path / "x.nii").exists()
+
+
+def test_colours_on_which_two_decoders_differ_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = compressed(tmp_path, JPEGLSLossless, jpeg_ls, "RGB")
+    asked: list[str] = []
+
+    def second(encoded: EncodedFrame, _limits: Limits) -> NDArray[np.uint8]:
+        asked.append(encoded.decoder)
+        return np.zeros((4, 6, 3), np.uint8)
+
+    monkeypatch.setattr(colour, "decode_one", second)
+    with pytest.raises(
+        InvalidSeriesError, match=r"frame 1 of instance .* is decoded to other colours by gdcm"
+    ) as caught:
+        AutoConverter().convert(paths, tmp_path / "x.nii")
+    assert dcmread(slice_at(paths, 0)).SOPInstanceUID in str(caught.value)
+    assert asked == ["gdcm"]
+
+
+def slice_at(paths: list[Path], number: int) -> Path:
+    return next(path for path in paths if tuple(dcmread(path).ImagePositionPatient) == tuple(RECIPE.positions[number]))
+
+
+def test_a_second_decoder_that_fails_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_encoded: EncodedFrame, _limits: Limits) -> NDArray[np.uint8]:
+        raise InvalidSeriesError("no decoder of this")
+
+    monkeypatch.setattr(colour, "decode_one", fails)
+    files = AutoConverter().convert(compressed(tmp_path, JPEGLSLossless, jpeg_ls, "RGB"), tmp_path / "x.nii")
+    np.testing.assert_array_equal(written(files.paths[0])[0], colours())
+
+
+def test_no_second_decoder_is_asked_where_two_may_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(colour, "decode_one", lambda *_: pytest.fail("asked"))
+    AutoConverter().convert(compressed(tmp_path, JPEGBaseline8Bit, jpeg, "YBR_FULL"), tmp_path / "x.nii")
+
+
+def test_files_of_two_encodings_are_one_image(tmp_path: Path) -> None:
+    paths = colour_map(tmp_path)
+    for number in (1, 3):
+        path = slice_at(paths, number)
+        ds = dcmread(path)
+        ds.compress(RLELossless, generate_instance_uid=False)
+        ds.save_as(path)
+    files = AutoConverter().convert(paths, tmp_path / "x.nii")
+    np.testing.assert_array_equal(written(files.paths[0])[0], colours())
 
 
 def test_a_colour_map_that_lacks_a_slice_is_refused_and_split(tmp_path: Path) -> None:

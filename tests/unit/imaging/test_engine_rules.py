@@ -11,8 +11,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.encaps import encapsulate
+from pydicom.uid import MPEG2MPML, RLELossless
 
-from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
+from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError, UnsupportedTransferSyntaxError
 from dcm_processor_service.imaging.nifti import engine_dicom2nifti
 from dcm_processor_service.imaging.nifti.comparison import (
     difference_from_series,
@@ -205,6 +207,29 @@ def test_what_dicom2nifti_cannot_do_is_a_sentence(
     assert "patient" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("made", "kept"),
+    [(("BVAL_FILE", "BVEC_FILE"), ["x.bval", "x.bvec"]), (("BVAL_FILE",), ["x.bval"]), ((), [])],
+)
+def test_gradients_of_dicom2nifti_are_kept_beside_the_image(
+    tmp_path: Path, ct: list[Path], monkeypatch: pytest.MonkeyPatch, made: tuple[str, ...], kept: list[str]
+) -> None:
+    image = read_volume(ct).to_nifti()
+
+    def answer(_datasets: object, output: str, **_: object) -> dict[str, Any]:
+        found: dict[str, Any] = {"NII": image, "BVAL_FILE": None, "BVEC_FILE": f"{output}.none"}
+        for key in made:
+            found[key] = f"{output}.{key}"
+            Path(found[key]).write_text(key)
+        return found
+
+    monkeypatch.setattr(engine_dicom2nifti, "dicom_array_to_nifti", answer)
+    files = AutoConverter().convert(ct, tmp_path / "out" / "x.nii", engine="dicom2nifti")
+    assert [path.name for path in files.sidecars] == ["x.json", *kept]
+    assert [path.read_text() for path in files.sidecars[1:]] == list(made)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(["x.json", "x.nii", *kept])
+
+
 def test_what_dicom2nifti_writes_says_where_it_lies(tmp_path: Path, ct: list[Path]) -> None:
     AutoConverter().convert(ct, tmp_path / "x.nii", engine="dicom2nifti")
     header = nib.nifti1.Nifti1Image.from_filename(tmp_path / "x.nii").header
@@ -299,6 +324,28 @@ def test_unsigned_values_below_others_differ() -> None:
     assert "differ by up to 7" in difference_of_values(values, native)
 
 
+def test_the_least_integer_is_as_great_as_it_is() -> None:
+    least = np.full((1, 2, 1, 1), -(1 << 15), np.int16)
+    assert difference_of_values(least, least) == ""
+    assert difference_of_values(least.astype(np.float32) + 3, least) == ""  # a ten-thousandth is 3.27
+    assert "greatest is 32768" in difference_of_values(least.astype(np.float32) + 4, least)
+
+
+@pytest.mark.parametrize("any_order", [False, True])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("time", [0, 1, 2])
+def test_what_is_no_number_in_one_of_two_images_is_a_difference(value: float, time: int, *, any_order: bool) -> None:
+    native = np.arange(24, dtype=np.float32).reshape(2, 2, 2, 3)
+    other = native.copy()
+    other[1, 0, 1, time] = value
+    assert difference_of_values(other, native, any_order=any_order)
+    assert difference_of_values(native, other, any_order=any_order)
+    assert difference_of_values(other, other.copy(), any_order=any_order) == ""
+    other_still = other.copy()
+    other_still[0, 0, 0, time] += 1
+    assert difference_of_values(other_still, other, any_order=any_order)
+
+
 @pytest.mark.parametrize(("along", "fits"), [(0.09, True), (-0.09, True), (0.11, False), (-0.11, False)])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_tenth_of_a_voxel_is_the_same_place(axis: int, along: float, *, fits: bool) -> None:
@@ -320,3 +367,42 @@ def test_two_axes_along_one_are_no_place() -> None:
     flat = np.eye(4)
     flat[:3, :3] = [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
     assert placement(flat, (3, 3, 3), np.eye(4), (3, 3, 3)) is None
+
+
+def of_an_unknown_decoder(paths: list[Path]) -> list[Path]:
+    for path in paths:
+        dataset = dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = MPEG2MPML
+        dataset.PixelData = encapsulate([bytes(8)])
+        dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+        dataset.save_as(path)
+    return paths
+
+
+def test_pixels_that_nothing_here_decodes_are_left_to_a_program_that_does(tmp_path: Path, ct: list[Path]) -> None:
+    image = read_volume(ct).to_nifti()
+    converter = AutoConverter(dcm2niix_program=fake_dcm2niix(tmp_path, {"": image}, gradients=False))
+    files = converter.convert(of_an_unknown_decoder(ct), tmp_path / "x.nii")
+    assert (files.engine, files.reason) == ("dcm2niix", "no decoder for its pixels is installed")
+    np.testing.assert_array_equal(nib.nifti1.Nifti1Image.from_filename(tmp_path / "x.nii").get_fdata(), image.dataobj)
+
+
+def test_a_program_that_puts_such_pixels_elsewhere_is_not_believed(tmp_path: Path, ct: list[Path]) -> None:
+    image = read_volume(ct).to_nifti()
+    moved = nib.nifti1.Nifti1Image(np.asanyarray(image.dataobj), np.diag([1.0, 1, -1, 1]) @ image.affine)
+    converter = AutoConverter(dcm2niix_program=fake_dcm2niix(tmp_path, {"": moved}, gradients=False))
+    with pytest.raises(UnsupportedTransferSyntaxError, match="MPEG2"):
+        converter.convert(of_an_unknown_decoder(ct), tmp_path / "x.nii")
+    assert not (tmp_path / "x.nii").exists()
+
+
+def test_compressed_pixels_are_decoded_for_dicom2nifti(tmp_path: Path, ct: list[Path]) -> None:
+    for path in ct:
+        dataset = dcmread(path)
+        dataset.compress(RLELossless)
+        dataset.save_as(path)
+    files = AutoConverter().convert(ct, tmp_path / "x.nii", engine="dicom2nifti")
+    assert (files.engine, files.volumes[0].shape) == ("dicom2nifti", (12, 10, 6))
+    np.testing.assert_array_equal(
+        nib.nifti1.Nifti1Image.from_filename(tmp_path / "x.nii").get_fdata(), RECIPE.values[..., 0]
+    )

@@ -12,10 +12,13 @@ import pydicom
 import pytest
 from pydantic import BaseModel
 
-from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
+from dcm_processor_service.errors import LocalFileError, StoredValueError, UnsupportedValueError
+from dcm_processor_service.imaging.file_formats import write_value
 from dcm_processor_service.testing import fake_context, synthetic_series
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dcm_processor_service.session.files import Files
 
 
@@ -92,6 +95,11 @@ def test_a_dataset_comes_back(files: Files) -> None:
 def test_json_comes_back(files: Files, value: object, read: object) -> None:
     assert files.save("j.json", value).content_type in {"application/json", "text/plain"}
     assert files.load("j.json") == read
+
+
+def test_json_is_written_for_people(files: Files) -> None:
+    files.save("j.json", {"b": ["ü"], "a": 1})
+    assert files.read("j.json").decode("utf-8") == '{\n  "b": [\n    "ü"\n  ],\n  "a": 1\n}\n'
 
 
 def test_json_has_no_limit_of_a_document(files: Files) -> None:
@@ -226,3 +234,22 @@ def test_nothing_is_ever_unpickled(files: Files) -> None:
     files.put("a.npy", content.getvalue())
     with pytest.raises(StoredValueError):
         files.load("a.npy")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("a.nii", image()),
+        ("a.nii.gz", image()),
+        ("a.npy", [1]),
+        ("a.npz", {"a": np.zeros(2)}),
+        ("a.dcm", synthetic_series(slices=1)[0]),
+        ("a.json", [1]),
+        ("a.txt", "x"),
+    ],
+    ids=["nii", "nii.gz", "npy", "npz", "dcm", "json", "txt"],
+)
+def test_a_file_that_cannot_be_written_says_so(tmp_path: Path, name: str, value: object) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LocalFileError, match="cannot be written"):
+        write_value(value, tmp_path / "file" / name)

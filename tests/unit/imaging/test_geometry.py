@@ -155,6 +155,12 @@ def test_deviations_are_measured_from_the_even_line_of_first_and_last() -> None:
     assert stack_geometry(AXIAL, places).along_deviation_mm == pytest.approx(0.5)  # below as above
 
 
+def test_the_deviation_is_that_of_the_worst_slice_and_not_of_all() -> None:
+    places = origins(10, 12, 14, 16, 18, 20)
+    places[1:4] += np.array([(0.3, 0, 0), (0, -0.5, 0), (0, 0.4, 0)])
+    assert stack_geometry(AXIAL, places).lateral_deviation_mm == pytest.approx(0.5)
+
+
 def test_an_uneven_slice_on_a_slanted_line_lies_on_the_line() -> None:
     found = stack_geometry(AXIAL, origins(10, 12, 15, 16, shear=0.5))
     assert found.lateral_deviation_mm == pytest.approx(0, abs=1e-12)

@@ -222,6 +222,18 @@ def test_uncompressed_ybr_becomes_the_colours_that_pydicom_shows(tmp_path: Path,
         assert np.abs(array.astype(int) - colours()).max() <= 3
 
 
+@pytest.mark.parametrize("odd", [False, True])
+def test_pairs_of_pixels_that_cannot_share_their_hue_are_refused(tmp_path: Path, *, odd: bool) -> None:
+    paths = ybr_series(tmp_path, "YBR_FULL_422", planar=0 if odd else 1)
+    for path in paths if odd else ():
+        ds = dcmread(path)
+        ds.Columns = 5
+        ds.PixelData = ds.PixelData[: 2 * ds.Rows * ds.Columns]
+        ds.save_as(path)
+    with pytest.raises(InvalidSeriesError, match=r"COLOUR: .* does not say for certain which colours"):
+        AutoConverter().convert(paths, tmp_path / "x.nii")
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"PhotometricInterpretation": kind} for kind in ("YBR_PARTIAL_422", "YBR_RCT", "HSV", "ARGB", "CMYK")]

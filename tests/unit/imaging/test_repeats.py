@@ -141,6 +141,29 @@ def test_the_byte_that_evens_pixels_out_is_none_of_them(tmp_path: Path) -> None:
     assert not is_same_instance(other, odd)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (bytes(range(9)), bytes(range(9)) + b"\0", True),
+        (bytes(range(9)), bytes(range(9)) + b"\1", False),
+        (bytes(range(9)), b"\7" + bytes(range(1, 9)) + b"\0", False),
+        (bytes(range(8)), bytes(range(8)) + b"\0", False),  # nothing was to be evened out
+        (bytes(range(9)), bytes(range(9)) + bytes(3), False),
+        (bytes(9), bytes(8), False),
+    ],
+    ids=["padding", "another value", "another first value", "even", "three bytes more", "a byte less"],
+)
+def test_only_one_zero_after_odd_pixels_is_padding(tmp_path: Path, one: bytes, other: bytes, *, is_same: bool) -> None:
+    path = single_frame(Recipe(slices=1, rows=3, columns=3, bits_allocated=8, bits_stored=8, signed=False), tmp_path)[0]
+    content = path.read_bytes()
+    begin = content.rindex(b"\xe0\x7f\x10\x00") + 8
+    first, second = tmp_path / "first", tmp_path / "second"
+    for target, pixels in ((first, one), (second, other)):
+        target.write_bytes(content[:begin] + len(pixels).to_bytes(4, "little") + pixels)
+    assert is_same_instance(first, second) is is_same
+    assert is_same_instance(second, first) is is_same
+
+
 def _without_last_byte(content: bytes) -> bytes:
     head = content.rindex(b"\xe0\x7f\x10\x00") + 8
     length = int.from_bytes(content[head : head + 4], "little") - 1
