@@ -55,9 +55,9 @@ Tensor.__module__, MetaTensor.__module__ = "torch", "monai.data.meta_tensor"
 
 @pytest.fixture(autouse=True)
 def _libraries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(from_numpy=Tensor))  # type: ignore[arg-type]
-    monkeypatch.setitem(sys.modules, "monai", SimpleNamespace())  # type: ignore[arg-type]
-    monkeypatch.setitem(sys.modules, "monai.data", SimpleNamespace(MetaTensor=MetaTensor))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(from_numpy=Tensor))
+    monkeypatch.setitem(sys.modules, "monai", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "monai.data", SimpleNamespace(MetaTensor=MetaTensor))
 
 
 def volume(volumes: int = 0, dtype: str = "int16") -> Volume:
@@ -86,20 +86,20 @@ def test_a_tensor_is_a_copy_in_the_type_that_is_asked_for(dtype: str) -> None:
     assert tensor.array.dtype == np.dtype(dtype).newbyteorder("=")
     assert tensor.array.flags.c_contiguous
     assert not np.shares_memory(tensor.array, one.array)
-    assert one.to_monai(dtype="float64").array.dtype == np.float64  # type: ignore[attr-defined]
+    assert one.to_monai(dtype="float64").array.dtype == np.float64
 
 
 @pytest.mark.parametrize("dtype", ["", "torch.bfloat16"])
 def test_a_plain_tensor_takes_the_place_of_the_volume(dtype: str) -> None:
     one = volume()
     mask = (one.array > 7).astype(np.float32)
-    made = one.like(Tensor(mask[None], dtype))  # type: ignore[arg-type]
+    made = one.like(Tensor(mask[None], dtype))
     np.testing.assert_array_equal(made.array, mask)
     assert (made.sources, made.affine_lps.tolist()) == (one.sources, AFFINE.tolist())
-    several = one.like(Tensor(np.stack([mask, 1 - mask]), dtype))  # type: ignore[arg-type]
+    several = one.like(Tensor(np.stack([mask, 1 - mask]), dtype))
     np.testing.assert_array_equal(several.array, np.stack([mask, 1 - mask], axis=-1))
     with pytest.raises(UnsupportedValueError, match="axes"):
-        one.like(Tensor(mask[None, None], dtype))  # type: ignore[arg-type]
+        one.like(Tensor(mask[None, None], dtype))
 
 
 @pytest.mark.parametrize(("space", "affine"), [("RAS", RAS), ("", RAS), ("lps", AFFINE)])
@@ -109,8 +109,8 @@ def test_a_tensor_with_a_place_lies_where_it_says(space: str, affine: Any, *, mo
     shift = np.eye(4)
     shift[2, 3] = 1.5 * moved
     meta = {"space": space} if space else {}
-    made = one.like(MetaTensor(Tensor(one.array[None]), Tensor(shift @ affine), meta))  # type: ignore[arg-type]
+    made = one.like(MetaTensor(Tensor(one.array[None]), Tensor(shift @ affine), meta))
     np.testing.assert_allclose(made.affine_lps, shift @ AFFINE)
     assert made.sources == (() if moved else one.sources)
     with pytest.raises(UnsupportedValueError, match=r"the affine of volume.to_monai\(\)"):
-        one.like(MetaTensor(Tensor(one.array[None]), Tensor(np.eye(4)), {"space": "RAS"}))  # type: ignore[arg-type]
+        one.like(MetaTensor(Tensor(one.array[None]), Tensor(np.eye(4)), {"space": "RAS"}))
