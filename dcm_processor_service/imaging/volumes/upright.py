@@ -104,7 +104,7 @@ def _interpolated(
         at_t = (slice(None),) * 3 + t
         source, target = array[at_t], result[at_t]
         for k, position in enumerate(targets):
-            above = int(np.clip(np.searchsorted(along, position), 1, len(along) - 1))
+            above = max(int(np.searchsorted(along, position)), 1)  # the last position is that of the last slice
             weight = float((position - along[above - 1]) / (along[above] - along[above - 1]))
             mixed = np.zeros((columns, rows))
             for index, part in ((above - 1, 1 - weight), (above, weight)):

@@ -15,7 +15,7 @@ from dcm_processor_service.imaging.volumes.read import read_volumes
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from dcm_processor_service.models import SeriesReport
 
@@ -28,6 +28,13 @@ def packaged(name: str) -> Path:
 
 def in_slice_order(paths: list[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: tuple(map(float, dcmread(path).ImagePositionPatient))[::-1])
+
+
+def put(ds: Dataset, values: Mapping[str, Any]) -> Dataset:
+    """Sets attributes of a dataset by their keywords, and returns it."""
+    for keyword, value in values.items():
+        setattr(ds, keyword, value)
+    return ds
 
 
 def change(paths: list[Path], edit: Callable[[Dataset, int], Any]) -> list[Path]:

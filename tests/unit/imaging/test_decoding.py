@@ -214,6 +214,7 @@ def test_a_frame_of_one_value_among_others_is_a_finding(tmp_path: Path) -> None:
     [finding] = [one for one in report.findings if one.code == "CONSTANT_FRAME"]
     assert finding.sop_instance_uids == (dcmread(paths[3]).SOPInstanceUID,)
     assert not finding.blocking
+    assert "has the same value in every pixel" in finding.message
     files = AutoConverter().convert(paths, tmp_path / "out.nii", engine="native")
     assert files.report is not None
     assert "CONSTANT_FRAME" in files.report.codes

@@ -15,6 +15,7 @@ from dcm_processor_service.imaging.headers.instance_file import open_regular, re
 from dcm_processor_service.imaging.series.heads import SeriesHeads, read_headers
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.imaging.series.order.slice_order import order_files
+from tests.unit.imaging.refusals import together
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
@@ -99,9 +100,14 @@ def heads_of(paths: list[Path]) -> SeriesHeads:
 
 
 def test_the_report_is_that_of_the_files_in_any_order(tmp_path: Path) -> None:
-    paths = single_frame(Recipe(slices=4, volumes=2, modality="MR"), tmp_path)
+    paths = together(tmp_path, (Recipe(), "a"), (Recipe(rows=5, columns=4), "b"))
+    for path in (tmp_path / "a").iterdir():
+        ds = dcmread(path)
+        ds.InstanceNumber += 100
+        ds.save_as(path)
     report = heads_of(paths).report()
     assert report is not None
+    assert [part.name for part in report.parts] == ["4x5", "5x4"]
     assert report == heads_of(paths[::-1]).report()
     # only pixels say more
     assert report == inspect_series(paths)

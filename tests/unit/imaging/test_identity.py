@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dcm_processor_service.imaging.volumes.read import read_volumes
-from tests.unit.imaging.refusals import change, refused
+from tests.unit.imaging.refusals import change, put, refused
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def of_persons(folder: Path, **other: str) -> list[Path]:
     def edit(ds: Dataset, k: int) -> None:
         said = {**PERSON, **(other if k >= 4 else {})}
         ds.add_new("PatientSex", "SH", said.pop("PatientSex"))  # takes a small letter too
-        ds.update(said)
+        put(ds, said)
 
     return change(single_frame(RECIPE, folder), edit)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,14 +16,18 @@ from tests.unit.imaging.refusals import refused
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 POLICIES = ("strict", "split", "largest", "resample")
 
 
 def stack(
-    folder: Path, heights: Sequence[float], numbers: Sequence[int], modality: str = "CT", **marks: Sequence[Any]
+    folder: Path,
+    heights: Sequence[float],
+    numbers: Sequence[int],
+    modality: str = "CT",
+    marks: Mapping[str, Sequence[Any]] = MappingProxyType({}),
 ) -> list[Path]:
     """Slices at these heights with these InstanceNumbers, and marks of their own; None leaves a mark out."""
     recipe = Recipe(columns=3, rows=2, slices=len(heights), modality=modality)
@@ -156,7 +161,7 @@ def test_numbers_that_are_all_the_same_say_nothing(tmp_path: Path) -> None:
     ids=str,
 )
 def test_marks_that_go_through_a_stack_twice_make_two_volumes(tmp_path: Path, name: str, values: list[Any]) -> None:
-    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), **{name: values * 4})
+    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), marks={name: values * 4})
     parts = sorted(read_volumes(paths, "split"), key=lambda part: float(part.affine_lps[2, 3]))
     by_uid = {str(ds.SOPInstanceUID): float(ds.ImagePositionPatient[2]) for ds in map(dcmread, paths)}
     found = [[by_uid[source.sop_instance_uid] for source in part.sources[0]] for part in parts]
@@ -166,13 +171,13 @@ def test_marks_that_go_through_a_stack_twice_make_two_volumes(tmp_path: Path, na
 
 @pytest.mark.parametrize("name", ["AcquisitionNumber", "FrameReferenceTime"])
 def test_marks_that_change_once_along_a_stack_are_blocks_of_one_volume(tmp_path: Path, name: str) -> None:
-    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), **{name: [1] * 3 + [2] * 5})
+    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), marks={name: [1] * 3 + [2] * 5})
     assert read_volume(paths).shape == (3, 2, 8)
 
 
 @pytest.mark.parametrize("name", ["TemporalPositionIdentifier", "DiffusionBValue"])
 def test_two_values_of_what_no_volume_has_twice_are_never_one(tmp_path: Path, name: str) -> None:
-    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), **{name: [1] * 3 + [2] * 5})
+    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), marks={name: [1] * 3 + [2] * 5})
     with pytest.raises(InvalidSeriesError, match="is refused"):
         read_volume(paths)
 
@@ -186,7 +191,7 @@ def test_slices_within_one_repetition_are_one_volume(tmp_path: Path, between_s: 
     """The repetition takes four seconds."""
     times = [clock(between_s * (k % 2)) for k in range(8)]
     marks = {"AcquisitionTime": times, "RepetitionTime": ["4000"] * 8}
-    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), "MR", **marks)
+    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), "MR", marks)
     volume = read_volume(paths)
     assert volume.order is not None
     assert volume.order.passes_by == ("AcquisitionTime" if is_assumed else "")
@@ -195,12 +200,12 @@ def test_slices_within_one_repetition_are_one_volume(tmp_path: Path, between_s: 
 
 def test_passes_need_more_than_three_slices(tmp_path: Path) -> None:
     marks = {"AcquisitionTime": [clock(90.0 * (k % 2)) for k in range(3)]}
-    assert codes(stack(tmp_path, [1.5 * k for k in range(3)], [1, 2, 3], "MR", **marks)) == set()
+    assert codes(stack(tmp_path, [1.5 * k for k in range(3)], [1, 2, 3], "MR", marks)) == set()
 
 
 def test_uneven_passes_are_in_doubt_and_not_assumed(tmp_path: Path) -> None:
     heights = [3.0 * (k // 2) + 1.2 * (k % 2) for k in range(8)]
     marks = {"AcquisitionTime": [clock(90.0 * (k % 2)) for k in range(8)]}
-    paths = stack(tmp_path, heights, list(range(1, 9)), "MR", **marks)
+    paths = stack(tmp_path, heights, list(range(1, 9)), "MR", marks)
     for policy in POLICIES:
         assert "ASSUMED_PASSES" not in refused(paths, "INTERLEAVED_VOLUMES", policy).codes

@@ -84,7 +84,9 @@ def test_four_axes_stay_four() -> None:
     np.testing.assert_array_equal(back.array, one.array)
     assert back.sources == one.sources
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image[:, :, :, 2]).T, one.array[..., 2])
-    assert one.like(image[:, :, :, 0]).sources == one.sources[:1]
+    first = one.like(image[:, :, :, 0])
+    assert first.sources == one.sources[:1]
+    np.testing.assert_allclose(first.to_sitk().GetSpacing(), one.spacing_mm)
 
 
 def test_what_simpleitk_computes_on_the_grid_keeps_the_sources() -> None:

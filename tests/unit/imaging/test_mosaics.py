@@ -17,6 +17,7 @@ from dcm_processor_service.imaging.volumes.read import read_stack, read_volume
 from dcm_processor_service.models import SeriesKind
 from dcm_processor_service.models.images.limits import Limits
 from tests.unit.imaging.csa import add_csa, tiled
+from tests.unit.imaging.refusals import put
 from tests.unit.imaging.synthetic import Recipe, all_orientations, rotated, single_frame
 
 if TYPE_CHECKING:
@@ -123,8 +124,7 @@ def test_two_counts_of_slices_that_contradict_each_other_are_refused(
 
 @pytest.mark.parametrize("changes", [{"SpacingBetweenSlices": 0}, {"PixelSpacing": [0.8, 0]}], ids=str)
 def test_a_mosaic_without_a_distance_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
-    header = dcmread(mosaics(tmp_path, times=1)[0])
-    header.update(changes)
+    header = put(dcmread(mosaics(tmp_path, times=1)[0]), changes)
     with pytest.raises(InvalidSeriesError, match="a file is a mosaic whose private elements do not say"):
         mosaic_layout(header, "a file")
 

@@ -9,6 +9,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from dcm_processor_service.imaging.volumes.read import read_volume
+from tests.unit.imaging.refusals import put
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ RECIPE = Recipe(slices=1, orientation=(1, 0, 0, 0, 0, -1))
 
 
 def dataset(**values: Any) -> Dataset:
-    made = Dataset()
-    made.update(values)
-    return made
+    return put(Dataset(), values)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +39,7 @@ def test_a_slice_alone_is_as_thick_as_its_header_says(tmp_path: Path, stated: di
     (path,) = single_frame(RECIPE, tmp_path)
     ds = dcmread(path)
     del ds.SliceThickness
-    ds.update(stated)
+    put(ds, stated)
     ds.save_as(path)
     volume = read_volume([path], "largest")
     # rows and columns along x and -z: their normal is y

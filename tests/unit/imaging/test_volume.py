@@ -194,17 +194,20 @@ def test_voxels_that_are_no_numbers_make_no_window() -> None:
     values = np.linspace(0, 100, 101, dtype=np.float32).reshape(101, 1, 1).repeat(2, axis=1)
     values[:, 1] = np.nan
     window = percentile_window(values)
-    assert (window.center, window.width) == (pytest.approx(50), pytest.approx(98))
+    assert [window.center, window.width] == pytest.approx([50, 98])
 
 
 def test_the_picture_of_several_volumes_is_that_of_the_middle_one() -> None:
     values = np.zeros((6, 5, 4, 3), np.int16)
     blank = Volume(values, AFFINE)._repr_png_()
     values[..., 1] = np.arange(4) * 100
-    fields = {"display_window": DisplayWindow(100, 200)}
-    assert Volume(values, AFFINE, **fields)._repr_png_() != blank
+    window = DisplayWindow(100, 200)
+    assert Volume(values, AFFINE, display_window=window)._repr_png_() != blank
     values[..., 0], values[..., 1] = values[..., 1].copy(), 0
-    assert Volume(values, AFFINE, **fields)._repr_png_() == Volume(values * 0, AFFINE, **fields)._repr_png_()
+    assert (
+        Volume(values, AFFINE, display_window=window)._repr_png_()
+        == Volume(values * 0, AFFINE, display_window=window)._repr_png_()
+    )
 
 
 @pytest.mark.parametrize(

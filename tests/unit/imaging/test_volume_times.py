@@ -14,7 +14,7 @@ from dcm_processor_service.errors import InvalidSeriesError, UnsupportedValueErr
 from dcm_processor_service.imaging.nifti.convert import AutoConverter
 from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
 from dcm_processor_service.models import NiftiFiles
-from tests.unit.imaging.refusals import change, in_slice_order
+from tests.unit.imaging.refusals import change, in_slice_order, put
 from tests.unit.imaging.synthetic import Recipe, multi_frame, rotated, single_frame
 
 if TYPE_CHECKING:
@@ -143,9 +143,7 @@ def enhanced(folder: Path, edit: Callable[[Dataset, Dataset, int], Any]) -> list
 
 
 def group(**values: Any) -> list[Dataset]:
-    made = Dataset()
-    made.update(values)
-    return [made]
+    return [put(Dataset(), values)]
 
 
 def test_offsets_of_temporal_positions_are_seconds(tmp_path: Path) -> None:
@@ -177,7 +175,7 @@ def test_a_repetition_is_found_in_whatever_group_states_it(tmp_path: Path, place
 )
 def test_a_repetition_that_is_none_is_no_time_between_volumes(tmp_path: Path, changes: dict[str, str]) -> None:
     def edit(ds: Dataset, _volume: int) -> None:
-        ds.update({"ScanningSequence": "EP", "RepetitionTime": "2000", **changes})
+        put(ds, {"ScanningSequence": "EP", "RepetitionTime": "2000", **changes})
 
     assert read_volume(dynamic(tmp_path, edit)).volume_step_s is None
 
