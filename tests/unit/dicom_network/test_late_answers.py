@@ -10,7 +10,7 @@ import pytest
 from pydicom import Dataset
 
 from dcm_processor_service.dicom_network.dimse import late_answers as module
-from dcm_processor_service.dicom_network.dimse.commitment import HOLD_S
+from dcm_processor_service.dicom_network.dimse.commitment import HOLD_S, settled
 from dcm_processor_service.dicom_network.dimse.late_answers import LateAnswers
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendOptions, StorageCommitment
@@ -63,7 +63,7 @@ class World:
     ) -> tuple[StorageCommitment, str]:
         assert stays_open
         self.asked.append((commitment, peer, options, title))
-        return (module.settled(commitment, answer("2.1")) if self.answers_at_once else commitment), ""
+        return (settled(commitment, answer("2.1")) if self.answers_at_once else commitment), ""
 
     def wait(
         self,
@@ -87,8 +87,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 def test_an_answer_at_the_port_settles_its_transaction_once(world: World) -> None:
     world.on_port = [answer("2.9"), answer("2.1"), answer("2.1")]
-    (settled,) = world.wait(begun(), begun("2.2"))
-    assert (settled.transaction_uid, settled.ok, settled.is_open) == ("2.1", True, False)
+    (one,) = world.wait(begun(), begun("2.2"))
+    assert (one.transaction_uid, one.ok, one.is_open) == ("2.1", True, False)
     assert world.port_tls == [None]
     assert world.asked == []
 
@@ -128,9 +128,9 @@ def test_a_peer_is_asked_again_in_a_new_transaction_that_is_told_first(
 
 def test_a_peer_that_answers_at_once_is_settled_in_the_new_transaction(world: World) -> None:
     world.answers_at_once = True
-    asked, settled = world.wait(begun(), ask_again=True, port=None)
-    assert asked.transaction_uid == settled.transaction_uid != "2.1"
-    assert (asked.is_open, settled.is_open, settled.ok) == (True, False, True)
+    asked, answered = world.wait(begun(), ask_again=True, port=None)
+    assert asked.transaction_uid == answered.transaction_uid != "2.1"
+    assert (asked.is_open, answered.is_open, answered.ok) == (True, False, True)
 
 
 def test_what_was_answered_before_it_is_asked_again_is_left_alone(world: World) -> None:
