@@ -160,3 +160,83 @@ def test_the_role_of_a_storage_scp_is_asked_for_once_for_each_class() -> None:
         assert asked.count(b"\x54\0" + len(item).to_bytes(2, "big") + item) == 1
     plain = negotiation.request(peer, (negotiation.ProposedContext(str(CTImageStorage), TRANSFER_SYNTAXES),), "US")
     assert b"\x54\0\0" not in plain
+
+
+def test_the_record_of_an_instance_tells_all_that_its_file_does(tmp_path: Path) -> None:
+    told: list[FetchRecord] = []
+    inbox, dataset = Inbox(tmp_path, [wanted(2)], told.append), make_ct(0)
+    content = encoded(dataset)
+    assert put(inbox, content, UIDS[0], str(CTImageStorage))
+    record = inbox.records[UIDS[0]]
+    assert told == [record]
+    assert (record.study_instance_uid, record.series_instance_uid) == (
+        dataset.StudyInstanceUID,
+        dataset.SeriesInstanceUID,
+    )
+    assert (record.sop_class_uid, record.transfer_syntax_uid) == (CTImageStorage, ExplicitVRLittleEndian)
+    assert (record.size_bytes, record.meaning, record.retryable) == (len(content), "", False)
+    (path,) = tmp_path.rglob("*.dcm")
+    assert record.path == str(path)
+    assert path.read_bytes() == content
+    assert put(inbox, encoded(make_ct(2)))
+    assert inbox.records[UIDS[2]].meaning == "the peer had not listed it"
+    assert (inbox.count(wanted()), inbox.missing(wanted(3)), inbox.is_complete(wanted(2))) == (2, [UIDS[1]], False)
+    inbox.close()
+    assert not (tmp_path / ".incoming").exists()
+
+
+def test_an_instance_that_comes_twice_counts_once_and_neither_of_two_that_differ_is_kept(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, [wanted(1)])
+    assert put(inbox, encoded(make_ct()))
+    assert put(inbox, encoded(make_ct()))
+    assert inbox.count(wanted()) == 1
+    assert len(list(tmp_path.rglob("*.dcm"))) == 1
+    other = make_ct()
+    other.InstanceNumber = 99
+    for _ in range(2):
+        assert not put(inbox, encoded(other))
+        assert (inbox.count(wanted()), inbox.missing(wanted(1))) == (0, [])
+        assert not list(tmp_path.rglob("*.dcm"))
+    assert "two instances that differ" in inbox.records[UIDS[0]].meaning
+    assert inbox.records[UIDS[0]].outcome is FetchOutcome.REJECTED
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "reason"),
+    [
+        ("SeriesInstanceUID", "1.9", "another series than was asked for"),
+        ("StudyInstanceUID", "1.9", "another study than was asked for"),
+        ("PatientID", "OTHER", "another patient than the peer's answer"),
+        ("SOPInstanceUID", "1.9", "an instance that was not asked for"),
+    ],
+)
+def test_what_was_not_asked_for_is_rejected_and_leaves_what_is_here_alone(
+    keyword: str, value: str, reason: str, tmp_path: Path
+) -> None:
+    series = wanted(1)
+    series.only_listed = True
+    inbox, stranger = Inbox(tmp_path, [series]), make_ct()
+    assert put(inbox, encoded(make_ct()))
+    setattr(stranger, keyword, value)
+    stranger.file_meta.MediaStorageSOPInstanceUID = stranger.SOPInstanceUID
+    assert not put(inbox, encoded(stranger))
+    rejected = [*inbox.oddities, *(one for one in inbox.records.values() if one.outcome is FetchOutcome.REJECTED)]
+    assert len(rejected) == 1
+    assert reason in rejected[0].meaning
+    if keyword in {"SeriesInstanceUID", "SOPInstanceUID"}:
+        assert inbox.count(series) == 1
+        assert inbox.records[UIDS[0]].outcome is FetchOutcome.FETCHED
+
+
+def test_a_patient_without_an_id_contradicts_nobody_and_two_ids_of_one_study_do(tmp_path: Path) -> None:
+    series = wanted()
+    series.patient_id = ""
+    inbox = Inbox(tmp_path, [series])
+    for number, patient_id in enumerate(("", " ONE ", "TWO")):
+        dataset = make_ct(number)
+        dataset.PatientID = patient_id
+        assert put(inbox, encoded(dataset)) is (patient_id != "TWO")
+    assert "than the instances of its study that came before" in inbox.records[UIDS[2]].meaning
+    again = make_ct(2)
+    again.PatientID = "ONE"
+    assert not put(inbox, encoded(again))  # which of the two is right is not known

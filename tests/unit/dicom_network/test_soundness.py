@@ -335,3 +335,56 @@ def test_what_is_cut_off_below_many_sequences_is_reported_within_few_steps(
     with pytest.raises(UnsoundFileError, match=r"damaged|cut off|longer"):
         examine(BytesIO(content), EXPLICIT if explicit else IMPLICIT, is_part10=False)
     assert walks >= min(depth, 64)
+
+
+def after_meta(content: bytes, private_bytes: int) -> bytes:
+    """The file with private meta information of that length, which shifts all that follows."""
+    dataset = dcmread(BytesIO(content))
+    length = dataset.file_meta.FileMetaInformationGroupLength
+    private = (
+        b"\x02\0\x00\x01UI\x02\x001\0\x02\0\x02\x01OB\0\0" + private_bytes.to_bytes(4, "little") + bytes(private_bytes)
+    )
+    grown = (length + len(private)).to_bytes(4, "little")
+    return content[:140] + grown + content[144 : 144 + length] + private + content[144 + length :]
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
+def test_elements_that_lie_across_the_border_of_what_is_read_at_once_are_read_whole(syntax: str) -> None:
+    content = encoded(nested(undefined=True), syntax)
+    expected = make_ct()
+    whole = examine(BytesIO(content), syntax)
+    first = content.index(b"\x08\0\x16\0" if syntax != BIG else b"\0\x08\0\x16")
+    for shift in range(-12, 140, 2):
+        # the first element of the data set begins so many bytes before a window that begins with the file ends
+        moved = after_meta(content, soundness._WINDOW_BYTES - first - 22 - shift)
+        found = examine(BytesIO(moved), syntax)
+        assert (found.sop_class_uid, found.sop_instance_uid) == (expected.SOPClassUID, expected.SOPInstanceUID)
+        assert found.end - found.start == whole.end - whole.start
+        assert not survives(moved[:-1], syntax)
+
+
+def test_a_data_set_begins_behind_its_meta_information_of_whatever_length() -> None:
+    content = encoded(make_ct(rows=4))
+    start = 144 + dcmread(BytesIO(content)).file_meta.FileMetaInformationGroupLength
+    assert soundness.dataset_position(BytesIO(content)) == start
+    assert soundness.dataset_position(BytesIO(content[start:])) == 0
+    for length in (0, 2, 1000, soundness._META_BYTES - start - 22, soundness._META_BYTES, 1 << 17):
+        assert soundness.dataset_position(BytesIO(after_meta(content, length))) == start + 22 + length
+
+
+@pytest.mark.parametrize("depth", [62, 63, 64, 65])
+@pytest.mark.parametrize("kind", ["undefined", "stated", "item of undefined length"])
+def test_sequences_may_be_sixty_four_deep(depth: int, kind: str) -> None:
+    inner = b"\x10\0\x10\0PN\x02\0AB"
+    for _ in range(depth):
+        item = ITEM + len(inner).to_bytes(4, "little") + inner
+        if kind != "stated":
+            item = ITEM + UNDEFINED + inner + ITEM_END + NOTHING
+        inner = SEQUENCE[:8] + len(item).to_bytes(4, "little") + item
+        if kind == "undefined":
+            inner = SEQUENCE + item + SEQUENCE_END + NOTHING
+    if depth <= 64:
+        examine(BytesIO(inner), EXPLICIT, is_part10=False)
+        return
+    with pytest.raises(UnsoundFileError, match=r"deeper|damaged|cut off"):
+        examine(BytesIO(inner), EXPLICIT, is_part10=False)

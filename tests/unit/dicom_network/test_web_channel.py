@@ -76,7 +76,12 @@ def test_each_instance_that_does_not_come_has_its_own_reason_and_one_that_may_co
 
 def test_a_cancelled_fetch_asks_for_no_further_instance(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(WebChannel, "_get", lambda _channel, path: asked.append(path) or Ending())
+
+    def get(_channel: WebChannel, path: str) -> Ending:
+        asked.append(path)
+        return Ending()
+
+    monkeypatch.setattr(WebChannel, "_get", get)
     nothing: Any = None
     channel = WebChannel(nothing, nothing, lambda _s: None, lambda: len(asked) == 1)
     ending = channel.ask(WantedSeries("1", "1.1", ""), ["1.1.1", "1.1.2"])

@@ -286,6 +286,15 @@ def test_the_ids_of_a_workspace_stay_what_they_are_in_every_release(tmp_path: Pa
     assert series.instance_ids == ("c94df12e4bb6022e50de8e4f", "57607641af2c8d2720170760")
 
 
+def test_an_instance_is_filed_with_the_size_of_its_file(tmp_path: Path) -> None:
+    paths = save(make_series(slices=2), tmp_path)
+    store = MemoryStore()
+    (series,) = filed(ingest(tmp_path), store).series
+    instances = run_inline(store.backend().dicom.instances(series))
+    assert [one.size_bytes for one in instances] == [path.stat().st_size for path in paths]
+    assert all(one.size_bytes for one in instances)
+
+
 UNKNOWN = [b"M\xfcller-001", b"M\xf6ller-001"]
 """Latin-1 in files that declare UTF-8: decoded, they are one text."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pydicom import Dataset
+from pydicom.uid import SegmentationStorage
 
 from dcm_processor_service.models import DerivedObject, InstanceRecord, LeftOutFile, Outcome, SendReport
 from dcm_processor_service.session import recording
+from dcm_processor_service.session.images.derive_async import _described
 from dcm_processor_service.session.recording import Recording
 
 if TYPE_CHECKING:
@@ -72,3 +74,18 @@ def test_the_last_records_are_kept_of_very_many(monkeypatch: pytest.MonkeyPatch)
     assert kept.log == tuple(steps[-2:])
     assert [report.peer for report in kept.sent] == ["2", "3", "4"]
     assert [one.sop_instance_uid for one in kept.derived] == ["1.2", "1.3", "1.4"]
+
+
+def test_an_object_is_described_by_what_it_says_and_by_nothing_else() -> None:
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = SegmentationStorage, "1.2"
+    assert _described(dataset, "ab") == DerivedObject(
+        sop_class_uid=SegmentationStorage, sop_instance_uid="1.2", digest="ab", kind="Segmentation"
+    )
+    dataset.SeriesInstanceUID, dataset.Modality, dataset.SeriesDescription = "1.3", "SEG", "Liver"
+    first, second = Dataset(), Dataset()
+    first.SegmentLabel = "liver"
+    dataset.SegmentSequence = [first, second]
+    made = _described(dataset, "ab")
+    assert (made.series_instance_uid, made.modality, made.description) == ("1.3", "SEG", "Liver")
+    assert made.segments == ("liver", "")

@@ -10,7 +10,7 @@ from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.models import SeriesFinding, SeriesReport
 from dcm_processor_service.series_rules import SeriesRules
-from dcm_processor_service.session.images.selection import select_series
+from dcm_processor_service.session.images.selection import facts_of_report, select_series
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 
@@ -170,3 +170,23 @@ def test_least_and_most_belong_to_the_range_and_a_kind_may_be_one_of_several(
 
 def test_every_rule_has_its_check() -> None:
     assert list(series_rules._CHECKS) == [entry.name for entry in fields(SeriesRules)]
+
+
+def test_a_series_of_which_nothing_is_known_has_no_values_and_a_reason_that_says_so() -> None:
+    report = SeriesReport(series_instance_uid="1.2")
+    facts = facts_of_report(report)
+    assert (facts.modalities, facts.slice_step_mm, facts.pixel_mm, facts.obstacles) == ((), (), (), ())
+    assert (facts.plane, facts.slice_count, facts.volume_count) == ("", 0, None)
+    assert select_series([report], SeriesRules(modality="CT")).explain() == "1.2: modality is not said, not CT"
+
+
+def test_the_values_of_a_series_are_those_of_its_report(reports: list[SeriesReport]) -> None:
+    three, four = facts_of_report(reports[0]), facts_of_report(reports[2])
+    assert (three.modalities, three.slice_count, three.volume_count) == (("CT",), 8, 1)
+    assert (four.modalities, four.body_part, four.volume_count) == (("MR",), "HEAD", 2)
+    assert (len(three.pixel_mm), len(three.slice_step_mm)) == (2, 1)
+    findings = tuple(
+        SeriesFinding(code=code, message="m", blocking=blocking)
+        for code, blocking in (("z", True), ("a", True), ("b", False), ("a", True))
+    )
+    assert facts_of_report(reports[0].model_copy(update={"findings": findings})).obstacles == ("a", "z")
