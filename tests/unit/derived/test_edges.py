@@ -110,7 +110,8 @@ CORONAL = np.array([[0.5, 0, 0, 0], [0, 0, 2.0, -0.7], [0, 0.75, 0, 0], [0, 0, 0
 @pytest.mark.parametrize("coronal_first", [False, True])
 @pytest.mark.parametrize(
     ("y", "z", "shown"), [(1.2, 2.2, "cor 2"), (1.2, 2.45, "ax 2"), (1.7, 1.3, "cor 2"), (1.7, 2.0, "cor 2"),
-                          (2.2, 2.0, "ax 2"), (2.3, 0.3, "ax 1"), (2.5, 2.0, "ax 2"), (-0.6, 1.0, "cor 1"), (-1.8, 1.0, "")],
+                          (2.2, 2.0, "ax 2"), (2.3, 0.3, "ax 1"), (2.5, 2.0, "ax 2"), (-0.6, 1.0, "cor 1"),
+                          (-1.8, 1.0, "")],
 )  # fmt: skip
 def test_of_slices_that_cross_the_nearest_shows_a_place(y: float, z: float, shown: str, *, coronal_first: bool) -> None:
     coronal = make_headers(CORONAL, shape=(5, 4, 3))
