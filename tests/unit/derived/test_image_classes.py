@@ -43,7 +43,7 @@ IMAGE_TYPES = {
 }  # fmt: skip
 
 
-def image(modality: str, options: ImageOptions | None = None, **attributes: Any) -> Dataset:
+def image(modality: str, options: ImageOptions | None = None, /, **attributes: Any) -> Dataset:
     source = make_source(SOPClassUID=CLASSES[modality], Modality=modality, **attributes)
     array = np.zeros((5, 4, 3), np.uint16)
     made = derive_image(array, source, make_recipe(), options=options).datasets[0]
