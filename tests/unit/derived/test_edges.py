@@ -104,6 +104,25 @@ def test_a_slice_beside_a_gap_reaches_halfway_into_it(height: float, slice_numbe
     assert found == (f"1.2.3.1.{slice_number}" if slice_number else "")
 
 
+CORONAL = np.array([[0.5, 0, 0, 0], [0, 0, 2.0, -0.7], [0, 0.75, 0, 0], [0, 0, 0, 1]])  # at y = -0.7, 1.3 and 3.3
+
+
+@pytest.mark.parametrize("coronal_first", [False, True])
+@pytest.mark.parametrize(
+    ("y", "z", "shown"), [(1.2, 2.2, "cor 2"), (1.2, 2.45, "ax 2"), (1.7, 1.3, "cor 2"), (1.7, 2.0, "cor 2"),
+                          (2.2, 2.0, "ax 2"), (2.3, 0.3, "ax 1"), (2.5, 2.0, "ax 2"), (-0.6, 1.0, "cor 1"),
+                          (-1.8, 1.0, "")],
+)  # fmt: skip
+def test_of_slices_that_cross_the_nearest_shows_a_place(y: float, z: float, shown: str, *, coronal_first: bool) -> None:
+    coronal = make_headers(CORONAL, shape=(5, 4, 3))
+    for k, header in enumerate(coronal, start=1):
+        header.SOPInstanceUID = f"1.2.3.7.{k}"
+    axial = make_headers()
+    source = SourceSeries.from_headers([*coronal, *axial] if coronal_first else [*axial, *coronal])
+    found = shown_on((1.0, y, z), source).replace("1.2.3.1.", "ax ").replace("1.2.3.7.", "cor ")
+    assert found == shown
+
+
 @pytest.mark.parametrize(("height", "is_on"), [(1.2, True), (1.3, False), (-1.2, True), (-1.3, False)])
 def test_a_single_slice_is_as_thick_as_it_says(height: float, *, is_on: bool) -> None:
     assert bool(shown_on((1.0, 1.0, height), make_source(shape=(5, 4, 1)))) == is_on

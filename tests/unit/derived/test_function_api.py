@@ -125,6 +125,16 @@ def test_orientation_letters_say_where_rows_and_columns_point(
     assert made.FrameOfReferenceUID == reference.FrameOfReferenceUID
 
 
+def test_without_a_frame_of_reference_the_series_gets_one_of_its_own(reference: Dataset) -> None:
+    reference.pop("FrameOfReferenceUID", None)
+    place: dict[str, Any] = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": [0, 0, 0]}
+    made, other = (make_series_dicom(reference, [image(**place), image(**place)]) for _ in range(2))
+    uids = {each.FrameOfReferenceUID for each in made}
+    assert len(uids) == 1
+    assert uids.pop().startswith("2.25.")
+    assert made[0].FrameOfReferenceUID != other[0].FrameOfReferenceUID
+
+
 def test_the_same_datasets_come_back_as_one_new_series(reference: Dataset) -> None:
     given = [image(InstanceNumber=5), image()]
     made = make_series_dicom(reference, given, "Screenshots")
