@@ -33,7 +33,7 @@ NEEDS_CODECS = 'pip install "dcm-processor-service[codecs]"'
 
 _IMAGECODECS = "imagecodecs"
 _J2K = ("pylibjpeg", _IMAGECODECS, "gdcm", "pillow")
-_JPEG_LS = ("pyjpegls", _IMAGECODECS, "gdcm")
+_JPEG_LS = (_IMAGECODECS, "pyjpegls", "gdcm")  # the first two have one library, which pydicom slows by a third
 _LOSSLESS_JPEG = (_IMAGECODECS, "gdcm", "pylibjpeg")
 
 DECODERS: dict[UID, tuple[str, ...]] = {

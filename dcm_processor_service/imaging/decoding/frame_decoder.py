@@ -9,6 +9,7 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_fragments, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSLossless, JPEGLSNearLossless, RLELossless
 
 from dcm_processor_service.imaging.decoding.codestream import (
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ContradictionError", "EncodedImage"]
 
 _BYTE_BITS = 8
+_COLOURS = 3
 _BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # every encoded frame begins as a JPEG or JPEG 2000 image
 _JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})
 _JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
@@ -88,7 +90,8 @@ class EncodedImage:
         frame = self.frames[number - 1]
         stream = self._checked(frame)
         if decoder == "imagecodecs" and stream is not None:
-            return self._by_imagecodecs(frame, stream)
+            values = self._by_imagecodecs(frame, stream)
+            return self._as_rgb(values) if for_display and self.uid in _JPEG_LS else values
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             array, _ = get_decoder(self.uid).as_array(
@@ -142,6 +145,13 @@ class EncodedImage:
         if (array.dtype.kind == "i") != is_signed:
             raise ContradictionError("its encoded data are signed, its header says they are not")
         return array.astype(wanted, casting="safe")
+
+    def _as_rgb(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Converts the colours of JPEG-LS, which its decoders return as they were coded, as pydicom does."""
+        is_ybr = self.options.get("photometric_interpretation") == "YBR_FULL"
+        if not is_ybr or self.options["samples_per_pixel"] != _COLOURS or values.dtype != np.uint8:
+            return values
+        return convert_color_space(values, "YBR_FULL", "RGB")
 
 
 def _frames(dataset: Dataset) -> list[bytes]:
