@@ -45,10 +45,12 @@ class Mongod:
         set_name: str = "",
         environment: Mapping[str, str] = {},
         options: Sequence[str] = (),
+        query: str = "",
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
         self._folder = folder
+        self._query = query
         self._environment = environment
         self._command = [
             str(program),
@@ -67,7 +69,7 @@ class Mongod:
 
     @property
     def url(self) -> str:
-        return f"mongodb://{self.address}/?directConnection=true"
+        return f"mongodb://{self.address}/?directConnection=true{self._query}"
 
     def start(self) -> None:
         environment = {**os.environ, **self._environment}
@@ -118,11 +120,11 @@ def _program() -> Path:
 
 
 @contextmanager
-def running_standalone(*options: str) -> Iterator[Mongod]:
-    """Starts a server that is in no replica set, with more options, such as ``--auth``."""
+def running_standalone(*options: str, query: str = "") -> Iterator[Mongod]:
+    """Starts a server that is in no replica set, with more options, such as ``--auth``, and those of its URL."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mongod-")))
-        yield stack.enter_context(_stopping(Mongod(_program(), folder, options=options)))
+        yield stack.enter_context(_stopping(Mongod(_program(), folder, options=options, query=query)))
 
 
 class ReplicaSet:

@@ -129,6 +129,24 @@ def test_a_failed_certificate_check_raises_a_configuration_error_that_names_it(
     assert told in str(found)
 
 
+@pytest.mark.parametrize(
+    "text", ["timed out", "[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred", "[Errno 104] Connection reset by peer"]
+)
+@pytest.mark.parametrize("kind", [ServerSelectionTimeoutError, AutoReconnect, NetworkTimeout])
+def test_a_handshake_that_a_server_does_not_end_is_retryable(kind: type[AutoReconnect], text: str) -> None:
+    error = kind(f"SSL handshake failed: h:1: {text}")
+    told = from_driver(error)
+    assert isinstance(told, StoreUnavailableError)
+    assert told.retryable
+    assert "may be because the server does not speak TLS" in str(told)
+    assert is_passing(error) is (kind is not ServerSelectionTimeoutError)
+
+
+def test_any_other_failure_of_a_handshake_is_configuration() -> None:
+    error = AutoReconnect("SSL handshake failed: h:1: [SSL: NO_CIPHERS_AVAILABLE] no ciphers available")
+    assert isinstance(from_driver(error), ConfigurationError)
+
+
 def raised_url(cause: Exception | None) -> DcmProcessorError:
     with pytest.raises(DcmProcessorError) as caught, translated_url():
         raise DriverConfigurationError(SECRET) from cause

@@ -255,7 +255,7 @@ def test_a_cancellation_at_the_end_of_a_block_passes_and_gives_the_lease_back(
         async def work() -> None:
             async with step:
                 slow.repository = step._held().data
-                step._held().data = slow  # type: ignore[assignment]
+                step._held().data = slow
                 if while_it == "renews the lease":
                     await slow.reached.wait()
 

@@ -7,6 +7,7 @@ increment), and messages about the URL quote parts of it.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from ssl import SSLError
 from typing import TYPE_CHECKING
 
 from bson.errors import BSONError, InvalidDocument
@@ -27,6 +28,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
+from dcm_processor_service.backends.mongo.driver.tls_failures import certificate_fault, handshake_hint
 from dcm_processor_service.errors import (
     ConfigurationError,
     DcmProcessorError,
@@ -97,30 +99,6 @@ _PASSING_CODES = _NOT_APPLIED_CODES | frozenset(
 
 _PASSING_LABELS = ("RetryableWriteError", "TransientTransactionError", "SystemOverloadedError", "RetryableError")
 
-_CERTIFICATE_FAULTS = {
-    "hostname mismatch": "its certificate is for another host name",
-    "is not valid for": "its certificate is for another host name",
-    "doesn't match": "its certificate is for another host name",
-    "ip address mismatch": "its certificate is for another address",
-    "certificate has expired": "its certificate has expired",
-    "not yet valid": "its certificate is not valid yet, unless a clock is wrong",
-    "certificate revoked": "its certificate is revoked",
-    "certificate purpose": "its certificate is not for servers",
-    "too weak": "its certificate has a key or digest that is too weak for this machine",
-    "certificate_verify_failed": "its certificate is not signed by an authority that this machine trusts",
-    "wrong_version_number": "it does not speak TLS",
-    "certificate_required": "it asks for a certificate of ours",
-    "alert_unknown_ca": "it does not trust the authority of the certificate of ours",
-    "alert_certificate_expired": "the certificate of ours has expired",
-    "alert_bad_certificate": "it refuses the certificate of ours",
-    "alert_certificate_unknown": "it refuses the certificate of ours",
-    "alert_unsupported_certificate": "it refuses the certificate of ours",
-    "protocol_version": "it speaks other versions of TLS than this machine",
-    "unsupported_protocol": "it speaks other versions of TLS than this machine",
-    "ssl handshake failed": "the TLS handshake fails",
-}
-"""Parts of the driver's message, the most specific first, with the meaning of each."""
-
 
 class DuplicateIdError(StoreError):
     """Another writer was faster to make the document."""
@@ -166,12 +144,12 @@ def translated_url() -> Iterator[None]:
     """Turns errors of the driver about the URL into this package's errors.
 
     Raises:
-        ConfigurationError: The URL is malformed.
+        ConfigurationError: The URL is malformed, or a file that it names is no certificate.
         StoreUnavailableError: The name servers cannot resolve the URL's SRV record now.
     """
     try:
         yield
-    except (driver.ConfigurationError, ValueError) as error:
+    except (driver.ConfigurationError, ValueError, OSError) as error:
         raise _bad_url(error) from None
 
 
@@ -180,7 +158,7 @@ def is_passing(error: PyMongoError) -> bool:
 
     A failed search for a server is not passing, because it took the whole time limit.
     """
-    if isinstance(error, ServerSelectionTimeoutError) or _certificate_fault(error):
+    if isinstance(error, ServerSelectionTimeoutError) or certificate_fault(error):
         return False
     if isinstance(error, (ConnectionFailure, WaitQueueTimeoutError, WTimeoutError, ExecutionTimeout)):
         return True
@@ -221,6 +199,11 @@ def _bad_url(error: Exception) -> ConfigurationError | StoreUnavailableError:
             f"the name servers do not tell where MongoDB is ({type(cause).__name__} for the SRV record that "
             f"{_URL_VARIABLE} names); check the host in it and the name servers, or try again later"
         )
+    if isinstance(error, OSError) or isinstance(cause, SSLError):
+        return ConfigurationError(
+            f"a file for TLS that {_URL_VARIABLE} names cannot be read, or holds no certificate with its key "
+            f"({type(error).__name__}); check tlsCAFile and tlsCertificateKeyFile in it"
+        )
     return ConfigurationError(
         f"{_URL_VARIABLE} is no usable MongoDB connection string ({type(error).__name__}); expected is such as "
         "mongodb://user:password@host:27017, with user and password percent-encoded"
@@ -234,7 +217,7 @@ def from_driver(error: PyMongoError, *, maybe_applied: bool = False) -> DcmProce
         error: The driver's error.
         maybe_applied: Whether a write may have been applied nevertheless.
     """
-    if fault := _certificate_fault(error):
+    if fault := certificate_fault(error):
         return ConfigurationError(
             f"no TLS connection to MongoDB: {fault}; check the host and the tls options in {_URL_VARIABLE}, such as "
             "tlsCAFile"
@@ -245,10 +228,11 @@ def from_driver(error: PyMongoError, *, maybe_applied: bool = False) -> DcmProce
         return DuplicateIdError("another writer stored a document of that id at the same time; try again")
     fate = "; the write may have been applied all the same" if maybe_applied else ""
     if isinstance(error, (ServerSelectionTimeoutError, NetworkTimeout, ExecutionTimeout, WTimeoutError)):
-        return StoreUnavailableError(_NO_ANSWER + fate, maybe_applied=maybe_applied)
+        return StoreUnavailableError(_NO_ANSWER + handshake_hint(error) + fate, maybe_applied=maybe_applied)
     if isinstance(error, (ConnectionFailure, WaitQueueTimeoutError)):
         return StoreUnavailableError(
             f"the connection to MongoDB broke; check that it runs and that {_URL_VARIABLE} names it, or try again later"
+            + handshake_hint(error)
             + fate,
             maybe_applied=maybe_applied,
         )
@@ -260,15 +244,6 @@ def from_driver(error: PyMongoError, *, maybe_applied: bool = False) -> DcmProce
 def _is_called_passing(error: OperationFailure) -> bool:
     """Returns whether the server itself calls a failure passing, as newer servers do with codes of their own."""
     return any(error.has_error_label(label) for label in _PASSING_LABELS)
-
-
-def _certificate_fault(error: PyMongoError) -> str:
-    if not isinstance(error, ConnectionFailure):
-        return ""
-    text = str(error).lower()
-    if "ssl" not in text and "certificate" not in text:
-        return ""
-    return next((meaning for piece, meaning in _CERTIFICATE_FAULTS.items() if piece in text), "")
 
 
 def _code(error: OperationFailure) -> int | None:
