@@ -7,13 +7,25 @@ collection.
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bson import ObjectId
+from pydantic import TypeAdapter, ValidationError
 
-from dcm_processor_service.backends.mongo.documents import Document, either, id_text, id_texts, mapping, plain, subject
+from dcm_processor_service.backends.mongo.documents import (
+    Document,
+    either,
+    id_text,
+    id_texts,
+    mapping,
+    plain,
+    subject,
+    subject_fields,
+    utc,
+)
 from dcm_processor_service.backends.mongo.readable import readable
 from dcm_processor_service.codec import check_text, modelled
 from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
@@ -43,6 +55,8 @@ OLDEST_FIRST = [("createdAt", 1), ("_id", 1)]
 PROJECTION = {"result.result": 0, "errorMessage.trace": 0}
 """The projection that leaves out large, unused fields."""
 
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
 
 _SUBJECT_ID = "data.kwargs.headers._id"
@@ -53,6 +67,8 @@ _LEVEL_OF_MEMBERS = {
     "Studies": SubjectLevel.PATIENT,
 }
 _FULL_PERCENT = 100
+_CHECKED_AT_ONCE = 100
+"""How many outputs one check reads: fewer take longer, more hold more memory, and fail together."""
 _SPELLED = {"name": "job_name", "params": "data.kwargs.params", "added_params": "data.kwargs.added_params"}
 _EVENTS = {event.value: event for event in JobEvent}
 
@@ -117,16 +133,41 @@ def values_query(session_id: str, jobs: Sequence[Document], data_name: str) -> D
     }
 
 
-def outputs(jobs: Iterable[Document], values: Iterable[Document], data_name: str) -> list[JobOutput]:
+def outputs(jobs: Sequence[Document], values: Iterable[Document], data_name: str) -> list[JobOutput]:
     """Joins jobs with their values under a name; an output says why its job or value cannot be read."""
     by_job: dict[str, Document] = {}
     for row in values:
         by_job.setdefault(id_text(row["job_id"]), row)  # of several values, the one that an ordinary read finds
     what = f"the data {data_name!r}"
-    return [_output(job, by_job, what) for job in jobs]
+    found: list[JobOutput] = []
+    for start in range(0, len(jobs), _CHECKED_AT_ONCE):
+        found += _outputs(jobs[start : start + _CHECKED_AT_ONCE], by_job, what)
+    return found
+
+
+def _outputs(jobs: Sequence[Document], by_job: Mapping[str, Document], what: str) -> list[JobOutput]:
+    try:
+        return _checker().validate_python([_output_fields(job, by_job, what) for job in jobs])
+    except (StoredValueError, ValidationError):
+        return [_output(job, by_job, what) for job in jobs]
+
+
+@functools.cache
+def _checker() -> TypeAdapter[list[JobOutput]]:
+    return TypeAdapter(list[JobOutput])
+
+
+def _output_fields(document: Document, by_job: Mapping[str, Document], what: str) -> Document:
+    """Returns the fields of an output, which are not checked yet."""
+    fields = _fields(document)
+    row = by_job.get(fields["id"])
+    if row is None:
+        return {"job": fields, "found": False}
+    return {"job": fields, "found": True, "value": plain(row.get("value"), what)}
 
 
 def _output(document: Document, by_job: Mapping[str, Document], what: str) -> JobOutput:
+    """Reads one output; it says what of it cannot be read."""
     problem, value, found = "", None, False
     try:
         about = job(document)
@@ -151,15 +192,32 @@ def readable_jobs(rows: Iterable[Document]) -> list[Job]:
 
 def job(document: Document) -> Job:
     """Reads a job's document."""
-    job_id = id_text(document["_id"])
-    what = f"the job {job_id}"
+    fields = _fields(document)
+    try:
+        return Job.model_validate(fields)  # with its subject in one check
+    except ValidationError:  # of which of the two?
+        return modelled(Job, _what(document), {**fields, "subject": _checked_subject(document)}, _SPELLED)
+
+
+def _what(document: Document) -> str:
+    return f"the job {id_text(document['_id'])}"
+
+
+def _kwargs(document: Document) -> Mapping[str, Any]:
+    """Returns the arguments of the job's callback."""
     kwargs = mapping(mapping(document.get("data")).get("kwargs"))
     if document.get("scriptEscaped"):  # a retry has escaped them for the worker's generated script
         kwargs = {**kwargs, **{part: unescaped(kwargs.get(part)) for part in ("headers", "params", "added_params")}}
+    return kwargs
+
+
+def _fields(document: Document) -> Document:
+    """Returns the fields of a job, which are not checked yet."""
+    kwargs = _kwargs(document)
     event = _event(document.get("job_event"))
     state, error_message = _outcome(document)
-    fields = {
-        "id": job_id,
+    return {
+        "id": id_text(document["_id"]),
         "session_id": id_text(document.get("sessionId") or document.get("session_id") or kwargs.get("session_id")),
         "name": document.get("job_name") or "",
         "event": event,
@@ -168,17 +226,16 @@ def job(document: Document) -> Job:
         "error_message": error_message,
         "progress_percent": _percent(document.get("progress")),
         "progress_message": str(document.get("progressMessage") or ""),
-        "depends_on": id_texts(document.get("depends_on")),
-        "subject": _subject(mapping(kwargs.get("headers")), event),
-        "params": plain(params, what) if (params := kwargs.get("params")) else {},
-        "added_params": plain(added, what) if (added := kwargs.get("added_params")) else {},
-        "created_at": document.get("createdAt"),
-        "timeout_s": _timeout_s(document, what),
+        "depends_on": id_texts(jobs) if (jobs := document.get("depends_on")) else (),
+        "subject": _subject(mapping(kwargs.get("headers")), event, subject_fields),
+        "params": plain(params, _what(document)) if (params := kwargs.get("params")) else {},
+        "added_params": plain(added, _what(document)) if (added := kwargs.get("added_params")) else {},
+        "created_at": utc(document.get("createdAt")),
+        "timeout_s": _timeout_s(document),
     }
-    return modelled(Job, what, fields, _SPELLED)
 
 
-def _timeout_s(document: Document, what: str) -> float | None:
+def _timeout_s(document: Document) -> float | None:
     """Reads the time limit, in any spelling of the manifest; logs a limit that cannot be read, and returns None."""
     limit = document.get("job_timeout")
     if limit is None:
@@ -186,7 +243,7 @@ def _timeout_s(document: Document, what: str) -> float | None:
     try:
         return duration_s(limit if isinstance(limit, (str, int, float)) else None)
     except UnsupportedValueError as error:
-        _log.warning("the timeout of %s is not kept: %s", what, error)
+        _log.warning("the timeout of %s is not kept: %s", _what(document), error)
         return None
 
 
@@ -215,11 +272,18 @@ def _percent(progress: object) -> int:
     return 0
 
 
-def _subject(headers: Mapping[str, Any], event: JobEvent | None) -> Patient | Study | SeriesRecord | None:
+def _checked_subject(document: Document) -> Patient | Study | SeriesRecord | None:
+    headers = mapping(_kwargs(document).get("headers"))
+    return _subject(headers, _event(document.get("job_event")), subject)
+
+
+def _subject(
+    headers: Mapping[str, Any], event: JobEvent | None, read: Callable[[SubjectLevel, Mapping[str, Any]], T]
+) -> T | None:
     """Reads the subject; its level follows from the members that the document lists, else from the event."""
     if not headers.get("_id"):
         return None
     for members, level in _LEVEL_OF_MEMBERS.items():
         if members in headers:
-            return subject(level, headers)
-    return None if event is None else subject(event.level, headers)
+            return read(level, headers)
+    return None if event is None else read(event.level, headers)

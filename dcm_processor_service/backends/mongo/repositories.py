@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dcm_processor_service.backends.mongo import job_documents
 from dcm_processor_service.backends.mongo.dicom import MongoDicomRepository
 from dcm_processor_service.backends.mongo.documents import (
+    NAIVE_CODEC,
     data_query,
     either,
     equals_literal,
@@ -202,7 +203,11 @@ class MongoJobRepository:
 
     async def _found(self, query: Document, *, limit: int = 0) -> list[Document]:
         return await self._jobs.find(
-            query, projection=job_documents.PROJECTION, sort=job_documents.OLDEST_FIRST, limit=limit
+            query,
+            projection=job_documents.PROJECTION,
+            sort=job_documents.OLDEST_FIRST,
+            limit=limit,
+            codec=NAIVE_CODEC,
         )
 
     async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:

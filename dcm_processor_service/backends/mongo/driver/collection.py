@@ -31,6 +31,7 @@ from dcm_processor_service.errors import StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
+    from bson import CodecOptions
     from pymongo import IndexModel
     from pymongo.results import UpdateResult
 
@@ -70,12 +71,21 @@ class Collection:
         self._name = name
 
     async def find(
-        self, query: Document, *, projection: Any = None, sort: Sort | None = None, limit: int = 0
+        self,
+        query: Document,
+        *,
+        projection: Any = None,
+        sort: Sort | None = None,
+        limit: int = 0,
+        codec: CodecOptions[Document] | None = None,
     ) -> list[Document]:
-        """Returns all documents (or ``limit``) that the query finds."""
-        return await self._read(
-            lambda driver: self._mode.listed(lambda: driver.find(query, projection, sort=sort, limit=limit))
-        )
+        """Returns all documents (or ``limit``) that the query finds, decoded by the database's options or by others."""
+
+        def found(driver: Any) -> Any:
+            decoding = driver if codec is None else driver.with_options(codec_options=codec)
+            return decoding.find(query, projection, sort=sort, limit=limit)
+
+        return await self._read(lambda driver: self._mode.listed(lambda: found(driver)))
 
     async def find_bulk(self, query: Document, *, sort: Sort, batch_size: int = 0) -> list[Document]:
         """Returns large documents: each message has the time limit of a transfer, not all messages together."""
