@@ -58,7 +58,8 @@ def test_colours_of_dicom_are_those_of_the_screen(rgb: tuple[int, int, int], lab
 
 
 def test_every_colour_comes_back() -> None:
-    for rgb in itertools.product((0, 3, 11, 40, 128, 200, 255), repeat=3):
+    parts = (0, 3, 11, 40, 128, 200, 255)
+    for rgb in itertools.product(parts, parts, parts):
         assert rgb_of_lab(lab_of_rgb(rgb)) == rgb
 
 
@@ -150,7 +151,7 @@ def test_a_series_of_two_volumes_has_planes_and_takes_a_mask_of_one() -> None:
 @pytest.mark.parametrize("slices", [3, 4])
 def test_four_slices_are_enough_for_planes(slices: int) -> None:
     volume = VoxelGrid(np.zeros((8, 8, slices), np.int16), np.eye(4))
-    heights = [opened(preview_volume(volume, layout=layout)).shape[0] for layout in ("both", "grid")]  # type: ignore[arg-type]  # names of layouts
+    heights = [opened(preview_volume(volume, layout=layout)).shape[0] for layout in ("both", "grid")]
     assert (heights[0] > heights[1]) == (slices == 4)
 
 
