@@ -52,7 +52,7 @@ def owned_numbers(dataset: Header, group: int, creator: str, element: int) -> tu
     value = owned_value(dataset, group, creator, element)
     if isinstance(value, bytes):
         return ()  # the file does not state their type
-    values = value if isinstance(value, list | tuple) or hasattr(value, "append") else (value,)
+    values = value if hasattr(value, "append") else (value,)  # pydicom keeps several values in a list of its own
     try:
         found = tuple(float(one) for one in values)
     except (TypeError, ValueError, OverflowError):
@@ -71,7 +71,7 @@ def owned_texts(dataset: Header, group: int, creator: str, element: int) -> tupl
     value = owned_value(dataset, group, creator, element)
     if value is None or isinstance(value, bytes):
         return ()
-    values = value if isinstance(value, list | tuple) or hasattr(value, "append") else (value,)
+    values = value if hasattr(value, "append") else (value,)  # pydicom keeps several values in a list of its own
     return tuple(str(one).strip(" \0") for one in values)
 
 

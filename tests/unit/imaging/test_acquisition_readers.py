@@ -299,6 +299,12 @@ def test_ge_lines_of_enhanced_objects_stand_in_their_groups() -> None:
     assert ge_readout(scan(header)).readout_s is None
 
 
+def test_ge_share_of_lines_is_a_decimal_number() -> None:
+    header = ge_header(AcquisitionMatrix=[0, 64, 50, 0])
+    header[0x00431083].value = "0.28"  # 14 lines, which in binary come to a little more
+    assert ge_readout(scan(header)).readout_s == pytest.approx(13 * 0.0005)
+
+
 def test_ge_image_of_two_lines_has_one_step() -> None:
     found = ge_readout(scan(ge_header(), (8, 2, 1)))
     assert found.echo_spacing_s == found.readout_s == pytest.approx(0.0075)

@@ -25,7 +25,7 @@ from pydicom.uid import (
 from dcm_processor_service import Limits
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.decoding import frames
-from dcm_processor_service.imaging.decoding.codestream import Codestream, codestream_of
+from dcm_processor_service.imaging.decoding.codestream import Codestream, codestream_of, without_adobe_marker
 from dcm_processor_service.imaging.decoding.decoders import decoders_of
 from dcm_processor_service.imaging.decoding.frame_decoder import ContradictionError, EncodedImage
 from dcm_processor_service.imaging.decoding.frames import EncodedFrame, decode_frames, decode_one
@@ -190,7 +190,8 @@ SOF = b"\xff\xc0\0\x0b\x08\0\x06\0\x09\1\1\x11\0"
     ("before", "expected"),
     [
         (b"", Codestream(6, 9, 1, 8)),
-        (b"\xff\xff", Codestream(6, 9, 1, 8)),  # bytes that fill
+        (b"\xff", Codestream(6, 9, 1, 8)),  # bytes that fill
+        (b"\xff\xff", Codestream(6, 9, 1, 8)),
         (b"\xff\x01\xff\xd0\xff\xd7", Codestream(6, 9, 1, 8)),  # markers without content
         (b"\xff\xc4\0\4\1\2\xff\xc8\0\2\xff\xcc\0\3\0", Codestream(6, 9, 1, 8)),  # tables, among the frame headers
         (b"\xff\xfe\0\x0d" + SOF[:11], Codestream(6, 9, 1, 8)),  # a comment that looks like one
@@ -203,6 +204,28 @@ def test_the_frame_header_of_a_jpeg_is_behind_other_segments(before: bytes, expe
         frame = b"\xff\xd8" + before + b"\xff" + bytes([code]) + SOF[2:]
         assert codestream_of(frame) == expected, name
         assert codestream_of(frame[: 2 + len(before) + 9]) is None
+
+
+@pytest.mark.parametrize("comment", [b"\0\1\1\1\1\1\1\1\1", b"\1"])
+def test_a_marker_of_adobe_that_is_too_short_to_state_a_transform_stays(comment: bytes) -> None:
+    short = b"\xff\xee\0\x09Adobe\0\x64"
+    jfif = b"\xff\xe0\0\x07JFIF\0"
+    for before in (b"", jfif):
+        frame = b"\xff\xd8" + before + short + b"\xff\xfe\0" + bytes([2 + len(comment)]) + comment + b"\xff\xda\0\2"
+        assert without_adobe_marker(frame, is_ybr=True) == frame
+
+
+def test_a_file_without_the_preamble_is_read_too(tmp_path: Path) -> None:
+    values = random_values(16, signed=False)
+    ds = image_of(values, 16)
+    ds.compress(RLELossless, values, generate_instance_uid=False)
+    ds.SOPClassUID = ds.SOPInstanceUID = "1.2.3"
+    ds.save_as(tmp_path / "x.dcm", enforce_file_format=True)
+    whole = (tmp_path / "x.dcm").read_bytes()
+    for content in (whole, whole[132:]):
+        (tmp_path / "x.dcm").write_bytes(content)
+        image = EncodedImage.read(str(tmp_path / "x.dcm"), RLELossless)
+        np.testing.assert_array_equal(image.decode(1, "pydicom", for_display=False), values)
 
 
 # ---- native pixel data ----

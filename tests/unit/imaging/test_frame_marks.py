@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
+from pydicom.uid import EnhancedMRImageStorage, ParametricMapStorage
 
-from dcm_processor_service.imaging.frames.frame import FrameInfo, mark, marks
-from dcm_processor_service.imaging.frames.modality_lut import ModalityLut
+from dcm_processor_service.imaging.frames.frame import FrameInfo, frame_of_reference_uid, frames_of, mark, marks
+from dcm_processor_service.imaging.frames.modality_lut import ModalityLut, modality_lut
 from dcm_processor_service.imaging.frames.palette import palette_of
 from dcm_processor_service.imaging.frames.pixel_format import (
     PixelFormat,
@@ -19,9 +20,14 @@ from dcm_processor_service.imaging.frames.pixel_format import (
     predicted_type,
     smallest_exact,
 )
-from dcm_processor_service.imaging.frames.vendor import b_values
+from dcm_processor_service.imaging.frames.units import unit_of
+from dcm_processor_service.imaging.frames.vendor import b_values, mosaic_count
+from dcm_processor_service.imaging.headers.instance_file import read_instance
+from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
 
 
@@ -195,6 +201,7 @@ INT16, UINT16, INT32, FLOAT = (np.dtype(name) for name in ("i2", "u2", "i4", "f4
     [
         (stored(12), {(1.0, 0.0, None)}, UINT16),
         (stored(12, signed=True), {(1.0, 0.0, None)}, INT16),
+        (stored(16), {(1.0, 0.0, None)}, UINT16),
         (stored(8, allocated=8), {(1.0, 0.0, None)}, np.dtype("u1")),
         (stored(float_bits=64), {(1.0, 0.0, None)}, FLOAT),
         (stored(float_bits=64), {(2.0, 0.0, None)}, FLOAT),
@@ -206,6 +213,9 @@ INT16, UINT16, INT32, FLOAT = (np.dtype(name) for name in ("i2", "u2", "i4", "f4
         (stored(15), {(1.0, -32768.0, None)}, INT16),  # -32768 to -1
         (stored(15), {(1.0, -32769.0, None)}, INT32),
         (stored(12, signed=True), {(16.0, 0.0, None)}, INT16),  # -32768 to 32752
+        (stored(12, signed=True), {(16.0, 15.0, None)}, INT16),  # to 32767
+        (stored(12, signed=True), {(16.0, 16.0, None)}, INT32),
+        (stored(12, signed=True), {(16.0, -1.0, None)}, INT32),
         (stored(12, signed=True), {(-16.0, 0.0, None)}, INT32),  # to 32768
         (stored(12, signed=True), {(-16.0, -1.0, None)}, INT16),  # to 32767
         (stored(16), {(1.0, -1024.0, None)}, INT16),  # a CT, which uses less than it declares
@@ -282,18 +292,126 @@ def test_whole_rescales_are_exact_in_whatever_type(kind: str, slope: int, interc
             assert found.tolist() == wanted
 
 
+# ---- units ----
+
+
+def test_the_unit_of_a_parametric_map_is_that_of_its_mapping() -> None:
+    mapping = within(
+        "RealWorldValueMappingSequence", MeasurementUnitsCodeSequence=[dataset(CodeValue="mm2/s")], LUTLabel="ADC"
+    )
+    top = dataset(SOPClassUID=ParametricMapStorage, Modality="MR")
+    assert unit_of(frame(mapping, top)) == "mm2/s"
+    assert mark(frame(mapping, top), "LUTLabel") == ("ADC", "mm2/s")
+    top.SOPClassUID = EnhancedMRImageStorage  # there a mapping is one meaning of several
+    assert unit_of(frame(mapping, top)) == ""
+    assert mark(frame(mapping, top), "LUTLabel") is None
+
+
+def test_a_frame_of_reference_is_one_that_all_frames_have() -> None:
+    one, other = dataset(FrameOfReferenceUID="1.2.3"), dataset(FrameOfReferenceUID="1.2.4")
+    assert frame_of_reference_uid([frame(one), frame(Dataset(), one)]) == "1.2.3"
+    for others in (other, Dataset()):
+        assert frame_of_reference_uid([frame(one), frame(others)]) == ""
+
+
+# ---- frames of one file ----
+
+
+@pytest.mark.parametrize("has_place", [True, False])
+def test_frames_of_a_film_are_numbered_and_lie_nowhere(tmp_path: Path, *, has_place: bool) -> None:
+    [path] = single_frame(Recipe(slices=1), tmp_path)
+    ds = dcmread(path)
+    ds.NumberOfFrames = 3
+    ds.PixelData *= 3
+    if not has_place:
+        del ds.ImagePositionPatient, ds.ImageOrientationPatient
+    ds.save_as(path)
+    found = frames_of(read_instance(path))
+    assert [one.number for one in found] == [1, 2, 3]
+    assert not any(one.has_geometry for one in found)
+
+
+def test_frames_of_a_dose_lie_at_their_offsets(tmp_path: Path) -> None:
+    recipe = Recipe(slices=1, modality="RTDOSE", extra={"GridFrameOffsetVector": [0, 2, -3]})
+    [path] = single_frame(recipe, tmp_path)
+    ds = dcmread(path)
+    ds.NumberOfFrames = 3
+    ds.PixelData *= 3
+    ds.save_as(path)
+    x, y, z = recipe.origin
+    found = frames_of(read_instance(path))
+    assert [(one.number, one.position) for one in found] == [(1, (x, y, z)), (2, (x, y, z + 2)), (3, (x, y, z - 3))]
+
+
+@pytest.mark.parametrize(
+    ("maker", "creator", "tag", "value"),
+    [("SIEMENS", "SIEMENS MR HEADER", 0x0019100A, b"\x24\1"), ("UIH", "Image Private Header", 0x00651050, b"292 ")],
+)
+def test_the_slices_of_a_mosaic_are_counted_in_bytes_of_unknown_type_too(
+    maker: str, creator: str, tag: int, value: bytes
+) -> None:
+    top = dataset(Manufacturer=maker)
+    top.add_new(tag >> 16 << 16 | 0x10, "LO", creator)
+    top.add_new(tag, "UN", value)
+    assert mosaic_count(top) == 0x124
+    top.Manufacturer = "Maker"
+    assert mosaic_count(top) is None
+
+
+# ---- tables ----
+
+
+@pytest.mark.parametrize(
+    ("first", "signed", "meant"),
+    [(0x7000, 1, 0x7000), (0x7FFF, 1, 0x7FFF), (0x8000, 1, -0x8000), (0xFFFF, 1, -1), (0xFFFF, 0, 0xFFFF)],
+)
+def test_a_table_begins_at_a_value_of_the_sign_of_the_pixels(first: int, signed: int, meant: int) -> None:
+    table = dataset(LUTDescriptor=[3, first, 16], LUTData=[7, 8, 9])
+    lut = modality_lut(dataset(ModalityLUTSequence=[table], PixelRepresentation=signed))
+    assert lut is not None
+    assert (lut.first, lut.entries.tolist()) == (meant, [7, 8, 9])
+    two = dataset(ModalityLUTSequence=[table, table], PixelRepresentation=signed)
+    assert modality_lut(two) is None
+
+
+@pytest.mark.parametrize(
+    ("size", "depth", "content", "entries"),
+    [
+        (3, 8, b"\1\2\3\0", [1, 2, 3]),  # bytes, with one that pads
+        (4, 8, b"\1\2\3\4", [1, 2, 3, 4]),
+        (3, 8, b"\1\0\2\0\xff\0", [1, 2, 255]),  # bytes in words
+        (3, 12, b"\1\0\2\0\xff\xff", [1, 2, 4095]),  # bits beyond the depth mean nothing
+        (3, 12, b"\1\2\3\0", None),
+        (3, 16, b"\1\0\2\0", None),
+        (3, 7, b"\1\0\2\0\3\0", None),
+        (3, 17, b"\1\0\2\0\3\0", None),
+        (0, 16, bytes(131072), [0] * 65536),  # the number of entries has 16 bits
+    ],
+    ids=["bytes", "even", "words", "twelve", "short words", "short", "seven", "seventeen", "most"],
+)
+def test_entries_of_a_table_have_the_depth_that_it_states(
+    size: int, depth: int, content: bytes, entries: list[int] | None
+) -> None:
+    table = dataset(LUTDescriptor=[size, 0, depth])
+    table.add_new(0x00283006, "OW", content)
+    lut = modality_lut(dataset(ModalityLUTSequence=[table], PixelRepresentation=0))
+    assert (None if lut is None else lut.entries.tolist()) == entries
+
+
 # ---- palettes ----
 
 
-@pytest.mark.parametrize(("size", "taken"), [(255, True), (256, True), (257, False)])
-def test_a_palette_in_segments_of_bytes_has_at_most_256_entries(size: int, *, taken: bool) -> None:
+@pytest.mark.parametrize(("size", "depth", "taken"), [(255, 8, True), (256, 8, True), (257, 8, False), (300, 16, True)])
+def test_a_palette_in_segments_of_bytes_has_at_most_256_entries(size: int, depth: int, *, taken: bool) -> None:
     top = dataset(PixelRepresentation=0, PhotometricInterpretation="PALETTE COLOR")
     top.set_original_encoding(is_implicit_vr=False, is_little_endian=True, character_encoding="ascii")
     first, second = size // 2, size - size // 2
     for colour, end in (("Red", 0), ("Green", 100), ("Blue", 255)):
-        setattr(top, f"{colour}PaletteColorLookupTableDescriptor", [size, 0, 8])
+        setattr(top, f"{colour}PaletteColorLookupTableDescriptor", [size, 0, depth])
         # discrete: one entry; linear from it to the end
-        data = bytes([0, 1, 7, 1, first - 1, end, 1, second, end])
+        high = depth - 8
+        parts = np.array([0, 1, 7 << high, 1, first - 1, end << high, 1, second, end << high])
+        data = parts.astype("<u1" if depth == 8 else "<u2").tobytes()
         setattr(top, f"Segmented{colour}PaletteColorLookupTableData", data + bytes(len(data) % 2))
     palette = palette_of(top)
     assert (palette is not None) == taken

@@ -15,14 +15,16 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import RLELossless
 
-from dcm_processor_service.imaging.pictures.colours import lab_of_rgb, rgb_of_lab
+from dcm_processor_service.imaging.pictures.colours import LABEL_COLOURS, lab_of_rgb, rgb_of_lab
 from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
+from dcm_processor_service.imaging.pictures.fused import FusedPictures, LegendEntry
 from dcm_processor_service.imaging.pictures.key_slices import picture_of_scan
 from dcm_processor_service.imaging.pictures.mosaic import Tile, draw_mosaic
-from dcm_processor_service.imaging.pictures.panel import Letters
+from dcm_processor_service.imaging.pictures.panel import Letters, Panel, draw_panel
 from dcm_processor_service.imaging.pictures.results import pictures_of_results
 from dcm_processor_service.imaging.pictures.series_sheet import preview_series
 from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow, VoxelGrid
+from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +60,8 @@ def test_colours_of_dicom_are_those_of_the_screen(rgb: tuple[int, int, int], lab
 
 
 def test_every_colour_comes_back() -> None:
-    for rgb in itertools.product((0, 3, 11, 40, 128, 200, 255), repeat=3):
+    parts = (0, 3, 11, 40, 128, 200, 255)
+    for rgb in itertools.product(parts, parts, parts):
         assert rgb_of_lab(lab_of_rgb(rgb)) == rgb
 
 
@@ -118,7 +121,108 @@ def test_words_keep_to_the_edges_of_their_tile(*, in_colour: bool) -> None:
     assert 0 < right < 10
 
 
+def test_frames_of_a_film_are_numbered(tmp_path: Path) -> None:
+    [path] = single_frame(Recipe(slices=1, rows=40, columns=40), tmp_path)
+    ds = dcmread(path)
+    del ds.ImagePositionPatient, ds.ImageOrientationPatient, ds.PixelSpacing
+    ds.NumberOfFrames = 2
+    ds.PixelData = np.repeat(np.arange(40, dtype=np.int16), 40).tobytes() * 2
+    ds.save_as(path)
+    picture = opened(picture_of_scan([path], 1).png)
+    ramp = np.repeat(np.linspace(0, 255, 40), 40).reshape(40, 40)
+    wanted = opened(draw_mosaic([Tile(ramp.astype(np.uint8), caption=number) for number in ("1", "2")]))
+    # the window leaves out the outermost hundredth
+    assert np.abs(picture.astype(int) - wanted).mean() < 6
+    halves = picture[:, :479], picture[:, 481:]
+    expected = wanted[:, :479], wanted[:, 481:]
+    np.testing.assert_array_equal((halves[0] != halves[1]).any(axis=2), (expected[0] != expected[1]).any(axis=2))
+
+
+# ---- panels ----
+
+
+def panel_of(grey: NDArray[Any], **values: Any) -> NDArray[Any]:
+    return np.asarray(draw_panel(Panel(grey, **values), 200, 200, 2.0))
+
+
+def test_labels_keep_their_colours_when_they_are_enlarged() -> None:
+    mask = np.zeros((100, 100), np.uint16)
+    mask[20:50, 20:80], mask[50:80, 20:80], mask[85:95, 20:80] = 1, 3, len(LABEL_COLOURS) + 2
+    picture = panel_of(np.zeros((100, 100), np.uint8), pixel_mm=None, mask=mask)
+    seen = {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
+    # edges as they are, areas half transparent
+    expected = [LABEL_COLOURS[number] for number in (0, 2, 1)]
+    assert seen == {(0, 0, 0), *expected, *(tuple(int(part * 0.45) for part in colour) for colour in expected)}
+
+
+@pytest.mark.parametrize(
+    ("edge", "across", "down"), [("left", 0.03, 0.5), ("right", 0.97, 0.5), ("top", 0.5, 0.05), ("bottom", 0.5, 0.95)]
+)
+def test_letters_of_a_panel_stand_at_their_edges_in_their_colour(edge: str, across: float, down: float) -> None:
+    picture = panel_of(np.zeros((100, 100), np.uint8), pixel_mm=None, letters=Letters(**{edge: "H"}))
+    rows, columns = np.nonzero((picture == (255, 214, 90)).all(axis=2))
+    assert (columns.mean() / 200, rows.mean() / 200) == pytest.approx((across, down), abs=0.04)
+    assert rows.max() - rows.min() == pytest.approx(10, abs=2)
+
+
+@pytest.mark.parametrize(("scale", "pixels"), [(2.0, 40), (0.5, 50), (10.0, 50), (0.1, 50), (66.0, 66), (67.0, None)])
+def test_the_bar_is_a_round_length_that_fits_a_third_of_the_panel(scale: float, pixels: int | None) -> None:
+    panel = Panel(np.zeros((10, 10), np.uint8), pixel_mm=(1.0, 1.0))
+    picture = np.asarray(draw_panel(panel, 200, 200, scale))
+    longest = (picture == (235, 235, 235)).all(axis=2).sum(axis=1).max()
+    assert longest == (0 if pixels is None else pixels + 1)
+    unknown = np.asarray(draw_panel(Panel(panel.grey, pixel_mm=None), 200, 200, scale))
+    assert not unknown.any()
+
+
+# ---- pictures for viewers that only show images ----
+
+
+@pytest.mark.parametrize("side", [300, 1020])
+def test_the_legend_is_written_in_letters_that_grow_with_the_picture(side: int) -> None:
+    drawing = FusedPictures((side, side), 1, (LegendEntry("H", (200, 0, 0)),), text="H")
+    picture = drawing.draw(np.zeros((side, side), np.uint8), [])
+    rows, columns = np.nonzero(picture.min(axis=2) > 100)
+    size = max(12, side // 34)
+    legend, text = rows[columns < side // 3], rows[columns >= side // 3]
+    for ink in (legend, text):
+        assert ink.max() - ink.min() + 1 == pytest.approx(0.72 * size, abs=2)
+    assert abs(legend.mean() - side / 2) < size
+    assert side - size < text.max() < side
+    assert columns[columns >= side // 3].mean() == pytest.approx(side / 2, abs=2)
+    red = np.nonzero((picture == (200, 0, 0)).all(axis=2))
+    assert (np.ptp(red[0]), np.ptp(red[1])) == pytest.approx((size - 2, size - 2), abs=1)
+
+
 # ---- contact sheets ----
+
+
+def test_slices_of_a_grid_stand_row_by_row() -> None:
+    levels = np.array([10, 90, 30, 70, 50, 20, 80, 40], np.int16)
+    volume = VoxelGrid(np.broadcast_to(levels, (8, 8, 8)), np.eye(4), display_window=DisplayWindow(50, 100))
+    picture = opened(preview_volume(volume, layout="grid"))
+    side = (960 - 4 * 5) // 6
+    assert picture.shape == (2 * (side + 4) + 22, 960, 3)
+    places = [((k // 6) * (side + 4) + side // 3, (k % 6) * (side + 4) + side // 3) for k in range(8)]
+    assert [int(picture[place][0]) for place in places] == pytest.approx(levels * 2.55, abs=3)
+    assert not picture[side + 4 : 2 * side, 3 * (side + 4) :].any()
+
+
+def test_a_mask_has_the_colours_of_its_labels_and_a_probability_is_one_from_a_half_on() -> None:
+    volume = VoxelGrid(np.zeros((9, 8, 7), np.int16), np.eye(4), display_window=DisplayWindow(50, 100))
+
+    def colours(mask: NDArray[Any]) -> set[tuple[int, int, int]]:
+        picture = opened(preview_volume(volume, mask, layout="grid"))
+        return {one for one in LABEL_COLOURS if (picture == one).all(axis=2).any()}
+
+    mask = np.zeros((9, 8, 7), np.int16)
+    mask[2:5, 2:5, 3] = 2
+    assert colours(mask) == {LABEL_COLOURS[1]}
+    mask[6:8, 6:8, 3] = 5
+    assert colours(mask) == {LABEL_COLOURS[1], LABEL_COLOURS[4]}
+    assert colours(mask != 0) == {LABEL_COLOURS[0]}
+    assert colours(np.where(mask == 2, 0.6, 0.4)) == {LABEL_COLOURS[0]}
+    assert colours(np.where(mask == 2, 0.5, 0.4)) == set()
 
 
 def test_planes_go_where_the_mask_is_largest() -> None:
@@ -150,7 +254,7 @@ def test_a_series_of_two_volumes_has_planes_and_takes_a_mask_of_one() -> None:
 @pytest.mark.parametrize("slices", [3, 4])
 def test_four_slices_are_enough_for_planes(slices: int) -> None:
     volume = VoxelGrid(np.zeros((8, 8, slices), np.int16), np.eye(4))
-    heights = [opened(preview_volume(volume, layout=layout)).shape[0] for layout in ("both", "grid")]  # type: ignore[arg-type]  # names of layouts
+    heights = [opened(preview_volume(volume, layout=layout)).shape[0] for layout in ("both", "grid")]
     assert (heights[0] > heights[1]) == (slices == 4)
 
 
@@ -180,6 +284,16 @@ def test_a_radiograph_in_negative_is_shown_as_it_is_meant(tmp_path: Path) -> Non
 
 
 # ---- results ----
+
+
+def test_a_picture_that_the_job_made_is_shown_under_its_name_with_its_pixels_alone(tmp_path: Path) -> None:
+    for size, shown in (((60, 40), (60, 40)), ((1920, 640), (960, 320))):
+        Image.new("RGB", size, (10, 200, 30)).save(tmp_path / "x.png", pnginfo=None)
+        [picture] = pictures_of_results({"x.png": (tmp_path / "x.png", {})}, [])
+        assert picture is not None
+        assert (picture.name, picture.caption) == ("x.png", f"{size[0]} × {size[1]} pixels")
+        assert opened(picture.png).shape[1::-1] == shown
+        assert (opened(picture.png) == (10, 200, 30)).all()
 
 
 def legend_of(tmp_path: Path, array: NDArray[Any], *extensions: bytes) -> list[tuple[int, str]] | None:
