@@ -15,7 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG2MPML, RLELossless
 
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError, UnsupportedTransferSyntaxError
-from dcm_processor_service.imaging.nifti import engine_dicom2nifti
+from dcm_processor_service.imaging.nifti import engine_dicom2nifti, engine_native
 from dcm_processor_service.imaging.nifti.comparison import (
     difference_from_series,
     difference_of_values,
@@ -239,6 +239,21 @@ def test_what_dicom2nifti_writes_says_where_it_lies(tmp_path: Path, ct: list[Pat
 def task(paths: list[Path], **changes: Any) -> ConversionTask:
     values: dict[str, Any] = {"destination": Path("out.v2.NII.gz"), "policy": "strict", "sidecar": "bids"}
     return ConversionTask(examine(paths), limits=Limits(), **(values | changes))
+
+
+def test_what_a_library_raises_within_an_engine_is_a_sentence(
+    tmp_path: Path, ct: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("a value of the patient")
+
+    monkeypatch.setattr(engine_native, "write_with_sidecar", fails)
+    with pytest.raises(
+        NiftiConversionError, match=r"^series .* cannot be converted: a file of it is damaged"
+    ) as caught:
+        AutoConverter().convert(ct, tmp_path / "x.nii")
+    assert "patient" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, ValueError)
 
 
 def test_a_task_names_one_of_several_volumes(ct: list[Path]) -> None:
