@@ -421,3 +421,9 @@ def test_compressed_pixels_are_decoded_for_dicom2nifti(tmp_path: Path, ct: list[
     np.testing.assert_array_equal(
         nib.nifti1.Nifti1Image.from_filename(tmp_path / "x.nii").get_fdata(), RECIPE.values[..., 0]
     )
+
+
+def test_one_axis_along_two_is_no_place() -> None:
+    across = np.eye(4)
+    across[:3, :3] = [[1, 0.02, 0], [1, 0, 0], [0, 0, 1]]
+    assert placement(across, (3, 5, 3), np.eye(4), (3, 3, 3)) is None
