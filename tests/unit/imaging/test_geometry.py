@@ -192,7 +192,8 @@ def test_frames_differ_in_the_signs_of_two_rows() -> None:
 @pytest.mark.parametrize("dtype", [np.int64, np.float32])
 def test_an_affine_of_other_numbers_becomes_one_of_double_precision(dtype: type) -> None:
     turned = convert_frame(np.eye(4).astype(dtype), "LPS", "RAS")
-    assert (turned.dtype, turned.tolist()) == (np.float64, np.diag([-1.0, -1, 1, 1]).tolist())
+    assert turned.dtype == np.dtype("f8")
+    assert turned.tolist() == np.diag([-1.0, -1, 1, 1]).tolist()
 
 
 @pytest.mark.parametrize("orientation", all_orientations())
