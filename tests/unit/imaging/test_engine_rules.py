@@ -425,5 +425,5 @@ def test_compressed_pixels_are_decoded_for_dicom2nifti(tmp_path: Path, ct: list[
 
 def test_one_axis_along_two_is_no_place() -> None:
     across = np.eye(4)
-    across[:3, :3] = [[1, 0.02, 0], [1, 0, 0], [0, 0, 1]]
+    across[:3, :3] = np.array([[1.0, 0.02, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     assert placement(across, (3, 5, 3), np.eye(4), (3, 3, 3)) is None
