@@ -15,7 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG2MPML, RLELossless
 
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError, UnsupportedTransferSyntaxError
-from dcm_processor_service.imaging.nifti import engine_dicom2nifti
+from dcm_processor_service.imaging.nifti import engine_dicom2nifti, engine_native
 from dcm_processor_service.imaging.nifti.comparison import (
     difference_from_series,
     difference_of_values,
@@ -241,6 +241,21 @@ def task(paths: list[Path], **changes: Any) -> ConversionTask:
     return ConversionTask(examine(paths), limits=Limits(), **(values | changes))
 
 
+def test_what_a_library_raises_within_an_engine_is_a_sentence(
+    tmp_path: Path, ct: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("a value of the patient")
+
+    monkeypatch.setattr(engine_native, "write_with_sidecar", fails)
+    with pytest.raises(
+        NiftiConversionError, match=r"^series .* cannot be converted: a file of it is damaged"
+    ) as caught:
+        AutoConverter().convert(ct, tmp_path / "x.nii")
+    assert "patient" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
 def test_a_task_names_one_of_several_volumes(ct: list[Path]) -> None:
     one = task(ct)
     assert one.named_destination("e2") == Path("out.v2_e2.NII.gz")
@@ -406,3 +421,9 @@ def test_compressed_pixels_are_decoded_for_dicom2nifti(tmp_path: Path, ct: list[
     np.testing.assert_array_equal(
         nib.nifti1.Nifti1Image.from_filename(tmp_path / "x.nii").get_fdata(), RECIPE.values[..., 0]
     )
+
+
+def test_one_axis_along_two_is_no_place() -> None:
+    across = np.eye(4)
+    across[:3, :3] = np.array([[1.0, 0.02, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    assert placement(across, (3, 5, 3), np.eye(4), (3, 3, 3)) is None

@@ -189,6 +189,13 @@ def test_frames_differ_in_the_signs_of_two_rows() -> None:
     assert affine.tolist() == before.tolist()  # neither result shares its memory
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+def test_an_affine_of_other_numbers_becomes_one_of_double_precision(dtype: type) -> None:
+    turned = convert_frame(np.eye(4).astype(dtype), "LPS", "RAS")
+    assert turned.dtype == np.dtype("f8")
+    assert turned.tolist() == np.diag([-1.0, -1, 1, 1]).tolist()
+
+
 @pytest.mark.parametrize("orientation", all_orientations())
 def test_axes_along_the_patient_have_the_letters_of_where_they_run(orientation: tuple[float, ...]) -> None:
     normal = np.cross(orientation[:3], orientation[3:])

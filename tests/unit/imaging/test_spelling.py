@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dcm_processor_service.derived.source import frames_of_header
 from dcm_processor_service.imaging.frames.frame import mark, marks
 from dcm_processor_service.imaging.headers.spelling import spelling
+from dcm_processor_service.imaging.headers.values import ScannedElement, ScannedHeader
 from tests.unit.derived.sources import make_headers
 
 KEYWORDS = ("ConvolutionKernel", "ImageType", "KVP", "AcquisitionNumber", "EchoTime", "TemporalPositionIdentifier")
@@ -63,3 +64,13 @@ def test_equal_bytes_in_two_character_sets_are_not_alike() -> None:
         header.SpecificCharacterSet, header.ConvolutionKernel = term, "B30f"
     first, second = map(read, made)
     assert spelling(first, "ConvolutionKernel") != spelling(second, "ConvolutionKernel")
+
+
+def test_what_was_made_in_memory_is_compared_by_its_value() -> None:
+    header = Dataset()
+    header.KVP, header.EncapsulatedDocument = 100, b"bytes"
+    assert [spelling(header, keyword) for keyword in ("KVP", "EncapsulatedDocument")] == [None, None]
+    assert spelling(header, "EchoTime") == "absent"
+    with_element = ScannedHeader({"KVP": ScannedElement("DS", b"100 ")})
+    assert spelling(with_element, "KVP") is with_element.elements["KVP"]
+    assert spelling(with_element, "EchoTime") == "absent"
