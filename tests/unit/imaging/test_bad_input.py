@@ -17,12 +17,14 @@ from dcm_processor_service.imaging.series.geometry_findings import transfer_synt
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
 from dcm_processor_service.models import SeriesKind
-from tests.unit.imaging.refusals import packaged, refused
+from tests.unit.imaging.refusals import change, packaged, refused
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from pydicom import Dataset
 
 
 def test_one_slice_and_none(tmp_path: Path) -> None:
@@ -286,3 +288,14 @@ def test_elements_whose_type_an_archive_forgot(tmp_path: Path, keywords: list[st
             content = content.replace(start + b"US\x02\0", start + b"UN\0\0\x02\0\0\0")
         path.write_bytes(content)
     np.testing.assert_array_equal(read_volume(paths).array, recipe.values[..., 0])
+
+
+@pytest.mark.parametrize("photometric", ["PALETTE COLOR", "palette color", "RGB", "YBR_FULL", "YBR_RCT"])
+def test_colours_are_no_numbers(tmp_path: Path, photometric: str) -> None:
+    def edit(ds: Dataset, k: int) -> None:
+        if k == 0:
+            ds.add_new("PhotometricInterpretation", "LO", photometric)
+
+    paths = change(single_frame(Recipe(slices=2), tmp_path), edit)
+    [finding] = [one for one in refused(paths, "COLOUR", "split").findings if one.code == "COLOUR"]
+    assert finding.sop_instance_uids == (str(dcmread(paths[0]).SOPInstanceUID),)

@@ -34,7 +34,7 @@ from dcm_processor_service.imaging.headers.instance_file import read_instance
 from dcm_processor_service.imaging.nifti.convert import AutoConverter
 from dcm_processor_service.imaging.pictures.series_sheet import preview_series
 from dcm_processor_service.imaging.series.inspection import inspect_series
-from dcm_processor_service.imaging.volumes.pixels import _ask_second_decoder
+from dcm_processor_service.imaging.volumes.pixels import _ask_second_decoder, read_pixels
 from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
 from tests.unit.imaging.refusals import change, packaged
 from tests.unit.imaging.synthetic import Recipe, single_frame
@@ -263,6 +263,39 @@ def test_colours_of_jpeg_ls_are_the_same_by_both_decoders(interleaved: int, kind
     first, second = (image.decode(1, name, for_display=for_display) for name in ("imagecodecs", "pyjpegls"))
     np.testing.assert_array_equal(first, second)
     assert np.array_equal(first, pixels) == (kind == "RGB" or not for_display)
+
+
+def test_the_first_frame_and_a_further_one_are_decoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Always the same, so that each run comes to the same result."""
+    asked: list[int] = []
+
+    def counted(frame: EncodedFrame, limits: Limits) -> NDArray[Any]:
+        asked.append(frame.number)
+        return decode_one(frame, limits)
+
+    monkeypatch.setattr("dcm_processor_service.imaging.volumes.pixels.decode_one", counted)
+    frames = frames_of(read_instance(packaged("emri_small_jpeg_ls_lossless.dcm")))[::-1]
+    pixels = frames[0].pixel_format
+
+    def read() -> None:
+        done = list(read_pixels(frames, lambda _: np.empty((pixels.rows, pixels.columns), pixels.stored_type)))
+        assert sorted(done) == list(range(len(frames)))
+
+    read()
+    found = list(asked)
+    assert frames[0].number in found
+    assert len(found) <= 2
+    for _ in range(5):
+        asked.clear()
+        read()
+        assert asked == found
+
+    def other(frame: EncodedFrame, limits: Limits) -> NDArray[Any]:
+        return decode_one(frame, limits) + np.uint16(1)
+
+    monkeypatch.setattr("dcm_processor_service.imaging.volumes.pixels.decode_one", other)
+    with pytest.raises(InvalidSeriesError, match="is decoded to other values"):
+        read()
 
 
 def test_processor_time_is_counted_for_each_request_by_itself(tmp_path: Path) -> None:

@@ -122,6 +122,17 @@ def test_two_volumes_slice_by_slice_more_than_a_step_apart_are_in_doubt(
     refused(stack(tmp_path, heights, numbers, modality), "INTERLEAVED_VOLUMES", policy)
 
 
+@pytest.mark.parametrize("is_descending", [False, True])
+def test_two_volumes_one_after_the_other_are_in_doubt(tmp_path: Path, *, is_descending: bool) -> None:
+    """They lie half a step apart."""
+    numbers = [1, 5, 2, 6, 3, 7, 4, 8]
+    if is_descending:
+        numbers = [9 - number for number in numbers]
+    paths = stack(tmp_path, [1.5 * k for k in range(8)], numbers)
+    for policy in POLICIES:
+        refused(paths, "INTERLEAVED_VOLUMES", policy)
+
+
 @pytest.mark.parametrize(
     ("numbers", "is_doubted"),
     [

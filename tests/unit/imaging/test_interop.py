@@ -123,6 +123,7 @@ def test_an_image_that_lost_its_place_is_refused() -> None:
         one.like(nib.nifti1.Nifti1Image(one.array, np.eye(4)))
     here = Volume(one.array, np.eye(4))
     assert here.like(here.to_sitk()[1:, :, :]).affine_lps[0, 3] == 1
+    assert here.like(here.to_sitk()[:-1, :, :]).shape == (5, 5, 4)
 
 
 def test_images_that_make_no_volume_are_refused() -> None:

@@ -57,6 +57,18 @@ def test_volumes_distinguished_by_a_counter_and_ordered_by_time(tmp_path: Path, 
     assert "told apart by TemporalPositionIdentifier, in the order of AcquisitionTime" in finding.message
 
 
+@pytest.mark.parametrize("plan", ["volume by volume", "slice by slice"])
+def test_a_plan_against_the_order_of_time_is_one(tmp_path: Path, plan: str) -> None:
+    for path in single_frame(Recipe(volumes=3, slices=4, modality="MR"), tmp_path):
+        ds = dcmread(path)
+        t, k = divmod(int(ds.InstanceNumber) - 1, 4)
+        ds.AcquisitionTime = f"1200{10 * t:02}"
+        ds.InstanceNumber = (2 - t) * 4 + k + 1 if plan == "volume by volume" else k * 3 + (2 - t) + 1
+        ds.save_as(path)
+    found = certificate(sorted(tmp_path.iterdir()))
+    assert (found.ordered_by, found.plan) == ("AcquisitionTime", plan)
+
+
 def at_times(slice_s: Callable[[int], float], **changes: Any) -> Callable[[Dataset, int], None]:
     def edit(ds: Dataset, k: int) -> None:
         seconds = slice_s(k)

@@ -10,7 +10,8 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.imaging.series.inspection import inspect_series
+from dcm_processor_service.imaging.series.inspection import examine, inspect_series
+from dcm_processor_service.imaging.series.policies import split_stacks
 from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
 from tests.unit.imaging.refusals import change, put, refused, together
 from tests.unit.imaging.synthetic import Recipe, single_frame
@@ -201,7 +202,7 @@ def test_uneven_steps_say_how_many_parts_there_are(tmp_path: Path) -> None:
 def test_a_finding_names_its_instances(tmp_path: Path, count: int) -> None:
     """Twenty at most."""
     paths = change(
-        single_frame(Recipe(slices=26), tmp_path),
+        single_frame(Recipe(slices=count + 1), tmp_path),
         lambda ds, k: setattr(ds, "PixelData", ds.PixelData[:10] if k < count else ds.PixelData),
     )
     uids = [str(dcmread(path).SOPInstanceUID) for path in paths][:count]
@@ -221,3 +222,43 @@ def test_frames_that_are_left_out_are_named_five_at_most(tmp_path: Path, slices:
     assert len(finding.sop_instance_uids) == slices - 1
     assert ("…" in finding.message) is has_more
     assert finding.message.count("frame 1 of") == 5
+
+
+@pytest.mark.parametrize(
+    ("gaps", "sizes"),
+    [
+        ([2, 2, 5, 5, 2, 2], [3, 1, 3]),  # the middle one is nearer to none
+        ([2, 2, 2, 5], [4, 1]),
+        ([5, 2, 2, 2], [1, 4]),
+        ([5, 2, 5, 5], [1, 2, 2]),
+        ([2, 2, 2, 2.03, 2.03, 2.03], [7]),
+        ([2, 2, 2, 2.1, 2.1, 2.1], [4, 3]),
+    ],
+    ids=str,
+)
+def test_a_part_ends_where_the_step_changes(tmp_path: Path, gaps: list[float], sizes: list[int]) -> None:
+    heights = np.cumsum([0, *gaps]).round(4).tolist()
+    paths = change(
+        single_frame(Recipe(slices=len(heights)), tmp_path),
+        lambda ds, k: setattr(ds, "ImagePositionPatient", [0, 0, heights[k]]),
+    )
+    stacks = split_stacks(examine(paths))
+    assert [len(stack.grid[0]) for stack in stacks] == sizes
+    found = [frame.position[2] for stack in stacks for frame in stack.grid[0] if frame.position]
+    assert found == heights
+
+
+def test_no_slice_of_a_part_lies_off_its_even_steps(tmp_path: Path) -> None:
+    """Steps that grow by a hundredth each, which no two neighbours show."""
+    heights = np.cumsum([0.0, *(2.0 * 1.01**k for k in range(24))]).round(4).tolist()
+    paths = change(
+        single_frame(Recipe(columns=2, rows=2, slices=25), tmp_path),
+        lambda ds, k: setattr(ds, "ImagePositionPatient", [0, 0, heights[k]]),
+    )
+    parts = read_volumes(paths, "split")
+    assert len(parts) > 3
+    by_uid = {str(ds.SOPInstanceUID): float(ds.ImagePositionPatient[2]) for ds in map(dcmread, paths)}
+    for part in parts:
+        for k, source in enumerate(part.sources[0]):
+            place = part.affine_lps @ [0, 0, k, 1]
+            assert abs(place[2] - by_uid[source.sop_instance_uid]) <= 0.02 * part.spacing_mm[2]

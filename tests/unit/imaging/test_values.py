@@ -196,7 +196,9 @@ def test_nuclear_medicine_has_its_values_and_their_unit_from_the_real_world_mapp
     volume = read_volume([path])
     np.testing.assert_allclose(volume.array, dcmread(path).pixel_array.transpose(2, 1, 0) * 0.25)
     assert (volume.rescale.slope, volume.rescale.unit) == (0.25, "{counts}/s")
-    assert "REAL_WORLD_VALUES" in inspect_series([path]).codes
+    [finding] = [one for one in inspect_series([path]).findings if one.code == "REAL_WORLD_VALUES"]
+    assert (finding.blocking, finding.count) == (False, 1)
+    assert finding.message.endswith("has its values in a real world mapping, which the engine native applies")
     for engine in ("dcm2niix", "dicom2nifti"):  # which do not know of it
         with pytest.raises(InvalidSeriesError, match="REAL_WORLD_VALUES"):
             AutoConverter().convert([path], tmp_path / "out.nii", engine=engine)
