@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dcm_processor_service.dicom_network.conversion import transcoding
 from dcm_processor_service.dicom_network.conversion.transcoding import convert, copy_of, lossless_encoders, part10
 from dcm_processor_service.errors import UnsupportedTransferSyntaxError
 from tests.unit.dicom_network.instances import make_ct
@@ -248,3 +250,19 @@ def test_native_pixels_come_without_a_table_of_where_encoded_frames_begin(name: 
     assert not [keyword for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths") if keyword in result]
     assert not result["PixelData"].is_undefined_length
     assert len(result.PixelData) % 2 == 0
+
+
+@pytest.mark.parametrize("available", [("gdcm", "pydicom"), ("gdcm", "pylibjpeg", "pydicom")])
+def test_run_lengths_are_never_encoded_by_the_library_that_ends_the_process(
+    available: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: list[str] = []
+
+    def compress(_dataset: Dataset, _uid: str, *, encoding_plugin: str, **_options: object) -> None:
+        named.append(encoding_plugin)
+
+    monkeypatch.setattr(transcoding, "get_encoder", lambda _uid: SimpleNamespace(available_plugins=available))
+    monkeypatch.setattr(Dataset, "compress", compress)
+    for wanted in (RLELossless, JPEG2000Lossless):
+        convert(copy_of(make_ct(rows=4), EXPLICIT), EXPLICIT, str(wanted))
+    assert named == ["pylibjpeg" if "pylibjpeg" in available else "pydicom", ""]
