@@ -10,12 +10,13 @@ import sqlite3
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dcm_processor_service.backends.sqlite import open_sqlite
-from dcm_processor_service.backends.sqlite.contents import Contents
+from dcm_processor_service.backends.sqlite.contents import Claim, Contents
 from dcm_processor_service.backends.sqlite.database import DATABASE_NAME, SCHEMA_VERSION
 from dcm_processor_service.backends.sqlite.failures import translated
 from dcm_processor_service.backends.sqlite.store import folder_of
@@ -499,3 +500,17 @@ def test_what_does_not_fit_says_how_much_is_needed_and_leaves_the_workspace_as_i
 def test_an_unknown_need_of_bytes_is_not_in_the_message(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError, match=r"no room; \d+ bytes are free on its disk"), translated(tmp_path):
         raise OSError(errno.ENOSPC, "no room")
+
+
+class FullDisk(io.BytesIO):
+    """A file on a disk without room."""
+
+    def write(self, _content: object, /) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+
+def test_a_disk_without_room_for_the_name_of_a_content_says_what_the_content_needs(tmp_path: Path) -> None:
+    store: Any = SimpleNamespace(folder=tmp_path, durability="fast")
+    with pytest.raises(StoreUnavailableError, match="no room; 7 bytes are needed"):
+        Contents(store).write(Claim(FullDisk(), tmp_path), "name", io.BytesIO(b"1234567"))
+    assert not Contents(store).path("name").exists()
