@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -155,12 +156,12 @@ def _read(paths: Sequence[Path], limits: Limits) -> tuple[list[InstanceFile], li
             instances.append(scan_instance(path, memory, limits=limits))
         except InvalidSeriesError as error:
             findings.append(SeriesFinding(code="UNREADABLE", message=str(error)))
-    kept: dict[str, InstanceFile] = {}
+    under_one_uid: defaultdict[str, list[InstanceFile]] = defaultdict(list)
     for instance in instances:
-        first = kept.setdefault(instance.sop_instance_uid or str(instance.path), instance)
-        if first is not instance:
-            findings.append(_same_instance(first, instance))
-    return sorted(kept.values(), key=_by_number), findings
+        under_one_uid[instance.sop_instance_uid or str(instance.path)].append(instance)
+    for first, *others in under_one_uid.values():
+        findings += _repeated(first, others)
+    return sorted((first for first, *_ in under_one_uid.values()), key=_by_number), findings
 
 
 def _by_number(instance: InstanceFile) -> tuple[float, str]:
@@ -168,20 +169,32 @@ def _by_number(instance: InstanceFile) -> tuple[float, str]:
     return number(instance.header, "InstanceNumber") or 0.0, instance.sop_instance_uid
 
 
-def _same_instance(first: InstanceFile, second: InstanceFile) -> SeriesFinding:
-    if patient_of(first.header) == patient_of(second.header) and is_same_instance(first.path, second.path):
-        return SeriesFinding(
+def _repeated(first: InstanceFile, others: Sequence[InstanceFile]) -> list[SeriesFinding]:
+    """Returns what the other files of an instance are: the same once more, or images that differ under one UID."""
+    different = [one for one in others if not _is_same(first, one)]
+    findings = []
+    if len(different) < len(others):
+        finding = SeriesFinding(
             code="DUPLICATE_INSTANCES",
             message=f"{first.label} is there more than once: the first file counts",
             blocking=False,
             sop_instance_uids=(first.sop_instance_uid,),
         )
-    return SeriesFinding(
-        code="CONFLICTING_INSTANCES",
-        message=f"{first.label} is there twice with different content: leave one of the files out "
-        "(a database that holds both keeps them: use a new one)",
-        sop_instance_uids=(first.sop_instance_uid,),
-    )
+        findings.append(finding)
+    if different:
+        times = "twice" if len(different) == 1 else f"{len(different) + 1} times"
+        finding = SeriesFinding(
+            code="CONFLICTING_INSTANCES",
+            message=f"{first.label} is there {times} with different content: keep one of the files "
+            "(a database that holds them keeps them: use a new one)",
+            sop_instance_uids=(first.sop_instance_uid,),
+        )
+        findings.append(finding)
+    return findings
+
+
+def _is_same(first: InstanceFile, second: InstanceFile) -> bool:
+    return patient_of(first.header) == patient_of(second.header) and is_same_instance(first.path, second.path)
 
 
 def _content_findings(

@@ -154,6 +154,21 @@ def test_order_without_geometry_is_by_instance_number_then_uid(tmp_path: Path) -
     assert ordered == sorted(int(ds.InstanceNumber) for ds in numbered)
 
 
+@pytest.mark.parametrize("keyword", ["TemporalPositionIdentifier", "TriggerTime", "EchoTime", "AcquisitionNumber"])
+def test_an_attribute_that_some_files_lack_does_not_order_those_at_one_position(tmp_path: Path, keyword: str) -> None:
+    for path in single_frame(Recipe(volumes=4, slices=3), tmp_path):
+        ds = dcmread(path)
+        t = int(ds.TemporalPositionIdentifier)
+        del ds.TemporalPositionIdentifier
+        ds.AcquisitionNumber = 1
+        setattr(ds, keyword, t)
+        if t == 3:
+            delattr(ds, keyword)
+        ds.save_as(path)
+    ordered = [int(dcmread(path).InstanceNumber) for path in order_files(sorted(tmp_path.iterdir()))]
+    assert ordered == [1, 4, 7, 10, 2, 5, 8, 11, 3, 6, 9, 12]
+
+
 def test_order_keeps_both_of_two_equal_files(tmp_path: Path) -> None:
     first = single_frame(Recipe(slices=2), tmp_path)[0]
     copy = tmp_path / "copy.dcm"

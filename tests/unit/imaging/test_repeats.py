@@ -251,3 +251,18 @@ def test_copies_of_one_instance_for_two_patients_are_no_copies(tmp_path: Path) -
     copy = copied(paths[0], lambda ds: setattr(ds, "PatientID", "OTHER"))
     assert is_same_instance(paths[0], copy)
     assert "CONFLICTING_INSTANCES" in inspect_series([*paths, copy]).codes
+
+
+def test_several_images_under_one_uid_are_one_finding_that_counts_them(tmp_path: Path) -> None:
+    first, *others = single_frame(Recipe(slices=3), tmp_path)
+    uid = dcmread(first).SOPInstanceUID
+    for path in others:
+        ds = dcmread(path)
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = uid
+        ds.save_as(path)
+    copy = copied(first, lambda ds: setattr(ds.file_meta, "ImplementationVersionName", "ANOTHER"))
+    report = refused([first, *others], "CONFLICTING_INSTANCES")
+    [finding] = [one for one in report.findings if one.code == "CONFLICTING_INSTANCES"]
+    assert finding.message.startswith(f"instance {uid} is there 3 times with different content: keep one of the files")
+    codes = [one.code for one in inspect_series([first, *others, copy]).findings]
+    assert [codes.count(code) for code in ("CONFLICTING_INSTANCES", "DUPLICATE_INSTANCES")] == [1, 1]

@@ -16,6 +16,7 @@ from dcm_processor_service.imaging.frames.frame import mark, marks
 from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, allowed_difference_mm
 from dcm_processor_service.imaging.headers.series_labels import LABELS, SETTINGS
 from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.series.order.frame_settings import alternating_setting, take_turns
 from dcm_processor_service.imaging.series.order.number_plan import slice_numbers
 from dcm_processor_service.imaging.series.order.time_axis import are_moved, comparable, overlap
 
@@ -69,9 +70,7 @@ def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str | Non
 
 def _take_turns(values: Sequence[Any], along: FloatArray) -> bool:
     """Returns whether a few values repeat along the stack, always in the same order."""
-    ascending = [values[index] for index in np.argsort(along, kind="stable")]
-    period = len(set(ascending))
-    return len(ascending) >= period * _FEWEST_SLICES and ascending[period:] == ascending[:-period]
+    return take_turns([values[index] for index in np.argsort(along, kind="stable")])
 
 
 def are_interleaved(values: Sequence[Any], along: FloatArray) -> bool:
@@ -95,6 +94,8 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
     positions = along[order]
     if len(positions) <= _FEWEST_SLICES:
         return ""
+    if setting := alternating_setting(ascending):
+        return f"their values of {setting} take turns along the stack"
     numbers = slice_numbers(ascending)
     is_counted = numbers == sorted(set(numbers)) or numbers[::-1] == sorted(set(numbers))
     gaps = np.diff(positions)

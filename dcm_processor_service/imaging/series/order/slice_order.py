@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["order_files", "order_instances", "temporal_key"]
 
 
+_ABSENT = float("-inf")
 _NOWHERE = 1_000_000
 """The group of instances without an orientation or a position, which comes behind all others."""
 
@@ -28,7 +30,8 @@ def order_files(paths: Sequence[Path]) -> list[Path]:
     """Returns the files of one series in slice order.
 
     Sorts by orientation if there are several, then by position along the slices' normal, then by time, then by
-    InstanceNumber, then by SOPInstanceUID. Files without a position come last.
+    InstanceNumber, then by SOPInstanceUID. Files without a position come last. An attribute that some of the files at
+    one position lack does not order them.
 
     Raises:
         InvalidSeriesError: A file is no DICOM file or ends inside its header.
@@ -43,11 +46,24 @@ def order_instances(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
     groups = _Orientations()
     placed = [_placement(instance.header, groups) for instance in instances]
     steps = _positions_as_steps(placed)
+    cells = [(group, step) for (group, _), step in zip(placed, steps, strict=True)]
+    times = _stated_by_all(cells, [temporal_key(instance.header) for instance in instances])
     keys = [
-        (group, step, *temporal_key(instance.header), instance.sop_instance_uid, str(instance.path))
-        for instance, (group, _), step in zip(instances, placed, steps, strict=True)
+        (cell, time, instance.sop_instance_uid, str(instance.path))
+        for instance, cell, time in zip(instances, cells, times, strict=True)
     ]
     return [instances[index] for index in sorted(range(len(instances)), key=keys.__getitem__)]
+
+
+def _stated_by_all(cells: Sequence[tuple[int, int]], times: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """Returns the keys of time without the values that an instance at the same position lacks."""
+    lacking: dict[tuple[int, int], set[int]] = defaultdict(set)
+    for cell, time in zip(cells, times, strict=True):
+        lacking[cell].update(column for column, value in enumerate(time) if value == _ABSENT)
+    return [
+        tuple(_ABSENT if column in lacking[cell] else value for column, value in enumerate(time))
+        for cell, time in zip(cells, times, strict=True)
+    ]
 
 
 class _Orientations:
@@ -94,11 +110,11 @@ def _positions_as_steps(placed: Sequence[tuple[int, float]]) -> list[int]:
 
 
 def temporal_key(header: Header) -> tuple[float, ...]:
-    """Returns the values that order instances at one position, most important first; an absent value sorts first.
+    """Returns the values that order instances at one position, most important first; an absent value is ``-inf``.
 
     TemporalPositionIdentifier (0020,0100), TriggerTime (0018,1060), EchoTime (0018,0081), AcquisitionNumber
     (0020,0012), InstanceNumber (0020,0013).
     """
     keywords = ("TemporalPositionIdentifier", "TriggerTime", "EchoTime", "AcquisitionNumber", "InstanceNumber")
     values = (number(header, keyword) for keyword in keywords)
-    return tuple(float("-inf") if value is None else value for value in values)
+    return tuple(_ABSENT if value is None else value for value in values)

@@ -1,0 +1,92 @@
+"""Finds settings of an enhanced object's frames that take turns along a stack, whichever attribute holds them.
+
+Frames state how each was taken in functional groups (PS3.3, section C.7.6.16): the phase of the heart or the breath,
+the contrast agent, the tube current, the eye or the breast. A setting that alternates from slice to slice means volumes
+that interleave, and so does one that no list here has. So all public attributes are looked at, but those that count
+slices, and, in MR, those that the two passes of one scan measure each for itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.imaging.headers.values import text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydicom import Dataset
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+
+__all__ = ["alternating_setting", "take_turns"]
+
+_FEWEST_TURNS = 3
+_OF_PLACES = frozenset({"PlanePositionSequence", "PlanePositionSlideSequence"})
+_COUNTING_SLICES = frozenset({"DimensionIndexValues", "InStackPositionNumber"})
+# of one pass of an MR, which takes every second slice
+_OF_PASSES = frozenset(
+    {
+        "ActualCardiacTriggerDelayTime",
+        "ActualRespiratoryTriggerDelayTime",
+        "FrameAcquisitionDateTime",
+        "FrameAcquisitionDuration",
+        "FrameReferenceDateTime",
+        "HighRRValue",
+        "IntervalsAcquired",
+        "IntervalsRejected",
+        "InversionTimes",
+        "LowRRValue",
+        "RRIntervalTimeNominal",
+        "RepetitionTime",
+    }
+)
+
+
+def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
+    """Returns the attribute of functional groups whose values take turns along a stack; empty if there is none.
+
+    Args:
+        ascending: The frames of one stack, each at a place of its own, in the order of their positions.
+    """
+    if any(len(frame.places) == 1 for frame in ascending):
+        return ""
+    is_in_passes = text(ascending[0].places[-1], "Modality") == "MR"
+    left_out = _COUNTING_SLICES | (_OF_PASSES if is_in_passes else frozenset())
+    settings = [_settings(frame.places[0], left_out) for frame in ascending]
+    names = dict.fromkeys(name for found in settings for name in found)
+    return next((name for name in names if take_turns([found.get(name) for found in settings])), "")
+
+
+def _settings(group: Any, left_out: frozenset[str]) -> dict[str, tuple[str, ...]]:
+    """Returns the values of a frame's own functional groups, by the keyword of the attribute."""
+    found: dict[str, tuple[str, ...]] = {}
+    for macro in group:
+        if macro.VR != "SQ" or macro.tag.is_private or macro.keyword in _OF_PLACES:
+            continue
+        for item in macro.value:
+            for keyword, value in _values(item):
+                if keyword not in left_out:
+                    found[keyword] = (*found.get(keyword, ()), value)
+    return found
+
+
+def _values(item: Dataset) -> list[tuple[str, str]]:
+    return [
+        (element.keyword, str(element.value))
+        for element in item
+        if element.keyword and not element.tag.is_private and element.VR != "SQ"
+    ]
+
+
+def take_turns(ascending: Sequence[Any]) -> bool:
+    """Returns whether a few values repeat along a stack, always in the same order.
+
+    Example:
+        >>> take_turns(["a", "b"] * 3), take_turns(["a", "a", "a", "b", "b", "b"])
+        (True, False)
+    """
+    period = len(set(ascending))
+    if not 1 < period <= len(ascending) // _FEWEST_TURNS:
+        return False
+    return list(ascending[period:]) == list(ascending[:-period])

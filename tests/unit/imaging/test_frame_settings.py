@@ -1,0 +1,102 @@
+"""Frames of an enhanced object whose settings alternate along the stack are of volumes that interleave."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import EnhancedCTImageStorage, EnhancedMRImageStorage
+
+from dcm_processor_service.imaging.series.order.frame_settings import take_turns
+from dcm_processor_service.imaging.volumes.read import read_volumes
+from tests.unit.imaging.refusals import refused
+from tests.unit.imaging.synthetic import Recipe, multi_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from dcm_processor_service.models.images.nifti import Policy
+
+SLICES = 6
+STEP = 3.0
+SETTINGS: dict[str, tuple[str, list[Any]]] = {
+    "NominalPercentageOfCardiacPhase": ("CardiacSynchronizationSequence", [10.0, 60.0]),
+    "NominalCardiacTriggerTimePriorToRPeak": ("CardiacSynchronizationSequence", [100.0, 300.0]),
+    "NominalPercentageOfRespiratoryPhase": ("RespiratorySynchronizationSequence", [0.0, 50.0]),
+    "NominalRespiratoryTriggerDelayTime": ("RespiratorySynchronizationSequence", [0.0, 50.0]),
+    "ContrastBolusAgentNumber": ("ContrastBolusUsageSequence", [1, 2]),
+    "ReconstructionAlgorithm": ("CTReconstructionSequence", ["FILTER_BACK_PROJ", "ITERATIVE"]),
+    "XRayTubeCurrentInmA": ("CTExposureSequence", [80.0, 140.0]),
+    "IrradiationEventUID": ("IrradiationEventIdentificationSequence", ["1.2.1", "1.2.2"]),
+    "FrameLaterality": ("FrameAnatomySequence", ["L", "R"]),
+    "FrameComments": ("FrameContentSequence", ["rest", "stress"]),
+    "MidSlabPosition": ("MRSpatialSaturationSequence", [[0.0, 0.0, 1.0], [0.0, 0.0, 9.0]]),
+}
+
+
+def enhanced(
+    folder: Path, setting: str, values: list[Any], cells: Iterable[tuple[float, int]], modality: str = "MR"
+) -> list[Path]:
+    """Writes one object of a frame for each cell: how high it lies, and which of the values it has."""
+    [path] = multi_frame(Recipe(columns=3, rows=2, slices=SLICES, volumes=2, modality=modality), folder)
+    ds = dcmread(path)
+    del ds.DimensionIndexSequence
+    groups = []
+    macro = SETTINGS.get(setting, ("MRModifierSequence", []))[0]
+    for height, number in cells:
+        group, position, inner = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient = [0, 0, height]
+        setattr(inner, setting, values[number])
+        group.PlanePositionSequence = [position]
+        setattr(group, macro, [inner])
+        groups.append(group)
+    ds.PerFrameFunctionalGroupsSequence, ds.NumberOfFrames = groups, len(groups)
+    ds.PixelData = np.arange(6 * len(groups), dtype="<i2").tobytes()
+    ds.SOPClassUID = EnhancedMRImageStorage if modality == "MR" else EnhancedCTImageStorage
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
+    ds.save_as(path)
+    return [path]
+
+
+def half_a_step_apart() -> list[tuple[float, int]]:
+    return [(STEP * k + STEP / 2 * t, t) for k, t in itertools.product(range(SLICES), range(2))]
+
+
+@pytest.mark.parametrize("policy", ["strict", "split", "largest", "resample"])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_volumes_of_two_settings_half_a_step_apart_are_refused(tmp_path: Path, setting: str, policy: Policy) -> None:
+    modality = "CT" if setting.startswith(("XRay", "Recon")) else "MR"
+    paths = enhanced(tmp_path, setting, SETTINGS[setting][1], half_a_step_apart(), modality)
+    report = refused(paths, "INTERLEAVED_VOLUMES", policy)
+    [finding] = [one for one in report.findings if one.code == "INTERLEAVED_VOLUMES"]
+    assert f"their values of {setting} take turns along the stack" in finding.message
+
+
+@pytest.mark.parametrize(
+    "number_of", [lambda _: 0, lambda index: index // SLICES, lambda index: int(index == 4)], ids=["one", "two", "odd"]
+)
+def test_settings_that_are_constant_or_change_once_are_of_one_volume(
+    tmp_path: Path, number_of: Callable[[int], int]
+) -> None:
+    name = "NominalPercentageOfCardiacPhase"
+    cells = [(height, number_of(index)) for index, (height, _) in enumerate(half_a_step_apart())]
+    [volume] = read_volumes(enhanced(tmp_path, name, SETTINGS[name][1], cells))
+    assert volume.shape == (3, 2, 2 * SLICES)
+
+
+def test_two_passes_of_an_mr_may_measure_otherwise(tmp_path: Path) -> None:
+    paths = enhanced(tmp_path, "InversionTimes", [[100.0], [120.0]], half_a_step_apart())
+    [volume] = read_volumes(paths)
+    assert volume.shape == (3, 2, 2 * SLICES)
+
+
+def test_values_take_turns_from_three_turns_on() -> None:
+    assert take_turns([1, 2, 3] * 3)
+    assert take_turns([1, 2, 1, 2, 1, 2, 1])
+    assert not take_turns([1, 2, 3] * 2)
+    assert not take_turns([1, 2, 2, 1, 1, 2])
+    assert not take_turns([1] * 9)
