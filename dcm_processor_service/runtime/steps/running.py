@@ -225,10 +225,10 @@ class Step:
     run of the job from beginning the step; the lease of a killed run expires after a minute.
 
     Not promised: that the block itself runs once. It runs again when it was killed before its end, so what it does
-    besides writing to ``step.data`` and ``step.files``, such as sending, may happen twice. A run whose process stood
-    still for longer than a minute may be overtaken: then both compute, and the outputs of the one that ends first count
-    for both. Changes of code in other modules than the calling file are not noticed. Outputs belong to the job and are
-    removed with its session; other jobs read what the callback stores in ``session.data``.
+    besides writing to ``step.data`` and ``step.files``, such as sending, may happen twice. A run whose process, or
+    event loop, stood still for longer than a minute may be overtaken: then both compute, and the outputs of the one
+    that ends first count for both. Changes of code in other modules than the calling file are not noticed. Outputs
+    belong to the job and are removed with its session; other jobs read what the callback stores in ``session.data``.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context, synthetic_series

@@ -15,6 +15,7 @@ from pymongo import MongoClient
 
 from dcm_processor_service import RuntimeSettings
 from dcm_processor_service.models.platform_ids import NO_ID
+from tests.faults.mongo.servers import running_standalone
 from tests.mongod import remove_database
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ DIED: dict[str, Any] = {"error": True, "attempts": 1, "lastErrorAt": LONG_AGO, "
 LOST: dict[str, Any] = {"inProgress": True, "startedAt": LONG_AGO}
 DONE: dict[str, Any] = {"done": True, "completedAt": LONG_AGO, "result": {"result": "Doe^Jane"}}
 CHANNEL = "device-1"
+ADMIN = "admin:secret"
+
+Rights = dict[str, set[str]]
+"""Actions by collection."""
 
 
 def made_at(date: datetime) -> ObjectId:
@@ -155,3 +160,45 @@ def platform(client: MongoClient[dict[str, Any]], mongo_url: str) -> Iterator[Pl
     database = client[f"operations_{uuid.uuid4().hex[:12]}"]
     yield Platform(database, mongo_url)
     remove_database(database)
+
+
+@dataclass
+class Guarded:
+    """A server that asks for a login."""
+
+    url: str
+    client: MongoClient[dict[str, Any]]
+
+    def settings(self, database: str, rights: Rights) -> RuntimeSettings:
+        """Settings with a user of a new role, which has these rights on the database."""
+        name = uuid.uuid4().hex
+        privileges = [
+            {"resource": {"db": database, "collection": collection}, "actions": sorted(actions)}
+            for collection, actions in rights.items()
+            if actions
+        ]
+        self.client.admin.command("createRole", name, privileges=privileges, roles=[])
+        self.client.admin.command("createUser", name, pwd="secret", roles=[name])
+        return self.settings_of(f"{name}:secret", database)
+
+    def settings_of(self, login: str, database: str) -> RuntimeSettings:
+        url = self.url.replace("//", f"//{login}@") + "&authSource=admin"
+        return RuntimeSettings.without_environment(
+            db_provider="mongodb",
+            db_url=url,
+            db_name=database,
+            session_id=NO_ID,
+            job_id=NO_ID,
+            durability="fast",
+        )
+
+
+@pytest.fixture(scope="session")
+def guarded() -> Iterator[Guarded]:
+    with running_standalone("--auth") as server:
+        name, password = ADMIN.split(":")
+        with MongoClient[dict[str, Any]](server.url) as first:
+            first.admin.command("createUser", name, pwd=password, roles=["root"])
+        url = server.url.replace("//", f"//{ADMIN}@")
+        with MongoClient[dict[str, Any]](url, tz_aware=True) as client:
+            yield Guarded(server.url, client)

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from pymongo import MongoClient
 
 from dcm_processor_service import RuntimeSettings, explain_session, list_sessions, retry_session, sweep_sessions
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.models.platform_ids import NO_ID
 from tests.command_line import ROOT
-from tests.faults.mongo.servers import running_standalone
-from tests.integration.operations.conftest import DIED, LOST, Platform
+from tests.integration.operations.conftest import DIED, LOST, Guarded, Platform, Rights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     Work = Callable[[Platform, str, RuntimeSettings], object]
 
 pytestmark = pytest.mark.mongodb
 
-ADMIN = "admin:secret"
 DOCUMENT = ROOT / "docs" / "operations.md"
-
-Rights = dict[str, set[str]]
 
 
 def row_rights() -> list[tuple[set[str], set[str], set[str]]]:
@@ -46,48 +39,6 @@ def rights_of(command: str) -> Rights:
             for collection in collections:
                 found.setdefault(collection, set()).update(actions)
     return found
-
-
-@dataclass
-class Guarded:
-    """A server that asks for a login."""
-
-    url: str
-    client: MongoClient[dict[str, Any]]
-
-    def settings(self, database: str, rights: Rights) -> RuntimeSettings:
-        """Settings with a user of a new role, which has these rights on the database."""
-        name = uuid.uuid4().hex
-        privileges = [
-            {"resource": {"db": database, "collection": collection}, "actions": sorted(actions)}
-            for collection, actions in rights.items()
-            if actions
-        ]
-        self.client.admin.command("createRole", name, privileges=privileges, roles=[])
-        self.client.admin.command("createUser", name, pwd="secret", roles=[name])
-        return self.settings_of(f"{name}:secret", database)
-
-    def settings_of(self, login: str, database: str) -> RuntimeSettings:
-        url = self.url.replace("//", f"//{login}@") + "&authSource=admin"
-        return RuntimeSettings.without_environment(
-            db_provider="mongodb",
-            db_url=url,
-            db_name=database,
-            session_id=NO_ID,
-            job_id=NO_ID,
-            durability="fast",
-        )
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[Guarded]:
-    with running_standalone("--auth") as server:
-        name, password = ADMIN.split(":")
-        with MongoClient[dict[str, Any]](server.url) as first:
-            first.admin.command("createUser", name, pwd=password, roles=["root"])
-        url = server.url.replace("//", f"//{ADMIN}@")
-        with MongoClient[dict[str, Any]](url, tz_aware=True) as client:
-            yield Guarded(server.url, client)
 
 
 @pytest.fixture
