@@ -291,7 +291,8 @@ def test_the_first_frame_and_a_further_one_are_decoded_twice(monkeypatch: pytest
         assert asked == found
 
     def other(frame: EncodedFrame, limits: Limits) -> NDArray[Any]:
-        return np.add(decode_one(frame, limits), np.uint16(1))
+        values: NDArray[Any] = decode_one(frame, limits) + np.uint16(1)
+        return values
 
     monkeypatch.setattr("dcm_processor_service.imaging.volumes.pixels.decode_one", other)
     with pytest.raises(InvalidSeriesError, match="is decoded to other values"):
