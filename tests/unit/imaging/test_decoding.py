@@ -267,7 +267,8 @@ def test_the_first_frame_and_a_further_one_are_decoded_twice(monkeypatch: pytest
         assert asked == found
 
     def other(frame: EncodedFrame, limits: Limits) -> NDArray[Any]:
-        return decode_one(frame, limits) + np.uint16(1)
+        shifted: NDArray[Any] = decode_one(frame, limits) + np.uint16(1)
+        return shifted
 
     monkeypatch.setattr("dcm_processor_service.imaging.volumes.pixels.decode_one", other)
     with pytest.raises(InvalidSeriesError, match="is decoded to other values"):
