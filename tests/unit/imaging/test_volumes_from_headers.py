@@ -15,6 +15,7 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.imaging.volumes.read import read_volume
+from dcm_processor_service.imaging.volumes.volume import Rescale
 from tests.desk import examples
 from tests.unit.imaging.synthetic import Recipe, all_orientations, multi_frame, rotated, single_frame
 
@@ -242,3 +243,12 @@ def test_a_unit_that_is_not_specified_is_none(
     paths = (multi_frame if frames else single_frame)(recipe, tmp_path)
     # the frames of the enhanced series state US themselves
     assert read_volume(paths).rescale.unit == ("" if frames else unit)
+
+
+def test_a_volume_says_how_its_values_came_about(tmp_path: Path) -> None:
+    one = read_volume(single_frame(Recipe(rescale=("2", "-1000"), extra={"RescaleType": "HU"}), tmp_path))
+    assert one.rescale == Rescale(2.0, -1000.0, "HU")
+    (tmp_path / "varies").mkdir()
+    each = tuple((f"{1 + k}", f"{10 * k - 5}") for k in range(6))
+    several = read_volume(single_frame(Recipe(rescale_per_slice=each, modality="PT"), tmp_path / "varies"))
+    assert several.rescale == Rescale(1.0, -5.0, "", varies=True)
