@@ -361,3 +361,14 @@ def test_more_answers_from_lower_levels_than_the_limit_raise() -> None:
     assert len(ask_by_levels(peer, FindQuery(level="series", patient_id="4711", limit=3))) == 3
     with pytest.raises(TooManyAnswersError, match="more than 2"):
         ask_by_levels(peer, FindQuery(level="series", patient_id="4711", limit=2))
+
+
+@pytest.mark.parametrize("told", [None, 0, 1])
+def test_a_series_of_which_nothing_is_known_and_nothing_came_is_not_called_whole(
+    told: int | None, tmp_path: Path
+) -> None:
+    empty = WantedSeries("1", "1.1", "", told=told)
+    inbox = Inbox(tmp_path, [empty])
+    (record,) = records_of(Wish([empty], {}), inbox, cancelled=False)
+    assert (record.outcome, record.series_instance_uid, record.retryable) == (FetchOutcome.MISSING, "1.1", True)
+    assert not inbox.is_complete(empty)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
-from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless
 
 from dcm_processor_service.dicom_network.sources import (
     Outgoing,
@@ -258,3 +259,30 @@ def test_a_file_that_is_read_in_drops_is_sent_as_it_lies(tmp_path: Path) -> None
     (path,) = tmp_path.rglob("*.dcm")
     instance = only(path)
     assert b"".join(instance.read(InDrops(path.read_bytes()), 1000)) == read_all(instance)
+
+
+class Trickling(BytesIO):
+    """A file on a network, which returns a few bytes at a time."""
+
+    def read(self, count: int | None = -1, /) -> bytes:
+        return super().read(count if count is None or count < 0 else min(count, 7))
+
+
+def test_pieces_have_the_length_that_was_asked_for_however_few_bytes_come_at_a_time(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path, 1)
+    instance = only(path)
+    with instance.open_file(instance.transfer_syntax_uid) as file:
+        content = file.read()
+    pieces = list(instance.read(Trickling(content), 100))
+    assert {len(piece) for piece in pieces[:-1]} == {100}
+    assert 0 < len(pieces[-1]) <= 100
+    assert b"".join(pieces) == read_all(instance)
+
+
+def test_a_new_dataset_whose_meta_names_no_syntax_goes_out_in_the_default_one() -> None:
+    for meta in (None, FileMetaDataset()):
+        dataset = Dataset()
+        dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, "1.2"
+        if meta is not None:
+            dataset.file_meta = meta
+        assert only(dataset).transfer_syntax_uid == ExplicitVRLittleEndian
