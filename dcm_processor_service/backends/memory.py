@@ -417,6 +417,12 @@ class MemoryWorkspaceRepository:
             known = [(one.id, self._store.instances[one.id][1]) for one in instances if one.id in self._store.instances]
         return [(one, content) for one, content in known if not isinstance(content, bytes)]
 
+    async def checksums(self, instances: Sequence[Instance]) -> dict[str, str]:
+        """Returns those of contents; the files are compared where they lie."""
+        with self._store.lock:
+            known = [(one.id, self._store.instances[one.id][1]) for one in instances if one.id in self._store.instances]
+        return {one: hashlib.sha256(held).hexdigest() for one, held in known if isinstance(held, bytes)}
+
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
         """Removes instances whose file is gone from below these folders."""
         lost = [one for one, path in self._paths(instances) if is_lost(path, folders)]

@@ -355,6 +355,9 @@ class WorkspaceRepository(Protocol):
     async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
         """Returns by id the files to which the store refers and which are not gone; none if it holds the content."""
 
+    async def checksums(self, instances: Sequence[Instance]) -> dict[str, str]:
+        """Returns by id the SHA-256 of the contents that the store holds itself; none if it refers to files."""
+
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
         """Removes instances whose file is gone from below these folders; returns their ids.
 

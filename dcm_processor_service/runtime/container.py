@@ -30,8 +30,7 @@ from dcm_processor_service.runtime.logs.known_subjects import LearningDicomRepos
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 from dcm_processor_service.runtime.progress import AsyncProgress, Progress
 from dcm_processor_service.runtime.settings import RuntimeSettings
-from dcm_processor_service.runtime.steps.lease import StepTiming
-from dcm_processor_service.runtime.steps.running import StepTools
+from dcm_processor_service.runtime.steps.tools import StepTiming, StepTools
 from dcm_processor_service.runtime.stores import backend_names, backend_opener
 from dcm_processor_service.session.data import AsyncData
 from dcm_processor_service.session.files import AsyncFiles

@@ -11,8 +11,6 @@ from pydantic_settings import SettingsConfigDict
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.runtime.data_cache import cached_data_dir
 from dcm_processor_service.runtime.settings import RuntimeSettings
-from dcm_processor_service.runtime.steps.inputs import code_version
-from dcm_processor_service.runtime.steps.running import AsyncStep, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +22,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.logs.job_log import JobLog
     from dcm_processor_service.runtime.progress import AsyncProgress, Progress
     from dcm_processor_service.runtime.settings import SettingsValues
-    from dcm_processor_service.runtime.steps.running import StepTools
+    from dcm_processor_service.runtime.steps.running import AsyncStep, Step
+    from dcm_processor_service.runtime.steps.tools import StepTools
     from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
     from dcm_processor_service.session.session import AsyncSession, Session
 
@@ -176,8 +175,10 @@ class RuntimeContext(_Context):
             StepBusyError: Another run of this job does the step, and is alive.
             ConfigurationError: The context was made from the environment alone.
         """
-        version = code_version(sys._getframe(1).f_code.co_filename) if code is None else code  # noqa: SLF001  the caller
-        return Step(AsyncStep(_bound(self._steps), name, inputs or {}, version))
+        from dcm_processor_service.runtime.steps.running import Step
+
+        caller = sys._getframe(1).f_code.co_filename  # noqa: SLF001
+        return Step(_step(self._steps, name, inputs, code, caller))
 
 
 class AsyncRuntimeContext(_Context):
@@ -245,5 +246,15 @@ class AsyncRuntimeContext(_Context):
 
         Arguments and errors are those of :meth:`RuntimeContext.step`.
         """
-        version = code_version(sys._getframe(1).f_code.co_filename) if code is None else code  # noqa: SLF001  the caller
-        return AsyncStep(_bound(self._steps), name, inputs or {}, version)
+        caller = sys._getframe(1).f_code.co_filename  # noqa: SLF001
+        return _step(self._steps, name, inputs, code, caller)
+
+
+def _step(
+    tools: StepTools | None, name: str, inputs: Mapping[str, object] | None, code: str | None, caller: str
+) -> AsyncStep:
+    """Returns a step; its modules are loaded by the first one alone."""
+    from dcm_processor_service.runtime.steps.inputs import code_version
+    from dcm_processor_service.runtime.steps.running import AsyncStep
+
+    return AsyncStep(_bound(tools), name, inputs or {}, code_version(caller) if code is None else code)

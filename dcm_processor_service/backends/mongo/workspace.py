@@ -121,6 +121,12 @@ class MongoWorkspaceRepository:
         del instances
         return {}
 
+    async def checksums(self, instances: Sequence[Instance]) -> dict[str, str]:
+        """Returns by id the SHA-256 of the stored contents."""
+        query = {"_id": {"$in": [ObjectId(one.id) for one in instances]}, "sha256": {"$exists": True}}
+        rows = await self._collection("dicomfiles.files").find(query, projection=["sha256"]) if instances else []
+        return {str(row["_id"]): row["sha256"] for row in rows}
+
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
         """Removes none: the database holds the files' content."""
         del instances, folders

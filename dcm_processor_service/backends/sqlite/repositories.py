@@ -342,6 +342,11 @@ class SqliteWorkspaceRepository:
         )
         return {one: self._store.folder.joinpath(path) for one, path in rows}
 
+    async def checksums(self, instances: Sequence[Instance]) -> dict[str, str]:
+        """Returns none: the files are compared where they lie."""
+        del instances
+        return {}
+
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
         """Removes instances whose file is gone from below these folders."""
         lost = [one for one, path in (await self._paths(instances)).items() if is_lost(path, folders)]

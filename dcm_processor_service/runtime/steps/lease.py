@@ -21,9 +21,9 @@ from dcm_processor_service.errors import StepBusyError, StoreError, StoreUnavail
 from dcm_processor_service.models.platform_ids import platform_id
 from dcm_processor_service.models.steps import StepRecord
 from dcm_processor_service.ports import ABSENT, JobKey
+from dcm_processor_service.runtime.steps.tools import StepTiming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from dcm_processor_service.ports import DataRepository, FileRepository
@@ -41,17 +41,6 @@ def overtaken(name: str) -> str:
         f"the step {name!r} gave no sign of life for as long as its lease lives, and another run of this job has begun "
         "it anew; try again when that has ended"
     )
-
-
-@dataclass(frozen=True)
-class StepTiming:
-    """How long a lease lives without a sign of life, how often the run writes one, and the clock that measures both."""
-
-    lease_s: float = 60.0
-    beat_s: float = 10.0
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] | None = None
-    """Called in place of waiting, for tests."""
 
 
 class _OneAtATime(AbstractAsyncContextManager[None]):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.codec import check_name, check_text
@@ -18,52 +17,25 @@ from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.steps.inputs import input_digest
 from dcm_processor_service.runtime.steps.lease import StepLease, overtaken
 from dcm_processor_service.runtime.steps.outputs import StepDataRepository, StepFileRepository
+from dcm_processor_service.runtime.steps.tools import StepTools
 from dcm_processor_service.session.data import AsyncData, Data
 from dcm_processor_service.session.files import Files
 from dcm_processor_service.session.jobs import AsyncJobs
 from dcm_processor_service.session.peak_memory import peak_memory_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
 
     from dcm_processor_service.models.steps import StepRecord
-    from dcm_processor_service.ports import DataRepository, FileRepository, JobKey, JobRepository, Mode, Offload
-    from dcm_processor_service.runtime.logs.scrubbing import Scrubber
-    from dcm_processor_service.runtime.progress import AsyncProgress
-    from dcm_processor_service.runtime.steps.lease import StepTiming
     from dcm_processor_service.session.files import AsyncFiles
-    from dcm_processor_service.session.jobs import AsyncCurrentJob
 
 __all__ = ["AsyncStep", "Step", "StepTools"]
 
 _OUTSIDE = "a step has a record and outputs from the beginning of its with block on; write: with ctx.step(…) as step"
 _FULL_PERCENT = 100
 _GIVING_UP_S = 1.0
-
-
-@dataclass(frozen=True)
-class StepTools:
-    """The parts of a job's container that a step needs."""
-
-    key: JobKey
-    job: AsyncCurrentJob
-    mode: Mode
-    jobs: JobRepository
-    data: DataRepository
-    files: FileRepository
-    make_files: Callable[[AsyncJobs, FileRepository], AsyncFiles]
-    offload: Offload
-    progress: AsyncProgress
-    scrubber: Scrubber
-    timing: StepTiming
-    service: tuple[str, str]
-    """Name and version of the service."""
-
-    on_end: Callable[[StepRecord], None]
-    """Receives how a step ended, also one that an earlier run had done."""
 
 
 class AsyncStep:

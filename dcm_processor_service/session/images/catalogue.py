@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import UnreadableFileError
@@ -18,10 +20,10 @@ from dcm_processor_service.models.files import DUPLICATE, NO_UIDS
 from dcm_processor_service.models.network.identifying import DATES, IDS, NAMES
 from dcm_processor_service.models.platform_ids import platform_id
 from dcm_processor_service.models.subjects import patient_uid
+from dcm_processor_service.session.images.held_contents import held_contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from dcm_processor_service.ports import Backend
     from dcm_processor_service.session.functions import ImagingFunctions
@@ -202,18 +204,22 @@ class Catalogue:
         """Files everything into the store, and adds to what the store holds already.
 
         With ``folders``, a file keeps the id that the store has for it, and one that differs from another of its UID
-        whose file is still there is filed beside that. Of instances that share a UID, those are forgotten whose file
-        is gone from below ``folders``, where a file of that UID is filed now.
+        which the store holds, or whose file is still there, is filed beside that. Of instances that share a UID, those
+        are forgotten whose file is gone from below ``folders``, where a file of that UID is filed now.
 
         Raises:
             ConfigurationError: The platform fills this store.
         """
         workspace = backend.fillable()
-        patients = [Patient(**await _merged(backend, SubjectLevel.PATIENT, row)) for row in self._patients.values()]
-        studies = [Study(**await _merged(backend, SubjectLevel.STUDY, row)) for row in self._studies.values()]
-        for series_id in self._series if folders else ():
-            await self._agree(backend, series_id, folders)
-        series = [SeriesRecord(**await _merged(backend, SubjectLevel.SERIES, row)) for row in self._series.values()]
+        find, level = backend.dicom.find, SubjectLevel
+        patients = [Patient(**_merged(await find(level.PATIENT, one), row)) for one, row in self._patients.items()]
+        studies = [Study(**_merged(await find(level.STUDY, one), row)) for one, row in self._studies.items()]
+        series = []
+        for one, row in self._series.items():
+            known = await find(level.SERIES, one)
+            if folders and isinstance(known, SeriesRecord):
+                known = await self._agree(backend, known, folders)
+            series.append(SeriesRecord(**_merged(known, row)))
         subjects: tuple[Patient | Study | SeriesRecord, ...] = (*patients, *studies, *series)
         for subject in subjects:
             await workspace.add_subject(subject)
@@ -221,20 +227,26 @@ class Catalogue:
             await workspace.add_instance(series_id, instance, content)
         return Filed(tuple(patients), tuple(studies), tuple(series), len(self._instances))
 
-    async def _agree(self, backend: Backend, series_id: str, folders: Sequence[Path]) -> None:
-        """Makes the instances of a series agree with those of the same UIDs in the store; forgets what is lost."""
-        known = await backend.dicom.find(SubjectLevel.SERIES, series_id)
-        if not isinstance(known, SeriesRecord):
-            return
-        members = self._series[series_id]["instance_ids"]
-        uids = {self._instances[one][1].sop_instance_uid for one in members}
-        stored = [one for one in await backend.dicom.instances(known) if one.sop_instance_uid in uids]
-        self._keep_ids(series_id, await backend.fillable().paths(stored))
+    async def _agree(self, backend: Backend, known: SeriesRecord, folders: Sequence[Path]) -> SeriesRecord:
+        """Makes the instances of a series agree with those of the same UIDs in the store; forgets what is lost.
+
+        Returns:
+            The series as the store knows it then.
+        """
+        members = self._series[known.id]["instance_ids"]
+        files: dict[str, list[Path]] = {}
+        for _series, instance, content in map(self._instances.__getitem__, members):
+            files.setdefault(instance.sop_instance_uid, []).extend([] if isinstance(content, bytes) else [content])
+        stored = [one for one in await backend.dicom.instances(known) if one.sop_instance_uid in files]
+        with tempfile.TemporaryDirectory(prefix="dcm-held-") as folder:
+            held = await held_contents(backend, stored, files, Path(folder))
+            self._keep_ids(known.id, held | await backend.fillable().paths(stored))
         others = [one for one in stored if one.id not in members]
-        if others:
-            lost = await backend.fillable().forget_lost(others, folders)
-            kept = tuple(one for one in known.instance_ids if one not in lost)
-            await backend.fillable().add_subject(known.model_copy(update={"instance_ids": kept}))
+        lost = await backend.fillable().forget_lost(others, folders) if others else []
+        if lost:
+            known = known.model_copy(update={"instance_ids": tuple(x for x in known.instance_ids if x not in lost)})
+            await backend.fillable().add_subject(known)
+        return known
 
     def _keep_ids(self, series_id: str, stored: Mapping[str, Path]) -> None:
         """Chooses the ids of a series anew, so that no file takes that of another instance which is still there."""
@@ -260,9 +272,8 @@ def _ids_for(series_id: str, sop_uid: str) -> Iterator[str]:
         yield platform_id("instance", series_id, sop_uid, f"another {number}")
 
 
-async def _merged(backend: Backend, level: SubjectLevel, row: dict[str, Any]) -> dict[str, Any]:
-    """Returns a subject's values with the members that the store holds already."""
-    known = await backend.dicom.find(level, row["id"])
+def _merged(known: Patient | Study | SeriesRecord | None, row: dict[str, Any]) -> dict[str, Any]:
+    """Returns a subject's values with the members that the store knows already."""
     members = next(key for key in row if key.endswith("_ids"))
     return row | {members: tuple(dict.fromkeys((*getattr(known, members, ()), *row[members])))}
 

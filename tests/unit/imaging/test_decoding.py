@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jpeg_ls
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
@@ -25,6 +26,7 @@ from dcm_processor_service.imaging.decoding.codestream import (
     without_adobe_marker,
 )
 from dcm_processor_service.imaging.decoding.decoders import DECODERS, decoders_of, is_decodable
+from dcm_processor_service.imaging.decoding.frame_decoder import EncodedImage
 from dcm_processor_service.imaging.decoding.frames import EncodedFrame, decode_frames, decode_one
 from dcm_processor_service.imaging.decoding.processes import CHILDREN
 from dcm_processor_service.imaging.frames.frame import frames_of
@@ -230,15 +232,37 @@ def test_a_series_of_one_value_has_no_such_finding(tmp_path: Path) -> None:
 
 
 def test_decoders_that_do_not_agree_refuse_the_series() -> None:
-    for name, change_allowed in (("emri_small_jpeg_ls_lossless.dcm", 0), ("MR2_J2KI.dcm", 16)):
+    for name, change_allowed, second in (
+        ("emri_small_jpeg_ls_lossless.dcm", 0, "pyjpegls"),
+        ("MR2_J2KI.dcm", 16, "imagecodecs"),
+    ):
         [frame, *_] = frames_of(read_instance(packaged(name)))
         values = decode_one(
             EncodedFrame(frame.instance, 1, decoders_of(str(frame.instance.transfer_syntax_uid))[0]), LIMITS
         )
         _ask_second_decoder(frame, values, LIMITS)
         _ask_second_decoder(frame, values + np.uint16(change_allowed), LIMITS)
-        with pytest.raises(InvalidSeriesError, match="is decoded to other values by imagecodecs"):
+        with pytest.raises(InvalidSeriesError, match=f"is decoded to other values by {second}"):
             _ask_second_decoder(frame, values + np.uint16(change_allowed + 1), LIMITS)
+
+
+@pytest.mark.parametrize("for_display", [False, True])
+@pytest.mark.parametrize("kind", ["RGB", "YBR_FULL"])
+@pytest.mark.parametrize("interleaved", [0, 1, 2], ids=["planes", "lines", "samples"])
+def test_colours_of_jpeg_ls_are_the_same_by_both_decoders(interleaved: int, kind: str, *, for_display: bool) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (11, 13, 3), np.uint8)
+    source = pixels if interleaved else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    encoded = jpeg_ls.encode_buffer(
+        source.tobytes(), rows=11, columns=13, samples_per_pixel=3, bits_stored=8, interleave_mode=interleaved
+    )
+    ds = Dataset()
+    ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PlanarConfiguration = 11, 13, 3, 0
+    ds.BitsAllocated, ds.BitsStored, ds.PixelRepresentation = 8, 8, 0
+    ds.PhotometricInterpretation, ds.PixelData = kind, encapsulate([bytes(encoded)])
+    image = EncodedImage(ds, JPEGLSLossless)
+    first, second = (image.decode(1, name, for_display=for_display) for name in ("imagecodecs", "pyjpegls"))
+    np.testing.assert_array_equal(first, second)
+    assert np.array_equal(first, pixels) == (kind == "RGB" or not for_display)
 
 
 def test_the_first_frame_and_a_further_one_are_decoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,8 +291,8 @@ def test_the_first_frame_and_a_further_one_are_decoded_twice(monkeypatch: pytest
         assert asked == found
 
     def other(frame: EncodedFrame, limits: Limits) -> NDArray[Any]:
-        shifted: NDArray[Any] = decode_one(frame, limits) + np.uint16(1)
-        return shifted
+        values: NDArray[Any] = decode_one(frame, limits) + np.uint16(1)
+        return values
 
     monkeypatch.setattr("dcm_processor_service.imaging.volumes.pixels.decode_one", other)
     with pytest.raises(InvalidSeriesError, match="is decoded to other values"):

@@ -1,0 +1,73 @@
+"""Compares DICOM files with what a store holds of the same UIDs, where it keeps the content itself.
+
+A store that refers to files is asked for their paths. One that keeps bytes, such as MongoDB, is asked for checksums,
+and only a content that none of the files has is read out of it, to be compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import StoredFileNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from dcm_processor_service.models import Instance
+    from dcm_processor_service.ports import Backend
+
+__all__ = ["held_contents"]
+
+_BLOCK_BYTES = 1024 * 1024
+
+
+async def held_contents(
+    backend: Backend, stored: Sequence[Instance], files: Mapping[str, Sequence[Path]], folder: Path
+) -> dict[str, Path]:
+    """Returns by id a file with the content that the store holds; none for a store that refers to files.
+
+    Args:
+        backend: The store.
+        stored: The instances of a series that the store holds already.
+        files: By SOPInstanceUID, the files that are filed now.
+        folder: An empty folder for the contents that none of these files has.
+    """
+    checksums = await backend.fillable().checksums(stored)
+    found: dict[str, Path] = {}
+    unlike: list[Instance] = []
+    for uid, paths in files.items():
+        held = [one for one in stored if one.sop_instance_uid == uid and one.id in checksums]
+        by_checksum = {_sha256(path): path for path in paths} if held else {}
+        same = {one.id: by_checksum[checksums[one.id]] for one in held if checksums[one.id] in by_checksum}
+        found |= same
+        if len(set(same.values())) < len(by_checksum):  # a file of the UID is new
+            unlike += [one for one in held if one.id not in same]
+    return found | await _read(backend, unlike, folder)
+
+
+async def _read(backend: Backend, instances: Sequence[Instance], folder: Path) -> dict[str, Path]:
+    """Writes the contents of instances into files; one that is gone meanwhile is in nobody's way."""
+    found: dict[str, Path] = {}
+    for instance in instances:
+        path = folder / instance.id
+        try:
+            async for _one, content in backend.dicom.fetch([instance]):
+                path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+                found[instance.id] = path
+        except StoredFileNotFoundError:
+            continue
+    return found
+
+
+def _sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file; empty if it is gone, which filing it tells."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+    except OSError:
+        return ""
+    return digest.hexdigest()
