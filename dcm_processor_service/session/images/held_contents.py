@@ -6,10 +6,11 @@ and only a content that none of the files has is read out of it, to be compared.
 
 from __future__ import annotations
 
-import hashlib
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.errors import StoredFileNotFoundError
+from dcm_processor_service.disk import file_sha256
+from dcm_processor_service.errors import LocalFileError, StoredFileNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from dcm_processor_service.ports import Backend
 
 __all__ = ["held_contents"]
-
-_BLOCK_BYTES = 1024 * 1024
 
 
 async def held_contents(
@@ -35,11 +34,14 @@ async def held_contents(
         folder: An empty folder for the contents that none of these files has.
     """
     checksums = await backend.fillable().checksums(stored)
+    held_of: defaultdict[str, list[Instance]] = defaultdict(list)
+    for one in stored:
+        if one.id in checksums:
+            held_of[one.sop_instance_uid].append(one)
     found: dict[str, Path] = {}
     unlike: list[Instance] = []
-    for uid, paths in files.items():
-        held = [one for one in stored if one.sop_instance_uid == uid and one.id in checksums]
-        by_checksum = {_sha256(path): path for path in paths} if held else {}
+    for uid, held in held_of.items():
+        by_checksum = {_sha256(path): path for path in files.get(uid, ())}
         same = {one.id: by_checksum[checksums[one.id]] for one in held if checksums[one.id] in by_checksum}
         found |= same
         if len(set(same.values())) < len(by_checksum):  # a file of the UID is new
@@ -63,11 +65,7 @@ async def _read(backend: Backend, instances: Sequence[Instance], folder: Path) -
 
 def _sha256(path: Path) -> str:
     """Returns the SHA-256 of a file; empty if it is gone, which filing it tells."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-    except OSError:
+        return file_sha256(path)
+    except LocalFileError:
         return ""
-    return digest.hexdigest()
