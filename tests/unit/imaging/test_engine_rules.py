@@ -326,6 +326,7 @@ def test_a_ten_thousandth_of_the_greatest_value_is_rounding() -> None:
 def test_zeros_are_zeros() -> None:
     zeros = np.zeros((2, 2, 2, 1), np.int16)
     assert difference_of_values(zeros, zeros[..., 0]) == ""
+    assert difference_of_values(zeros, zeros, any_order=True) == ""
     assert difference_of_values(zeros + 1, zeros) == "its values differ by up to 1, where the greatest is 0"
 
 
