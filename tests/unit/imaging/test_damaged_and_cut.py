@@ -34,6 +34,7 @@ from dcm_processor_service.imaging.headers.instance_file import (
     unreadable,
 )
 from dcm_processor_service.imaging.headers.repeats import is_same_instance
+from dcm_processor_service.imaging.headers.values import ScannedHeader
 from dcm_processor_service.models.images.limits import Limits
 
 if TYPE_CHECKING:
@@ -335,3 +336,35 @@ def test_two_instances_that_are_damaged_alike_are_not_one(tmp_path: Path) -> Non
         paths.append(tmp_path / name)
         paths[-1].write_bytes(content(image(PixelData=pixels)) + AFTER_PIXELS["an element without end"])
     assert not is_same_instance(*paths)
+
+
+def test_one_value_of_two_types_is_two_values(tmp_path: Path) -> None:
+    content_of = content(image())
+    pixels = content_of.rindex(b"\xe0\x7f\x10\0")
+    paths = []
+    for vr in (b"US", b"SS"):  # 65535, and -1
+        paths.append(tmp_path / vr.decode())
+        paths[-1].write_bytes(content_of[:pixels] + b"\x28\0\x20\x01" + vr + b"\2\0\xff\xff" + content_of[pixels:])
+    assert not is_same_instance(*paths)
+
+
+def test_a_last_element_of_undefined_length_is_whole(tmp_path: Path) -> None:
+    dataset = image()
+    del dataset.PixelData, dataset.BitsAllocated
+    pieces = b"\xfe\xff\x00\xe0\4\0\0\0abcd\xfe\xff\xdd\xe0\0\0\0\0"
+    path = stored(tmp_path, content(dataset) + b"\xfc\xff\xfc\xffOB\0\0\xff\xff\xff\xff" + pieces)
+    assert read_header(path).Rows == 3
+
+
+def test_a_scan_keeps_what_has_a_value_and_is_asked_for(tmp_path: Path) -> None:
+    dataset = image(SeriesNumber=None, AccessionNumber="7", StudyID="8")
+    item = Dataset()
+    item.ReferencedSOPInstanceUID = "1.2.3.4.5"
+    item.is_undefined_length_sequence_item = True
+    dataset.ReferencedImageSequence = [item, item]
+    dataset["ReferencedImageSequence"].is_undefined_length = True
+    header = scan_instance(stored(tmp_path, content(dataset))).header
+    assert isinstance(header, ScannedHeader)
+    assert set(header.elements) == {
+        *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "Rows", "Columns", "BitsAllocated")
+    }

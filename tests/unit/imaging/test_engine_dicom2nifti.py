@@ -60,6 +60,7 @@ def test_a_refusal_is_a_sentence_without_patient_data_and_leaves_no_file(tmp_pat
     with pytest.raises(InvalidSeriesError, match="not evenly spaced") as caught:
         Dicom2NiftiConverter().convert([*by_position[:3], *by_position[4:]], tmp_path / "out" / "x.nii")
     assert "SECRET" not in str(caught.value).upper()
+    assert f"series {dcmread(paths[0]).SeriesInstanceUID} is refused" in str(caught.value)
     assert caught.value.__cause__ is not None
     assert not list((tmp_path / "out").iterdir())
 

@@ -326,6 +326,7 @@ def test_a_ten_thousandth_of_the_greatest_value_is_rounding() -> None:
 def test_zeros_are_zeros() -> None:
     zeros = np.zeros((2, 2, 2, 1), np.int16)
     assert difference_of_values(zeros, zeros[..., 0]) == ""
+    assert difference_of_values(zeros, zeros, any_order=True) == ""
     assert difference_of_values(zeros + 1, zeros) == "its values differ by up to 1, where the greatest is 0"
 
 
@@ -427,3 +428,20 @@ def test_one_axis_along_two_is_no_place() -> None:
     across = np.eye(4)
     across[:3, :3] = np.array([[1.0, 0.02, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     assert placement(across, (3, 5, 3), np.eye(4), (3, 3, 3)) is None
+
+
+def test_hidden_files_of_other_names_are_shown_to_dcm2niix_under_names_that_it_takes(
+    tmp_path: Path, ct: list[Path]
+) -> None:
+    odd = [path.rename(path.with_name(f".{number}.par")) for number, path in enumerate(ct)]
+    files = AutoConverter().convert(odd, tmp_path / "x.nii", engine="dcm2niix")
+    assert files.volumes[0].shape == (12, 10, 6)
+
+
+def test_what_reading_finds_is_in_the_report_of_the_files(tmp_path: Path, ct: list[Path]) -> None:
+    dataset = dcmread(ct[2])
+    dataset.PixelData = bytes(len(dataset.PixelData))
+    dataset.save_as(ct[2])
+    files = AutoConverter().convert(ct, tmp_path / "x.nii")
+    assert files.report is not None
+    assert "CONSTANT_FRAME" in files.report.codes
