@@ -169,6 +169,14 @@ def test_siemens_slice_times_need_an_echo_planar_volume_and_its_repetition_time(
     assert siemens_readout(scan(made, shape, grid=grid)).slice_times_s == ()
 
 
+def test_the_repetition_time_of_enhanced_objects_stands_in_their_groups() -> None:
+    grid = [timed_frames(CLOCK, [None] * 3)]
+    for milliseconds, expected in ((101.0, (0.0, 0.1, 0.05)), (100.0, ())):
+        group = dataset(MRTimingAndRelatedParametersSequence=[dataset(RepetitionTime=milliseconds)])
+        made = scan(dataset(EchoPlanarPulseSequence="YES"), (8, 6, 3), [group], grid)
+        assert siemens_readout(made).slice_times_s == expected
+
+
 def test_siemens_mosaics_state_the_times_of_their_slices_in_milliseconds() -> None:
     for number in range(2):
         header = dataset(ScanningSequence="EP", RepetitionTime="2000")

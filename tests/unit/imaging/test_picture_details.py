@@ -272,7 +272,7 @@ def test_a_compressed_palette_is_shown_as_the_plain_one(tmp_path: Path) -> None:
 def test_a_radiograph_in_negative_is_shown_as_it_is_meant(tmp_path: Path) -> None:
     ds = dcmread(packaged("MR_small.dcm"))
     del ds.ImagePositionPatient, ds.ImageOrientationPatient
-    pictures = []
+    pictures, sheets = [], []
     for meaning in ("MONOCHROME2", "MONOCHROME1"):
         ds.PhotometricInterpretation = meaning
         ds.save_as(tmp_path / f"{meaning}.dcm")
@@ -280,7 +280,9 @@ def test_a_radiograph_in_negative_is_shown_as_it_is_meant(tmp_path: Path) -> Non
         assert picture.caption.startswith("MR · ")
         assert picture.caption.endswith("1 images")
         pictures.append(opened(picture.png).astype(int))
+        sheets.append(opened(preview_series([tmp_path / f"{meaning}.dcm"])).astype(int)[400:500, 400:500])
     np.testing.assert_allclose(pictures[0] + pictures[1], 255, atol=3)
+    np.testing.assert_allclose(sheets[0] + sheets[1], 255, atol=3)
 
 
 # ---- results ----
