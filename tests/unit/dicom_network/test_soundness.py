@@ -388,3 +388,27 @@ def test_sequences_may_be_sixty_four_deep(depth: int, kind: str) -> None:
         return
     with pytest.raises(UnsoundFileError, match=r"deeper|damaged|cut off"):
         examine(BytesIO(inner), EXPLICIT, is_part10=False)
+
+
+FRAGMENTS = b"\xe0\x7f\x10\0OB\0\0" + UNDEFINED
+ELEMENT = b"\x10\0\x10\0PN\x02\0AB"
+
+
+@pytest.mark.parametrize(
+    ("fragments", "sound"),
+    [
+        (ITEM + NOTHING + ITEM + b"\x0a\0\0\0" + ELEMENT + SEQUENCE_END + NOTHING, True),
+        (ITEM + NOTHING + ITEM + UNDEFINED + ELEMENT + ITEM_END + NOTHING + SEQUENCE_END + NOTHING, False),
+        (ITEM + NOTHING + ITEM + b"\x0b\0\0\0" + ELEMENT + SEQUENCE_END + NOTHING, False),
+        (ELEMENT + SEQUENCE_END + NOTHING, False),
+        (ITEM + NOTHING, False),
+    ],
+    ids=["fragment", "without length", "too long", "no fragment", "no end"],
+)
+def test_fragments_of_pixels_have_lengths_and_an_end(fragments: bytes, *, sound: bool) -> None:
+    content = BytesIO(FRAGMENTS + fragments)
+    if sound:
+        examine(content, str(RLELossless), is_part10=False)
+        return
+    with pytest.raises(UnsoundFileError, match=r"damaged|cut off"):
+        examine(content, str(RLELossless), is_part10=False)
