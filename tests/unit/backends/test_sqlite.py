@@ -18,6 +18,7 @@ import pytest
 from dcm_processor_service.backends.sqlite import open_sqlite
 from dcm_processor_service.backends.sqlite.contents import Claim, Contents
 from dcm_processor_service.backends.sqlite.database import DATABASE_NAME, SCHEMA_VERSION
+from dcm_processor_service.backends.sqlite.encoding import load
 from dcm_processor_service.backends.sqlite.failures import translated
 from dcm_processor_service.backends.sqlite.store import folder_of
 from dcm_processor_service.disk import claim_file
@@ -514,3 +515,25 @@ def test_a_disk_without_room_for_the_name_of_a_content_says_what_the_content_nee
     with pytest.raises(StoreUnavailableError, match="no room; 7 bytes are needed"):
         Contents(store).write(Claim(FullDisk(), tmp_path), "name", io.BytesIO(b"1234567"))
     assert not Contents(store).path("name").exists()
+
+
+def test_a_document_that_is_no_model_says_what_it_should_be() -> None:
+    with pytest.raises(StoredValueError, match="a Patient of the workspace"):
+        load(Patient, '{"id": 5}')
+
+
+def test_a_workspace_that_another_process_is_making_is_waited_for_no_longer_than_said(
+    folder: Path, open_store: Callable[[], Backend]
+) -> None:
+    folder.mkdir(parents=True)
+    other = sqlite3.connect(folder / DATABASE_NAME, isolation_level=None)
+    try:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreUnavailableError, match="another process is writing"):
+            put(open_store(), "a", b"1")
+        other.execute("ROLLBACK")
+    finally:
+        other.close()
+    store = open_store()
+    put(store, "a", b"1")
+    assert read(store, "a") == b"1"

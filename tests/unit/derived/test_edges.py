@@ -131,7 +131,8 @@ def test_a_single_slice_is_as_thick_as_it_says(height: float, *, is_on: bool) ->
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
-        ("kg²", "kg2"), ("kg³", "kg3"), ("µg/ml", "ug/ml"), ("mm**2/s", "mm2/s"), ("Bq/m^3", "Bq/m3"),
+        ("kg²", "kg2"), ("kg³", "kg3"), ("µg/ml", "ug/ml"), ("mm**2/s", "mm2/s"), ("kg**2", "kg2"), ("kg^2", "kg2"),
+        ("Bq/m^3", "Bq/m3"),
         ("kg / m2", "kg/m2"), (" mGy ", "mGy"), ("SUV", "g/ml{SUVbw}"), ("HZ", "Hz"), ("mgy", "mGy"), ("qqqqqq", ""),
     ],
 )  # fmt: skip

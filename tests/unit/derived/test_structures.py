@@ -301,3 +301,21 @@ def test_each_structure_stands_once_in_the_table() -> None:
     counts = Counter(row["name"] for row in rows)
     assert counts
     assert [name for name, count in counts.items() if count > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "side"),
+    [("Thumb", "76505004", None), ("left thumb", "76505004", "Left"), ("right cornea", "28726007", "Right")],
+)
+def test_a_part_that_only_the_standard_names_has_its_code_and_side(name: str, value: str, side: str | None) -> None:
+    assert find_structure(name) is None
+    mask = np.ones((5, 4, 3), bool)
+    by_name, by_code = segmentation(
+        {name: mask, "mine": Segment(mask, code=name)}, make_source(), make_recipe()
+    ).SegmentSequence
+    for segment in (by_name, by_code):
+        (kind,) = segment.SegmentedPropertyTypeCodeSequence
+        assert (kind.CodeValue, kind.CodingSchemeDesignator) == (value, "SCT")
+        sides = kind.get("SegmentedPropertyTypeModifierCodeSequence", ())
+        assert [each.CodeMeaning for each in sides] == ([] if side is None else [side])
+    assert by_code.SegmentLabel == "mine"
