@@ -286,3 +286,12 @@ def test_a_new_dataset_whose_meta_names_no_syntax_goes_out_in_the_default_one() 
         if meta is not None:
             dataset.file_meta = meta
         assert only(dataset).transfer_syntax_uid == ExplicitVRLittleEndian
+
+
+def test_a_dataset_without_uids_is_told_which_it_lacks() -> None:
+    dataset = Dataset()
+    (both,) = survey([dataset])
+    dataset.SOPInstanceUID = "1.2"
+    (one,) = survey([dataset])
+    assert both == Unreadable("item 1 is a dataset without SOPClassUID and SOPInstanceUID")
+    assert one == Unreadable("item 1 is a dataset without SOPClassUID")
