@@ -13,7 +13,7 @@ from pydicom.uid import EnhancedCTImageStorage, EnhancedMRImageStorage
 from dcm_processor_service.imaging.series.order.frame_settings import take_turns
 from dcm_processor_service.imaging.volumes.read import read_volumes
 from tests.unit.imaging.refusals import refused
-from tests.unit.imaging.synthetic import Recipe, multi_frame
+from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,3 +100,31 @@ def test_values_take_turns_from_three_turns_on() -> None:
     assert not take_turns([1, 2, 3] * 2)
     assert not take_turns([1, 2, 2, 1, 1, 2])
     assert not take_turns([1] * 9)
+
+
+@pytest.mark.parametrize(
+    ("setting", "values"),
+    [
+        ("ContrastBolusStartTime", ["120000", "120100"]),
+        ("DiffusionGradientOrientation", [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]),
+        ("ExposureTime", ["500", "600"]),
+        ("PhaseNumber", [1, 2]),
+        ("RevolutionTime", [0.5, 1.0]),
+    ],
+)
+def test_files_of_two_settings_half_a_step_apart_are_two_volumes(
+    tmp_path: Path, setting: str, values: list[Any]
+) -> None:
+    paths = single_frame(Recipe(columns=3, rows=2, slices=SLICES, volumes=2, step=STEP), tmp_path)
+    volume_of = {}
+    for path in paths:
+        ds = dcmread(path)
+        t, k = divmod(ds.InstanceNumber - 1, SLICES)
+        del ds.TemporalPositionIdentifier
+        ds.InstanceNumber, ds.ImagePositionPatient = 2 * k + t + 1, [0, 0, STEP * k + STEP / 2 * t]
+        setattr(ds, setting, values[t])
+        ds.save_as(path)
+        volume_of[str(ds.SOPInstanceUID)] = t
+    refused(paths, "MOVED_VOLUMES")
+    volumes = read_volumes(paths, "split")
+    assert [{volume_of[one.sop_instance_uid] for one in volume.sources[0]} for volume in volumes] == [{0}, {1}]

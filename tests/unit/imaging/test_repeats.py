@@ -255,6 +255,7 @@ def test_copies_of_one_instance_for_two_patients_are_no_copies(tmp_path: Path) -
 
 def test_several_images_under_one_uid_are_one_finding_that_counts_them(tmp_path: Path) -> None:
     first, *others = single_frame(Recipe(slices=3), tmp_path)
+    first = first.rename(tmp_path / "0.dcm")  # the first by its name is the one that the others are compared with
     uid = dcmread(first).SOPInstanceUID
     for path in others:
         ds = dcmread(path)
