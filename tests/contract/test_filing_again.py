@@ -11,6 +11,7 @@ from pydicom import dcmread
 from pymongo import MongoClient
 
 from dcm_processor_service import Container, RuntimeContext, opened
+from dcm_processor_service.errors import LocalFileError
 from dcm_processor_service.local.chosen_store import ChosenStore
 from dcm_processor_service.local.workspace import Workspace
 from dcm_processor_service.ports.concurrency import run_inline
@@ -129,3 +130,25 @@ def test_an_instance_whose_patient_was_corrected_takes_the_place_of_the_earlier_
     again, _ = place.ingest([scans])
     assert again.series[0].instance_ids == filed.series[0].instance_ids
     assert contents(place, again) == sorted(path.read_bytes() for path in scans.iterdir())
+
+
+def test_without_a_temporary_folder_a_known_image_is_filed_again(
+    place: Workspace, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing has to be read out of the store, so nothing needs the folder."""
+    filed, _ = place.ingest([scans])
+    monkeypatch.setattr("tempfile.tempdir", str(scans / "gone"))
+    assert place.ingest([scans])[0] == filed
+
+
+def test_a_temporary_folder_that_cannot_be_used_is_an_error_of_this_package(
+    scans: Path, mongo_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"filing_{uuid.uuid4().hex[:12]}"
+    place = Workspace(tmp_path / "work", ChosenStore(mongo_url, name, of_environment=False))
+    place.ingest([scans])
+    monkeypatch.setattr("tempfile.tempdir", str(scans / "gone"))
+    with pytest.raises(LocalFileError, match="temporary folder"):
+        place.ingest([scans.with_name("other")])
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        remove_database(client[name])

@@ -8,6 +8,7 @@ collection.
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -146,10 +147,14 @@ def outputs(jobs: Sequence[Document], values: Iterable[Document], data_name: str
 
 
 def _outputs(jobs: Sequence[Document], by_job: Mapping[str, Document], what: str) -> list[JobOutput]:
+    found: list[Document] = []
     try:
-        return _checker().validate_python([_output_fields(job, by_job, what) for job in jobs])
+        for one in jobs:
+            found.append(_output_fields(one, by_job, what))  # noqa: PERF401  what was read before an error is used
+        return _checker().validate_python(found)
     except (StoredValueError, ValidationError):
-        return [_output(job, by_job, what) for job in jobs]
+        pairs = itertools.zip_longest(jobs, (fields["job"] for fields in found))
+        return [_output(one, by_job, what, fields) for one, fields in pairs]
 
 
 @functools.cache
@@ -166,11 +171,11 @@ def _output_fields(document: Document, by_job: Mapping[str, Document], what: str
     return {"job": fields, "found": True, "value": plain(row.get("value"), what)}
 
 
-def _output(document: Document, by_job: Mapping[str, Document], what: str) -> JobOutput:
+def _output(document: Document, by_job: Mapping[str, Document], what: str, fields: Document | None) -> JobOutput:
     """Reads one output; it says what of it cannot be read."""
     problem, value, found = "", None, False
     try:
-        about = job(document)
+        about = job(document, fields)
     except StoredValueError as error:
         problem = str(error)
         state, _message = _outcome(document)
@@ -190,9 +195,9 @@ def readable_jobs(rows: Iterable[Document]) -> list[Job]:
     return [found for _row, found in readable(rows, job, "the session's jobs")]
 
 
-def job(document: Document) -> Job:
-    """Reads a job's document."""
-    fields = _fields(document)
+def job(document: Document, fields: Document | None = None) -> Job:
+    """Reads a job's document, or takes its fields as they were read already."""
+    fields = fields or _fields(document)
     try:
         return Job.model_validate(fields)  # with its subject in one check
     except ValidationError:  # of which of the two?

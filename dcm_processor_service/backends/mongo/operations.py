@@ -97,6 +97,8 @@ def set_change(new: Document, value: Any, operation: Operation) -> list[Document
     made = {name.partition(".")[2]: content for name, content in new.items() if name.startswith("operations.")}
     is_new = {"$eq": [{"$type": "$_id"}, "missing"]}
     recorded = {"$mergeObjects": [{"$cond": [is_new, made, "$operations"]}, {operation.lane: {"id": operation.id}}]}
-    kept = {"$cond": [{"$eq": ["$value", "$$stored"]}, "$operations", recorded]}
-    changed = {"$mergeObjects": [fields, "$$ROOT", {"value": "$$stored", "operations": kept}]}
+    same = {"$and": [{"$eq": ["$value", "$$stored"]}, {"$eq": [{"$type": "$value"}, {"$type": "$$stored"}]}]}
+    kept = {"$cond": [same, "$operations", recorded]}
+    own = {"$cond": [is_new, fields, {}]}  # else a document whose fields have another order would be written anew
+    changed = {"$mergeObjects": [own, "$$ROOT", {"value": "$$stored", "operations": kept}]}
     return [{"$replaceWith": {"$let": {"vars": {"stored": {"$literal": value}}, "in": changed}}}]

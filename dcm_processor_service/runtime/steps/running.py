@@ -35,7 +35,7 @@ __all__ = ["AsyncStep", "Step", "StepTools"]
 
 _OUTSIDE = "a step has a record and outputs from the beginning of its with block on; write: with ctx.step(…) as step"
 _FULL_PERCENT = 100
-_GIVING_UP_S = 1.0
+_GIVING_UP_S = 0.4
 
 
 class AsyncStep:

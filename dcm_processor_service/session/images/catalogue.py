@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import UnreadableFileError
@@ -24,6 +23,7 @@ from dcm_processor_service.session.images.held_contents import held_contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from dcm_processor_service.ports import Backend
     from dcm_processor_service.session.functions import ImagingFunctions
@@ -238,8 +238,8 @@ class Catalogue:
         for _series, instance, content in map(self._instances.__getitem__, members):
             files.setdefault(instance.sop_instance_uid, []).extend([] if isinstance(content, bytes) else [content])
         stored = [one for one in await backend.dicom.instances(known) if one.sop_instance_uid in files]
-        with tempfile.TemporaryDirectory(prefix="dcm-held-") as folder:
-            held = await held_contents(backend, stored, files, Path(folder))
+        with ExitStack() as scratch:
+            held = await held_contents(backend, stored, files, scratch)
             self._keep_ids(known.id, held | await backend.fillable().paths(stored))
         others = [one for one in stored if one.id not in members]
         lost = await backend.fillable().forget_lost(others, folders) if others else []

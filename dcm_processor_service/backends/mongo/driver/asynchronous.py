@@ -86,7 +86,8 @@ class Async:
     def __init__(self, client_class: Any) -> None:
         self._client_class = client_class
         self._keepers: list[AsyncGenerator[None, None]] = []
-        self._unanswered: set[asyncio.Future[Any]] = set()
+        self._unanswered: dict[asyncio.Future[Any], float] = {}
+        """The cancelled writes, and until when each holds its cancellation."""
 
     def make(self, url: str, **options: Any) -> Any:
         """Makes a client; does not connect."""
@@ -128,10 +129,11 @@ class Async:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            self._unanswered.add(task)
+            # a server that owes an answer already gets no more time for a further one
+            held_until = min((*tuple(self._unanswered.values()), time.monotonic() + ANSWER_S))
+            self._unanswered[task] = held_until
             task.add_done_callback(self._answered)
-            deadline = time.monotonic() + ANSWER_S
-            while not task.done() and (left_s := deadline - time.monotonic()) > 0:
+            while not task.done() and (left_s := held_until - time.monotonic()) > 0:
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({task}, timeout=left_s)
             raise
@@ -156,7 +158,7 @@ class Async:
         return not late
 
     def _answered(self, task: asyncio.Future[Any]) -> None:
-        self._unanswered.discard(task)
+        self._unanswered.pop(task, None)
         if not task.cancelled():
             task.exception()  # marks the exception as retrieved, so that asyncio does not warn
 
