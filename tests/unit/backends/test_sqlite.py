@@ -528,7 +528,7 @@ def test_a_workspace_that_another_process_is_making_is_waited_for_no_longer_than
     folder.mkdir(parents=True)
     other = sqlite3.connect(folder / DATABASE_NAME, isolation_level=None)
     try:
-        other.execute("BEGIN EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailableError, match="another process is writing"):
             put(open_store(), "a", b"1")
         other.execute("ROLLBACK")
