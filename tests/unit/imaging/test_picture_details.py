@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import RLELossless
@@ -20,7 +20,7 @@ from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
 from dcm_processor_service.imaging.pictures.fused import FusedPictures, LegendEntry
 from dcm_processor_service.imaging.pictures.key_slices import picture_of_scan
 from dcm_processor_service.imaging.pictures.mosaic import Tile, draw_mosaic
-from dcm_processor_service.imaging.pictures.panel import Letters, Panel, draw_panel
+from dcm_processor_service.imaging.pictures.panel import Letters, Panel, draw_panel, font
 from dcm_processor_service.imaging.pictures.results import pictures_of_results
 from dcm_processor_service.imaging.pictures.series_sheet import preview_series
 from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow, VoxelGrid
@@ -60,7 +60,7 @@ def test_colours_of_dicom_are_those_of_the_screen(rgb: tuple[int, int, int], lab
 
 
 def test_every_colour_comes_back() -> None:
-    parts = (0, 3, 11, 40, 128, 200, 255)
+    parts = (0, 3, 8, 10, 11, 40, 128, 200, 255)
     for rgb in itertools.product(parts, parts, parts):
         assert rgb_of_lab(lab_of_rgb(rgb)) == rgb
 
@@ -95,6 +95,20 @@ def test_tiles_of_other_sizes_have_one_scale_and_stand_in_the_middle() -> None:
         rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
         assert (len(rows), len(columns)) == pytest.approx((tall * side, wide * side), abs=1)
         assert (rows.mean(), columns.mean()) == pytest.approx((side / 2, side / 2), abs=1.5)
+
+
+def test_a_tile_that_is_thinner_than_a_pixel_is_one_pixel_wide() -> None:
+    picture = opened(draw_mosaic([Tile(WHITE, (9.0, 9.0)), Tile(WHITE[:, :1]), Tile(WHITE[:1])])).min(axis=2)
+    side = (960 - 4) // 3
+    for number, shown in ((1, (round(side / 9), 1)), (2, (1, round(side / 9)))):
+        part = picture[:, number * (side + 2) : number * (side + 2) + side] == 255
+        assert (part.any(axis=1).sum(), part.any(axis=0).sum()) == shown
+
+
+def test_words_that_are_wider_than_a_tile_are_left_out() -> None:
+    black = np.zeros((100, 100), np.uint8)
+    assert not opened(draw_mosaic([Tile(black, caption="H" * 200)])).any()
+    assert opened(draw_mosaic([Tile(black, caption="H" * 40)])).any()
 
 
 @pytest.mark.parametrize("in_colour", [False, True])
@@ -173,6 +187,21 @@ def test_the_bar_is_a_round_length_that_fits_a_third_of_the_panel(scale: float, 
     assert longest == (0 if pixels is None else pixels + 1)
     unknown = np.asarray(draw_panel(Panel(panel.grey, pixel_mm=None), 200, 200, scale))
     assert not unknown.any()
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit"), [(0.1, "50 cm"), (2.0, "2 cm"), (6.0, "1 cm"), (10.0, "5 mm"), (20.0, "2 mm"), (66.0, "1 mm")]
+)
+def test_the_bar_tells_its_length(scale: float, unit: str) -> None:
+    picture = np.asarray(draw_panel(Panel(np.zeros((1, 1), np.uint8), pixel_mm=(0.01, 0.01)), 200, 200, scale))
+    alone = Image.new("RGB", (100, 40))
+    ImageDraw.Draw(alone).text((20, 30), unit, (235, 235, 235), font(11), anchor="ls")
+    np.testing.assert_array_equal(trimmed(picture[150:187, :100]), trimmed(np.asarray(alone)))
+
+
+def trimmed(picture: NDArray[Any]) -> NDArray[Any]:
+    rows, columns = np.nonzero(picture.any(axis=2))
+    return picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
 
 
 # ---- pictures for viewers that only show images ----
