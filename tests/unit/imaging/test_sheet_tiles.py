@@ -132,7 +132,7 @@ def test_tiles_are_seen_as_radiologists_do_whichever_way_rows_and_columns_run(
     assert [tile.caption for tile in tiles] == ["first", "second"]
     for tile, value, at_end in zip(tiles, (100, 200), (turned == 1, turned != 1), strict=True):
         assert tile.letters == letters
-        assert tile.pixel_mm == (3, 2)
+        assert list(tile.pixel_mm) == [3, 2]
         assert np.argwhere(tile.grey == value).tolist() == [[5, 3] if at_end else [0, 0]]
 
 
