@@ -274,6 +274,15 @@ def test_segments_are_drawn_on_their_slices_and_measured(tmp_path: Path, *, pack
     assert all((found == colour).all(axis=2).any() for colour in LABEL_COLOURS[:2])
 
 
+def test_a_segment_is_measured_in_millilitres(tmp_path: Path) -> None:
+    scan = single_frame(Recipe(columns=16, rows=12, slices=3, column_distance=30, row_distance=40, step=50), tmp_path)
+    masks = np.zeros((1, 16, 12, 3), bool)
+    masks[0, 3:13, 2:7, 1:] = True
+    picture = picture_of_segmentation(seg_over(scan, masks, packed=True), scan)
+    assert picture is not None
+    assert [one.volume_ml for one in picture.legend] == [100 * 60]  # voxels of 60,000 cubic millimetres
+
+
 def test_segments_that_lie_beside_the_slices_or_are_empty_are_not_drawn(tmp_path: Path) -> None:
     scan = single_frame(Recipe(columns=16, rows=12, slices=4), tmp_path)
     masks = np.zeros((1, 16, 12, 4), bool)

@@ -16,13 +16,14 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import RLELossless
 
 from dcm_processor_service.imaging.pictures.colours import LABEL_COLOURS, lab_of_rgb, rgb_of_lab
-from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
+from dcm_processor_service.imaging.pictures.contact_sheet import draw_sheet, preview_volume
 from dcm_processor_service.imaging.pictures.fused import FusedPictures, LegendEntry
 from dcm_processor_service.imaging.pictures.key_slices import picture_of_scan
 from dcm_processor_service.imaging.pictures.mosaic import Tile, draw_mosaic
 from dcm_processor_service.imaging.pictures.panel import Letters, Panel, draw_panel, font
 from dcm_processor_service.imaging.pictures.results import pictures_of_results
 from dcm_processor_service.imaging.pictures.series_sheet import preview_series
+from dcm_processor_service.imaging.volumes.read import read_volume
 from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow, VoxelGrid
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
@@ -226,6 +227,22 @@ def test_the_legend_is_written_in_letters_that_grow_with_the_picture(side: int) 
 # ---- contact sheets ----
 
 
+def test_a_sheet_begins_at_its_top_and_has_its_caption_below_all_rows() -> None:
+    white = Panel(np.full((50, 50), 255, np.uint8), pixel_mm=None)
+    for planes, tiles, heights in (
+        ([white] * 3, [], [317]),
+        ([], [white] * 7, [156] * 2),
+        ([white], [white] * 6, [960, 156]),
+    ):
+        lines = (opened(draw_sheet(planes, tiles, "")) == 255).all(axis=2)[:, 0].tolist()
+        wanted = [line for height in heights for line in [True] * height + [False] * 4]
+        assert lines == [*wanted, *[False] * 22]
+        # words of the caption keep to the foot
+        np.testing.assert_array_equal(
+            opened(draw_sheet(planes, tiles, "CT"))[: len(wanted)], opened(draw_sheet(planes, tiles, ""))[: len(wanted)]
+        )
+
+
 def test_slices_of_a_grid_stand_row_by_row() -> None:
     levels = np.array([10, 90, 30, 70, 50, 20, 80, 40], np.int16)
     volume = VoxelGrid(np.broadcast_to(levels, (8, 8, 8)), np.eye(4), display_window=DisplayWindow(50, 100))
@@ -371,3 +388,26 @@ def test_names_in_an_extension_are_read_and_an_odd_extension_hides_nothing(tmp_p
     array[1], array[3] = 1, 2
     named = b'<Label Key="2"><![CDATA[liver ]]></Label>'
     assert legend_of(tmp_path, array, b"\xff\xfe odd", named) == [(1, "label 1"), (2, "liver")]
+    accented = '<Label Key="1">größte Läsion</Label>'.encode()
+    assert legend_of(tmp_path, array, accented) == [(1, "größte Läsion"), (2, "label 2")]
+
+
+@pytest.mark.parametrize("columns", [255, 768, 1280])  # each, each third and each fifth pixel is sampled
+def test_labels_in_the_middle_of_a_scan_of_many_pixels_are_drawn_in_its_middle(tmp_path: Path, columns: int) -> None:
+    """Of a large scan, labels of another grid are sampled at some pixels, which must lie evenly."""
+    scan = single_frame(Recipe(columns=columns, rows=64, slices=3, column_distance=0.6), tmp_path)
+    volume = read_volume(scan)
+    aside = columns * 2 // 5 - columns // 100
+    mask = VoxelGrid(np.ones((columns - 2 * aside, 40, 1), np.uint8), volume.affine_lps.copy())
+    mask.affine_lps[:3, 3] = (volume.affine_lps @ [aside, 12, 1, 1])[:3]
+    nib.save(nib.nifti1.Nifti1Image(mask.array, np.diag([-1, -1, 1, 1]) @ mask.affine_lps), tmp_path / "x.nii")
+    [picture] = pictures_of_results({"x.nii": (tmp_path / "x.nii", {})}, scan)
+    assert picture is not None
+    assert picture.caption.startswith("over")
+    pixels = opened(picture.png)
+    rows, found = np.nonzero((pixels == LABEL_COLOURS[0]).all(axis=2))
+    assert (found.min(), pixels.shape[1] - 1 - found.max()) == pytest.approx(
+        [aside / columns * pixels.shape[1]] * 2, abs=2
+    )
+    assert abs(found.min() - (pixels.shape[1] - 1 - found.max())) <= 1
+    assert abs(rows.min() + rows.max() - (pixels.shape[0] - 1)) <= 1
