@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 
 from dcm_processor_service.imaging.pictures.key_slices import Scan, picture_of_scan, tiles_of
@@ -109,6 +109,18 @@ def test_what_is_no_stack_is_shown_as_it_is(name: str) -> None:
     found = str(get_testdata_file(name, download=False))
     picture = opened(picture_of_scan([Path(found)], 1).png)
     assert len(np.unique(picture)) > 5
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_mosaic_is_shown_as_the_images_that_it_is_not_as_slices(tmp_path: Path, count: int) -> None:
+    recipe = Recipe(modality="MR", slices=count, rows=24, columns=24, extra={"Manufacturer": "SIEMENS"})
+    paths = single_frame(recipe, tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        ds.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0A, "US", 9)
+        ds.save_as(path)
+    picture = picture_of_scan(paths, count)
+    assert picture.caption == f"MR · mosaic · {count} images"
 
 
 def drawn(path: Path, scan: list[Path], names: dict[int, str] | None = None) -> ResultPicture:
