@@ -1,7 +1,8 @@
 """Small faults (mutants) in Python code: where they may stand, and code that holds many of them, each with a switch.
 
 Only the bodies of functions are changed. The texts of errors, annotations and sentences stay as they are, and so does
-what differs in nothing that a user sees: the type that a cast names, the case of an encoding.
+what differs in nothing that a user sees: the type that a cast names, the case of an encoding, a ``zip`` that is strict
+about lengths which are equal by construction.
 """
 
 from __future__ import annotations
@@ -126,6 +127,13 @@ class _Maker(ast.NodeTransformer):
             return node
         return self._switched(node, super().visit)
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        strict = [keyword for keyword in node.keywords if _is_strict_zip(node, keyword)]
+        node.keywords = [keyword for keyword in node.keywords if keyword not in strict]
+        self.generic_visit(node)
+        node.keywords += strict
+        return node
+
     def _switched(self, node: ast.AST, inner: Callable[[ast.AST], Any]) -> Any:
         if not self.inside or not isinstance(node, ast.expr):
             return inner(node)
@@ -189,10 +197,17 @@ def _calls(node: ast.Call) -> Iterator[ast.expr]:
         if not isinstance(argument, ast.Starred | ast.Constant | ast.GeneratorExp):
             yield _with(node, args=[*node.args[:number], ast.Constant(None), *node.args[number + 1 :]])
     for number, keyword in enumerate(node.keywords):
-        if keyword.arg:
+        if keyword.arg and not _is_strict_zip(node, keyword):
             yield _with(node, keywords=[*node.keywords[:number], *node.keywords[number + 1 :]])
     if isinstance(node.func, ast.Name) and node.func.id in {"abs", "sorted", "round", "set", "reversed"} and node.args:
         yield node.args[0]
+
+
+def _is_strict_zip(node: ast.Call, keyword: ast.keyword) -> bool:
+    """Whether a ``zip`` checks lengths: those of this project are equal by construction."""
+    called, value = node.func, keyword.value
+    is_zip = isinstance(called, ast.Name) and called.id == "zip"
+    return is_zip and keyword.arg == "strict" and isinstance(value, ast.Constant) and value.value is True
 
 
 def _with(node: ast.expr, **fields: object) -> ast.expr:

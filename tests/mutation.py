@@ -74,6 +74,9 @@ ROOMS = {
         tests=(
             *("tests/unit/imaging", "tests/unit/local/test_result_sheets.py", "tests/unit/session/test_report.py"),
             *("tests/unit/derived/test_overlay.py", "tests/unit/derived/test_presentation.py"),
+            # what reads a folder of scans, glances at a file, or lists one for a peer
+            *("tests/unit/test_notebook.py", "tests/unit/test_moved_scans.py", "tests/unit/local/test_ingest.py"),
+            "tests/unit/dicom_network/test_sources.py",
         ),
     ),
     "session": Room(
@@ -100,7 +103,7 @@ def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description="Mutation testing of one room.")
     parser.add_argument("room", choices=sorted(ROOMS))
-    parser.add_argument("--only", metavar="PART", default="", help="mutants of this module or folder alone")
+    parser.add_argument("--only", metavar="PART", nargs="+", help="mutants of these modules or folders alone")
     parser.add_argument("--sample", type=int, metavar="N", help="try so many mutants, drawn at random, not all")
     parser.add_argument("--seed", type=int, default=0, help="of the draw; 0 if not given")
     parser.add_argument("--tests", metavar="PATH", nargs="+", help="run these tests, not all of the room")
@@ -110,9 +113,11 @@ def main() -> None:
     room = ROOMS[arguments.room]
     code = {path: (ROOT / path).read_text(encoding="utf-8") for path in room.files()}
     mutants = [mutant for path, text in code.items() for mutant in mutants_of(path, text)]
-    mutants = [mutant for mutant in mutants if not arguments.only or arguments.only in Path(mutant.file[:-3]).parts]
-    if not mutants:
-        parser.error(f"{arguments.room} has no part {arguments.only}")
+    for part in arguments.only or ():
+        if not within(mutants, [part]):
+            parser.error(f"{arguments.room} has no part {part}")
+    if arguments.only:
+        mutants = within(mutants, arguments.only)
     if arguments.sample is not None and arguments.sample < len(mutants):
         mutants = random.Random(arguments.seed).sample(mutants, arguments.sample)
     print(f"{arguments.room}: {len(mutants)} mutants to try", flush=True)
@@ -123,6 +128,11 @@ def main() -> None:
         options = [*tests, *(f"--ignore={test}" for test in room.ignored)]
         results = attempt(copy, mutants, options, arguments.budget, arguments.processes)
     report(mutants, results)
+
+
+def within(mutants: list[Mutant], parts: Iterable[str]) -> list[Mutant]:
+    """Returns the mutants of modules and folders, named without ``.py``."""
+    return [mutant for mutant in mutants if not set(parts).isdisjoint(Path(mutant.file[:-3]).parts)]
 
 
 def report(mutants: list[Mutant], results: dict[str, str]) -> None:

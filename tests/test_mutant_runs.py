@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from tests.command_line import ROOT
 from tests.mutant_runs import SWITCH
+from tests.mutants import mutants_of, with_switches
+from tests.mutation import within
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +93,29 @@ def test_a_mutant_reaches_a_process_that_tests_start_without_the_environment_and
         {"name": "third", "result": "killed", "tests": 2},
         {"name": "elsewhere", "result": "untested", "tests": 0},
     ]
+
+
+def test_a_zip_that_checks_lengths_is_left_as_it_is() -> None:
+    code = "def pairs(a, b):\n    return list(zip(a, {}, strict={})), open({}, strict=True)\n"
+    strict, lax = (mutants_of("pairs.py", code.format("b", value, "a")) for value in (True, False))
+    assert [one.after for one in strict if one.before.startswith("zip")] == [
+        "zip(None, b, strict=True)",
+        "zip(a, None, strict=True)",
+    ]
+    assert [one.before for one in strict if one.after == "False"] == ["True"]  # that of open
+    assert [one.after for one in lax if one.before.startswith("zip")][-1] == "zip(a, b)"
+    switched = with_switches("pairs.py", code.format("b[1:]", True, "a"), range(99), "switch")
+    assert switched.count("strict=True") >= 2
+    assert "zip(a, b[1:])" not in switched
+
+
+def test_mutants_of_several_parts() -> None:
+    code = "def one():\n    return 1\n"
+    files = ("room/frames/frame.py", "room/frames/vendor.py", "room/pictures/panel.py", "room/geometry.py")
+    mutants = [mutant for file in files for mutant in mutants_of(file, code)]
+    assert [mutant.file for mutant in within(mutants, ["frames", "geometry"])] == [files[0], files[1], files[3]]
+    assert [mutant.file for mutant in within(mutants, ["vendor", "panel"])] == [files[1], files[2]]
+    assert within(mutants, ["room/frames"]) == []
 
 
 def _run(folder: Path, *arguments: str, **environment: str) -> str:

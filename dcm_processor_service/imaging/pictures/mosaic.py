@@ -123,9 +123,9 @@ def _write(pixels: NDArray[np.uint8], tile: Tile) -> None:
             halo, ink = _glyphs(text)
             tall, wide = ink.shape
             left = (width - wide) // 2 if not x else x if x > 0 else width + x - wide
-            top = max(0, min(height - tall, round(y * (height - tall))))
-            if left < 0 or tall > height:
+            if left < 0:
                 continue
+            top = round(y * (height - tall))  # a tile is higher than any line
             view = pixels[top : top + tall, left : left + wide]
             over, clear = (ink, halo) if view.ndim == 2 else (ink[..., None], halo[..., None])  # noqa: PLR2004 grey
             view[...] = np.maximum(np.minimum(view, clear), over)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -192,6 +193,39 @@ def test_siemens_mosaics_state_the_times_of_their_slices_in_milliseconds() -> No
         assert siemens_readout(scan(header, (8, 6, 1), grid=[[frame]])).slice_times_s == ()
 
 
+@pytest.mark.parametrize("after_start", [(None, None, None), (7.4, 7.5, 7.45)])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_siemens_frames_of_which_one_lacks_its_time_are_not_timed(
+    place: int, after_start: Sequence[float | None]
+) -> None:
+    header = dataset(EchoPlanarPulseSequence="YES", RepetitionTime="2000")
+    clock = [*CLOCK[:place], "", *CLOCK[place + 1 :]]
+    assert siemens_readout(scan(header, (8, 6, 3), grid=[timed_frames(clock, after_start)])).slice_times_s == ()
+
+
+@pytest.mark.parametrize(("later", "is_timed"), [(0.0, True), (0.005, True), (0.007, False), (0.1, False)])
+def test_siemens_slices_are_timed_if_the_last_volume_keeps_their_times(later: float, *, is_timed: bool) -> None:
+    header = dataset(EchoPlanarPulseSequence="YES", RepetitionTime="2000")
+    last = [f"20240301120010.{thousandth:03}000" for thousandth in (400, 500, 450 - round(later * 1000))]
+    middle = [CLOCK[0]] * 3  # of no account
+    grid = [timed_frames(times, [None] * 3) for times in (CLOCK, middle, last)]
+    found = siemens_readout(scan(header, (8, 6, 3), grid=grid))
+    assert found.slice_times_s == ((0.0, 0.1, 0.05) if is_timed else ())
+
+
+@pytest.mark.parametrize(
+    ("thousandths", "fine"),
+    [((0, 0, 0), False), ((0, 500, 0), True), ((0, 0, 1), True)],
+)
+def test_one_time_with_a_fraction_shows_that_the_clock_of_siemens_has_them(
+    thousandths: Sequence[int], *, fine: bool
+) -> None:
+    header = dataset(EchoPlanarPulseSequence="YES", RepetitionTime="9000")
+    clock = [f"2024030112000{second}.{part:03}000" for second, part in enumerate(thousandths)]
+    found = siemens_readout(scan(header, (8, 6, 3), grid=[timed_frames(clock, [None] * 3)])).slice_times_s
+    assert found == (tuple(second + part / 1000 for second, part in enumerate(thousandths)) if fine else ())
+
+
 def test_a_single_siemens_slice_is_not_timed() -> None:
     header = dataset(ScanningSequence="EP", RepetitionTime="2000")
     grid = [timed_frames(CLOCK[:1], [None])]
@@ -318,6 +352,61 @@ def test_ge_image_of_two_lines_has_one_step() -> None:
     assert found.echo_spacing_s == found.readout_s == pytest.approx(0.0075)
 
 
+def ge_functional(count: int = 4, order: str = "0", **values: Any) -> Dataset:
+    header = ge_header(**{"MRAcquisitionType": "2D", "RepetitionTime": "2000"} | values)
+    text = f'set IOPT "EPI, FMRI"\nset SLICEORDER "{order}"\n'
+    private(header, 0x25, "GEMS_SERS_01", protocol=(0x1B, "OB", gzip.compress(text.encode(), mtime=0)))
+    return private(header, 0x21, "GEMS_RELA_01", slices=(0x4F, "SS", count))
+
+
+def numbered(*numbers: str | None) -> list[list[SimpleNamespace]]:
+    return [[frame_of(dataset(InstanceNumber=one) if one else dataset()) for one in numbers]]
+
+
+@pytest.mark.parametrize(
+    ("order", "numbers", "expected"),
+    [
+        ("0", ("1", "2", "3", "4"), (0.0, 0.5, 1.0, 1.5)),
+        ("0", ("9", "8", "7", "6"), (1.5, 1.0, 0.5, 0.0)),
+        ("1", ("5", "6", "7", "8"), (0.0, 1.0, 0.5, 1.5)),  # the first, the third, the second, the fourth
+        ("1", ("4", "3", "2", "1"), (1.5, 0.5, 1.0, 0.0)),
+        ("0", ("1", "2", "4", "5"), ()),
+        ("0", ("2", "4", "6", "8"), ()),
+        ("0", ("1", "2", "1", "2"), ()),
+        ("0", ("1", "2", "3", None), ()),
+        ("0", (None, "2", "3", "4"), ()),
+        ("0", (None, None, None, None), ()),
+    ],
+)
+def test_ge_slices_are_timed_by_their_numbers(
+    order: str, numbers: Sequence[str | None], expected: tuple[float, ...]
+) -> None:
+    header = ge_functional(order=order)
+    assert ge_readout(scan(header, (8, 6, 4), grid=numbered(*numbers))).slice_times_s == expected
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"RepetitionTime": None}, {"RepetitionTime": "0"}, {"MRAcquisitionType": "3D"}, {"count": 3}, {"count": 5}],
+    ids=repr,
+)
+def test_ge_slice_times_need_a_repetition_time_and_a_count_of_slices_in_two_dimensions(values: dict[str, Any]) -> None:
+    grid = numbered("1", "2", "3", "4")
+    assert ge_readout(scan(ge_functional(), (8, 6, 4), grid=grid)).slice_times_s == (0.0, 0.5, 1.0, 1.5)
+    assert ge_readout(scan(ge_functional(**values), (8, 6, 4), grid=grid)).slice_times_s == ()
+    assert ge_readout(scan(ge_functional(count=1), (8, 6, 1), grid=numbered("1"))).slice_times_s == ()
+
+
+@pytest.mark.parametrize(
+    ("delays", "is_timed"), [([0.0], True), ([0.0, 0.0], True), ([0.25], False), ([0.0, 0.25], False)]
+)
+def test_ge_slices_of_a_scan_with_a_pause_between_volumes_are_not_timed(delays: list[float], *, is_timed: bool) -> None:
+    header = ge_functional()
+    header.add_new(0x0043107C, "FL", delays)
+    found = ge_readout(scan(header, (8, 6, 4), grid=numbered("1", "2", "3", "4")))
+    assert bool(found.slice_times_s) == is_timed
+
+
 # ---- the volume's acquisition ----
 
 
@@ -330,6 +419,13 @@ def test_directions_have_length_one_and_the_sign_of_the_polarity() -> None:
         assert found == MrAcquisition(expected, is_polarity_known=True)
         assert found is not None
         assert not any(math.copysign(1, part) < 0 for part in (found.phase_encoding_lps or ()) if not part)
+
+
+@pytest.mark.parametrize("values", [{}, {"MRAcquisitionType": "3D", "InPlanePhaseEncodingDirection": "ROW"}], ids=repr)
+def test_a_polarity_without_an_axis_is_unknown(values: dict[str, str]) -> None:
+    header = dataset(Modality="MR", Manufacturer="Siemens", **values)
+    add_csa(header, PhaseEncodingDirectionPositive=("IS", [1]))
+    assert mr_acquisition(header, scan(header).stack, (8, 6, 1), np.eye(4)) == MrAcquisition()
 
 
 def test_slices_of_a_timed_volume_have_a_direction() -> None:

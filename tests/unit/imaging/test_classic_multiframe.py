@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from dcm_processor_service.imaging.frames.classic_multiframe import detector
+from dcm_processor_service.imaging.frames.classic_multiframe import detector, offsets_mm
 from dcm_processor_service.imaging.volumes.read import read_volume
 from tests.unit.imaging.refusals import refused
 from tests.unit.imaging.synthetic import Recipe, new_instance, save
@@ -89,6 +89,29 @@ def test_a_tomogram_lies_where_its_detector_and_slice_vector_say(tmp_path: Path,
     refused([save(ds, tmp_path / "windows.dcm")], "MISSING_GEOMETRY")
     ds.EnergyWindowVector, ds.ImageType = [1, 1, 1], ["ORIGINAL", "PRIMARY", "TOMO", "EMISSION"]
     refused([save(ds, tmp_path / "projections.dcm")], "MISSING_GEOMETRY")
+
+
+@pytest.mark.parametrize(
+    ("values", "distances"),
+    [
+        ({"SliceVector": [1, 3, 2]}, (0, 8, 4)),
+        ({"SliceVector": [1, 2, 3], "DetectorVector": [1, 1, 1], "RotationVector": [2, 2, 2]}, (0, 4, 8)),
+        ({"SliceVector": [1, 2, 3], "DetectorVector": [1, 2, 1]}, None),
+        ({"SliceVector": [1, 2, 3], "TimeSliceVector": [1, 1, 2]}, None),
+        ({"SliceVector": [1, 2, 2]}, None),
+        ({"SliceVector": [1, 2]}, None),
+        ({"SliceVector": [1, 2, 3, 4]}, None),
+        ({"SliceVector": [1, 2, 3], "SpacingBetweenSlices": 0}, None),
+        ({}, None),
+    ],
+    ids=repr,
+)
+def test_each_frame_of_a_tomogram_is_one_slice(values: dict[str, Any], distances: tuple[float, ...] | None) -> None:
+    header = Dataset()
+    header.ImageType, header.SpacingBetweenSlices = ["ORIGINAL", "PRIMARY", "RECON TOMO"], 4
+    for keyword, value in values.items():
+        setattr(header, keyword, value)
+    assert offsets_mm(header, np.array([0.0, 0.0, 1.0]), 3) == distances
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.uid import RLELossless
 
 from dcm_processor_service.errors import InvalidNameError, InvalidSeriesError
 from dcm_processor_service.imaging.nifti.engine_dicom2nifti import Dicom2NiftiConverter
@@ -40,6 +41,18 @@ def test_fractions_stay_fractions(tmp_path: Path) -> None:
         image = nib.nifti1.Nifti1Image.from_bytes(file.read())
     assert image.get_data_dtype() == np.float32
     np.testing.assert_array_equal(image.get_fdata(), recipe.values[..., 0])
+
+
+def test_compressed_pixels_are_decoded(tmp_path: Path) -> None:
+    recipe = Recipe()
+    paths = single_frame(recipe, tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        ds.compress(RLELossless, generate_instance_uid=False)
+        ds.save_as(path)
+    Dicom2NiftiConverter().convert(paths, tmp_path / "x.nii")
+    image = nib.nifti1.Nifti1Image.from_filename(tmp_path / "x.nii")
+    np.testing.assert_array_equal(np.asanyarray(image.dataobj), recipe.values[..., 0])
 
 
 def test_settings_of_another_user_of_the_process_neither_matter_nor_change(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from dcm_processor_service.imaging.frames.frame import frames_of
 from dcm_processor_service.imaging.headers.fast_scan import SCANNED_KEYWORDS, SeriesMemory, scan_instance
 from dcm_processor_service.imaging.headers.instance_file import read_instance
 from dcm_processor_service.imaging.headers.values import ScannedHeader, number, numbers, text
@@ -56,6 +58,27 @@ def test_one_value_in_two_types_is_two_values(tmp_path: Path) -> None:
         path.write_bytes(as_number[:rows] + vr + as_number[rows + 2 : rows + 4] + b"00" + as_number[rows + 6 :])
         pairs.append(number(scan_instance(path, memory).header, "Rows"))
     assert pairs == [12336.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("modality", "is_mapped"), [("PT", True), ("NM", True), ("CT", False), ("MR", False), ("", False), (None, False)]
+)
+def test_a_mapping_counts_and_is_left_to_pydicom_where_it_may_be_the_only_scaling(
+    tmp_path: Path, modality: str | None, *, is_mapped: bool
+) -> None:
+    path = single_frame(Recipe(slices=1), tmp_path)[0]
+    ds, mapping = dcmread(path), Dataset()
+    mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 0.5, -3.0
+    ds.RealWorldValueMappingSequence = [mapping]
+    if modality is None:
+        del ds.Modality
+    else:
+        ds.Modality = modality
+    ds.save_as(path)
+    found = scan_instance(path)
+    assert isinstance(found.header, ScannedHeader) != is_mapped
+    [frame] = frames_of(found)
+    assert (frame.slope, frame.intercept) == ((0.5, -3.0) if is_mapped else (1, 0))
 
 
 def test_pixels_under_the_type_of_something_else_are_left_to_pydicom(tmp_path: Path) -> None:

@@ -157,6 +157,11 @@ def test_a_gradient_is_that_of_the_frame() -> None:
     assert mark(frame(own, top), "DiffusionGradientOrientation") == (0, 1, 0)
     assert mark(frame(within("MRDiffusionSequence"), top), "DiffusionGradientOrientation") == (1, 0, 0)
     assert mark(frame(Dataset()), "DiffusionGradientOrientation") is None
+    for numbers in ([0, 1], [0, 1, 0, 0]):  # no direction
+        macro = {"DiffusionGradientDirectionSequence": [dataset(DiffusionGradientOrientation=numbers)]}
+        assert mark(frame(within("MRDiffusionSequence", **macro), top), "DiffusionGradientOrientation") is None
+        malformed = dataset(DiffusionGradientOrientation=numbers)
+        assert mark(frame(malformed), "DiffusionGradientOrientation") is None
 
 
 def test_ge_numbers_the_parts_of_a_complex_image() -> None:
@@ -329,6 +334,7 @@ def test_frames_of_a_film_are_numbered_and_lie_nowhere(tmp_path: Path, *, has_pl
     found = frames_of(read_instance(path))
     assert [one.number for one in found] == [1, 2, 3]
     assert not any(one.has_geometry for one in found)
+    assert {(one.orientation, one.position) for one in found} == {(None, None)}
 
 
 def test_frames_of_a_dose_lie_at_their_offsets(tmp_path: Path) -> None:

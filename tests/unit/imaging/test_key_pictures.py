@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 
 from dcm_processor_service.imaging.pictures.key_slices import Scan, picture_of_scan, tiles_of
@@ -109,6 +109,18 @@ def test_what_is_no_stack_is_shown_as_it_is(name: str) -> None:
     found = str(get_testdata_file(name, download=False))
     picture = opened(picture_of_scan([Path(found)], 1).png)
     assert len(np.unique(picture)) > 5
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_mosaic_is_shown_as_the_images_that_it_is_not_as_slices(tmp_path: Path, count: int) -> None:
+    recipe = Recipe(modality="MR", slices=count, rows=24, columns=24, extra={"Manufacturer": "SIEMENS"})
+    paths = single_frame(recipe, tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        ds.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0A, "US", 9)
+        ds.save_as(path)
+    picture = picture_of_scan(paths, count)
+    assert picture.caption == f"MR · mosaic · {count} images"
 
 
 def drawn(path: Path, scan: list[Path], names: dict[int, str] | None = None) -> ResultPicture:
@@ -246,7 +258,8 @@ def seg_over(scan: list[Path], masks: np.ndarray[Any, Any], *, packed: bool, asi
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_segments_are_drawn_on_their_slices_and_measured(tmp_path: Path, *, packed: bool) -> None:
-    scan = single_frame(Recipe(columns=37, rows=41, slices=10), tmp_path)
+    window = {"WindowCenter": "0", "WindowWidth": "70000"}
+    scan = single_frame(Recipe(columns=37, rows=41, slices=10, extra=window), tmp_path)
     volume = read_volume(scan)
     masks = np.zeros((2, *volume.shape), bool)
     masks[0, 3:12, 4:15, [0, 3, 9]] = True
@@ -266,12 +279,20 @@ def test_segments_are_drawn_on_their_slices_and_measured(tmp_path: Path, *, pack
         [9 * 11 * 3 * voxel_ml, 8 * 10 * voxel_ml], abs=1e-3
     )
     labels = (masks[0] + 2 * masks[1]).astype(np.uint8)
-    black = VoxelGrid(np.zeros((37, 41, 3), np.uint8), volume.affine_lps)
-    tiles = tiles_of(black, ["1", "4", "10"], labels[:, :, [0, 3, 9]])
+    grey = VoxelGrid(apply_window(volume.array[:, :, [0, 3, 9]], DisplayWindow(0, 70000)), volume.affine_lps)
+    tiles = tiles_of(grey, ["1", "4", "10"], labels[:, :, [0, 3, 9]])
     expected, found = opened(draw_mosaic(tiles)), opened(picture.png)
-    for colour in LABEL_COLOURS[:2]:
-        assert (found == colour).all(axis=2).any()
-        assert np.array_equal((found == colour).all(axis=2), (expected == colour).all(axis=2))
+    np.testing.assert_array_equal(found, expected)
+    assert all((found == colour).all(axis=2).any() for colour in LABEL_COLOURS[:2])
+
+
+def test_a_segment_is_measured_in_millilitres(tmp_path: Path) -> None:
+    scan = single_frame(Recipe(columns=16, rows=12, slices=3, column_distance=30, row_distance=40, step=50), tmp_path)
+    masks = np.zeros((1, 16, 12, 3), bool)
+    masks[0, 3:13, 2:7, 1:] = True
+    picture = picture_of_segmentation(seg_over(scan, masks, packed=True), scan)
+    assert picture is not None
+    assert [one.volume_ml for one in picture.legend] == [100 * 60]  # voxels of 60,000 cubic millimetres
 
 
 def test_segments_that_lie_beside_the_slices_or_are_empty_are_not_drawn(tmp_path: Path) -> None:

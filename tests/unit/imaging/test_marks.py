@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -84,3 +85,24 @@ def test_a_mark_is_what_pydicom_reads(tmp_path: Path, name: str, syntax: str) ->
 
 def test_every_one_is_scanned() -> None:
     assert {*MARKS} <= {*SCANNED_KEYWORDS}
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_marks_that_stand_in_several_elements_differ_where_one_of_them_does(tmp_path: Path, *, quick: bool) -> None:
+    paths = single_frame(Recipe(slices=4), tmp_path)
+    values = {"date": ("20240301", "20240301", "20240302", "20240302"), "zone": ("", "+0100", "+0100", "+0200")}
+    for number, path in enumerate(paths):
+        ds = dcmread(path)
+        ds.AcquisitionTime, ds.AcquisitionDate, ds.InstanceNumber = "120000", values["date"][number], 1
+        ds.TimezoneOffsetFromUTC = values["zone"][number]
+        ds.TemporalPositionIdentifier, ds.TemporalPositionIndex = None, number
+        ds.save_as(path)
+    frames = [frame for path in paths for frame in frames_of(scan_instance(path) if quick else read_instance(path))]
+    times = [date + "120000" + zone for date, zone in zip(values["date"], values["zone"], strict=True)]
+    assert marks(frames, "AcquisitionTime") == [mark(frame, "AcquisitionTime") for frame in frames] == times
+    assert marks(frames, "TemporalPositionIdentifier") == [
+        mark(frame, "TemporalPositionIdentifier") for frame in frames
+    ]
+    # frames of one file differ in their number alone
+    other = replace(frames[0], number=2)
+    assert marks([frames[0], other], "InstanceNumber") == [(1, 1), (1, 2)]

@@ -19,6 +19,8 @@ from dcm_processor_service.imaging.acquisition.private_blocks import (
     owned_texts,
     owned_value,
 )
+from dcm_processor_service.imaging.headers.fast_scan import scan_instance
+from dcm_processor_service.imaging.headers.values import ScannedHeader
 from dcm_processor_service.imaging.nifti.engine_dcm2niix import run_dcm2niix
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.imaging.volumes.read import read_volume
@@ -327,6 +329,38 @@ def test_private_elements_are_read_by_owner_and_type() -> None:
     assert owned_value(header, 0x21, "OWNER", 5) is None
     assert owned_item(header, 0x21, "OWNER", 0xFE) == inner
     assert owned_item(header, 0x21, "OWNER", 1) is None
+
+
+def test_numbers_that_are_not_finite_are_none() -> None:
+    header = Dataset()
+    header.add_new(0x00210010, "LO", "OWNER")
+    for element, values in enumerate(([1.5, float("inf")], float("nan"), [float("-inf")], 2.5), 1):
+        header.add_new(0x00211000 | element, "FD", values)
+    assert [owned_numbers(header, 0x21, "OWNER", element) for element in range(1, 5)] == [(), (), (), (2.5,)]
+    assert owned_number(header, 0x21, "OWNER", 1) is None
+
+
+def test_of_two_blocks_of_one_owner_the_first_that_holds_an_element_counts() -> None:
+    header = Dataset()
+    for block in (0x13, 0x11, 0x12):  # headers are written in order of their tags, and made in any
+        header.add_new(0x00210000 | block, "LO", "OWNER")
+        header.add_new(0x00210001 | block << 8, "IS", block)
+    header.add_new(0x00211302, "IS", 7)
+    assert owned_number(header, 0x21, "OWNER", 1) == 0x11
+    assert owned_number(header, 0x21, "OWNER", 2) == 7
+
+
+def test_a_header_that_was_only_scanned_owns_nothing(tmp_path: Path) -> None:
+    [path] = single_frame(Recipe(modality="MR", slices=1, extra={"Manufacturer": "GE"}), tmp_path)
+    ds = dcmread(path)
+    ge_elements(0x10)(ds)
+    ds.save_as(path)
+    header = scan_instance(path).header
+    assert isinstance(header, ScannedHeader)
+    assert owned_value(header, 0x43, "GEMS_PARM_01", 0x2C) is None
+    assert owned_numbers(header, 0x43, "GEMS_PARM_01", 0x2C) == ()
+    assert owned_texts(header, 0x43, "GEMS_PARM_01", 0xB6) == ()
+    assert owned_numbers(ds, 0x43, "GEMS_PARM_01", 0x2C) == (500,)
 
 
 def test_attributes_of_a_frame_are_its_own_and_the_shared_ones() -> None:

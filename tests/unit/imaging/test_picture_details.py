@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import RLELossless
 
 from dcm_processor_service.imaging.pictures.colours import LABEL_COLOURS, lab_of_rgb, rgb_of_lab
-from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
+from dcm_processor_service.imaging.pictures.contact_sheet import draw_sheet, preview_volume
 from dcm_processor_service.imaging.pictures.fused import FusedPictures, LegendEntry
 from dcm_processor_service.imaging.pictures.key_slices import picture_of_scan
 from dcm_processor_service.imaging.pictures.mosaic import Tile, draw_mosaic
-from dcm_processor_service.imaging.pictures.panel import Letters, Panel, draw_panel
+from dcm_processor_service.imaging.pictures.panel import Letters, Panel, draw_panel, font
 from dcm_processor_service.imaging.pictures.results import pictures_of_results
 from dcm_processor_service.imaging.pictures.series_sheet import preview_series
+from dcm_processor_service.imaging.volumes.read import read_volume
 from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow, VoxelGrid
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
@@ -60,7 +61,7 @@ def test_colours_of_dicom_are_those_of_the_screen(rgb: tuple[int, int, int], lab
 
 
 def test_every_colour_comes_back() -> None:
-    parts = (0, 3, 11, 40, 128, 200, 255)
+    parts = (0, 3, 8, 10, 11, 40, 128, 200, 255)
     for rgb in itertools.product(parts, parts, parts):
         assert rgb_of_lab(lab_of_rgb(rgb)) == rgb
 
@@ -95,6 +96,20 @@ def test_tiles_of_other_sizes_have_one_scale_and_stand_in_the_middle() -> None:
         rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
         assert (len(rows), len(columns)) == pytest.approx((tall * side, wide * side), abs=1)
         assert (rows.mean(), columns.mean()) == pytest.approx((side / 2, side / 2), abs=1.5)
+
+
+def test_a_tile_that_is_thinner_than_a_pixel_is_one_pixel_wide() -> None:
+    picture = opened(draw_mosaic([Tile(WHITE, (9.0, 9.0)), Tile(WHITE[:, :1]), Tile(WHITE[:1])])).min(axis=2)
+    side = (960 - 4) // 3
+    for number, shown in ((1, (round(side / 9), 1)), (2, (1, round(side / 9)))):
+        part = picture[:, number * (side + 2) : number * (side + 2) + side] == 255
+        assert (part.any(axis=1).sum(), part.any(axis=0).sum()) == shown
+
+
+def test_words_that_are_wider_than_a_tile_are_left_out() -> None:
+    black = np.zeros((100, 100), np.uint8)
+    assert not opened(draw_mosaic([Tile(black, caption="H" * 200)])).any()
+    assert opened(draw_mosaic([Tile(black, caption="H" * 40)])).any()
 
 
 @pytest.mark.parametrize("in_colour", [False, True])
@@ -175,6 +190,21 @@ def test_the_bar_is_a_round_length_that_fits_a_third_of_the_panel(scale: float, 
     assert not unknown.any()
 
 
+@pytest.mark.parametrize(
+    ("scale", "unit"), [(0.1, "50 cm"), (2.0, "2 cm"), (6.0, "1 cm"), (10.0, "5 mm"), (20.0, "2 mm"), (66.0, "1 mm")]
+)
+def test_the_bar_tells_its_length(scale: float, unit: str) -> None:
+    picture = np.asarray(draw_panel(Panel(np.zeros((1, 1), np.uint8), pixel_mm=(0.01, 0.01)), 200, 200, scale))
+    alone = Image.new("RGB", (100, 40))
+    ImageDraw.Draw(alone).text((20, 30), unit, (235, 235, 235), font(11), anchor="ls")
+    np.testing.assert_array_equal(trimmed(picture[150:187, :100]), trimmed(np.asarray(alone)))
+
+
+def trimmed(picture: NDArray[Any]) -> NDArray[Any]:
+    rows, columns = np.nonzero(picture.any(axis=2))
+    return picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+
 # ---- pictures for viewers that only show images ----
 
 
@@ -195,6 +225,22 @@ def test_the_legend_is_written_in_letters_that_grow_with_the_picture(side: int) 
 
 
 # ---- contact sheets ----
+
+
+def test_a_sheet_begins_at_its_top_and_has_its_caption_below_all_rows() -> None:
+    white = Panel(np.full((50, 50), 255, np.uint8), pixel_mm=None)
+    for planes, tiles, heights in (
+        ([white] * 3, [], [317]),
+        ([], [white] * 7, [156] * 2),
+        ([white], [white] * 6, [960, 156]),
+    ):
+        lines = (opened(draw_sheet(planes, tiles, "")) == 255).all(axis=2)[:, 0].tolist()
+        wanted = [line for height in heights for line in [True] * height + [False] * 4]
+        assert lines == [*wanted, *[False] * 22]
+        # words of the caption keep to the foot
+        np.testing.assert_array_equal(
+            opened(draw_sheet(planes, tiles, "CT"))[: len(wanted)], opened(draw_sheet(planes, tiles, ""))[: len(wanted)]
+        )
 
 
 def test_slices_of_a_grid_stand_row_by_row() -> None:
@@ -342,3 +388,26 @@ def test_names_in_an_extension_are_read_and_an_odd_extension_hides_nothing(tmp_p
     array[1], array[3] = 1, 2
     named = b'<Label Key="2"><![CDATA[liver ]]></Label>'
     assert legend_of(tmp_path, array, b"\xff\xfe odd", named) == [(1, "label 1"), (2, "liver")]
+    accented = '<Label Key="1">größte Läsion</Label>'.encode()
+    assert legend_of(tmp_path, array, accented) == [(1, "größte Läsion"), (2, "label 2")]
+
+
+@pytest.mark.parametrize("columns", [255, 768, 1280])  # each, each third and each fifth pixel is sampled
+def test_labels_in_the_middle_of_a_scan_of_many_pixels_are_drawn_in_its_middle(tmp_path: Path, columns: int) -> None:
+    """Of a large scan, labels of another grid are sampled at some pixels, which must lie evenly."""
+    scan = single_frame(Recipe(columns=columns, rows=64, slices=3, column_distance=0.6), tmp_path)
+    volume = read_volume(scan)
+    aside = columns * 2 // 5 - columns // 100
+    mask = VoxelGrid(np.ones((columns - 2 * aside, 40, 1), np.uint8), volume.affine_lps.copy())
+    mask.affine_lps[:3, 3] = (volume.affine_lps @ [aside, 12, 1, 1])[:3]
+    nib.save(nib.nifti1.Nifti1Image(mask.array, np.diag([-1, -1, 1, 1]) @ mask.affine_lps), tmp_path / "x.nii")
+    [picture] = pictures_of_results({"x.nii": (tmp_path / "x.nii", {})}, scan)
+    assert picture is not None
+    assert picture.caption.startswith("over")
+    pixels = opened(picture.png)
+    rows, found = np.nonzero((pixels == LABEL_COLOURS[0]).all(axis=2))
+    assert (found.min(), pixels.shape[1] - 1 - found.max()) == pytest.approx(
+        [aside / columns * pixels.shape[1]] * 2, abs=2
+    )
+    assert abs(found.min() - (pixels.shape[1] - 1 - found.max())) <= 1
+    assert abs(rows.min() + rows.max() - (pixels.shape[0] - 1)) <= 1

@@ -92,6 +92,14 @@ def test_whatever_differs_between_files_is_read(tmp_path: Path, change: Callable
     assert hits(memory) > 0 or change is leave_out
 
 
+def test_values_of_other_lengths_do_not_make_another_layout(tmp_path: Path) -> None:
+    def lengthen(number: int, ds: Dataset) -> None:
+        ds.SeriesDescription, ds.ImageComments = "d" * (2 + 2 * number), "c" * (300 * number)
+
+    paths = rewritten(single_frame(Recipe(slices=24), tmp_path), lengthen)
+    assert hits(same_as_alone(paths)) >= 20
+
+
 def test_headers_longer_than_the_first_look_and_other_encodings_between(tmp_path: Path) -> None:
     def lengthen(number: int, ds: Dataset) -> None:
         ds.private_block(0x0029, "MAKER", create=True).add_new(0x10, "OB", bytes(100_000 + 2 * (number % 2)))

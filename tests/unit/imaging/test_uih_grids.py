@@ -82,6 +82,28 @@ def test_grids_that_differ_are_not_taken(tmp_path: Path, grids: list[Path], wron
     assert not (tmp_path / "x.nii").exists()
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("by", "is_taken"), [(0.9, True), (-0.9, True), (1.2, False), (-1.2, False)])
+def test_values_may_differ_by_a_ten_thousandth_of_the_largest(
+    tmp_path: Path, grids: list[Path], sign: int, by: float, *, is_taken: bool
+) -> None:
+    made = voxels().astype(np.float32) * sign
+    for volume in range(VOLUMES):
+        made[..., volume].flat[7] = 10_000 * sign  # one is the largest of its volume by far
+        ds = dcmread(grids[volume])
+        tiles = ds.pixel_array.copy() * sign
+        i, j, k = np.unravel_index(7, made.shape[:3])
+        tiles[3 * (k // 3) + j, 4 * (k % 3) + i] = 10_000 * sign
+        ds.PixelData = tiles.astype(np.int16).tobytes()
+        ds.save_as(grids[volume])
+    made[0, 0, 0] += by
+    if is_taken:
+        assert converted(tmp_path, grids, made) == (4, 3, SLICES, VOLUMES)
+    else:
+        with pytest.raises(NiftiConversionError, match="values"):
+            converted(tmp_path, grids, made)
+
+
 def test_grids_of_other_pixels_are_not_taken(tmp_path: Path, grids: list[Path]) -> None:
     with pytest.raises(NiftiConversionError, match="another size"):
         converted(tmp_path, grids, voxels(), np.diag([1.6, 0.8, 3.0, 1.0]))
