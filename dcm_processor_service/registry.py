@@ -217,8 +217,8 @@ def _level(headers: Mapping[str, Any]) -> str:
 
 def _facts(headers: Mapping[str, Any]) -> SeriesFacts:
     """Returns the values that rules check, as far as the platform's document of a series, study or patient has them."""
-    told = headers.get("Metadata")
-    metadata: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    stored = headers.get("Metadata")
+    metadata: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
     modalities = next(
         (metadata[name] for name in ("Modality", "ModalitiesInStudy", "ModalitiesInPatient") if metadata.get(name)), ()
     )

@@ -65,27 +65,27 @@ def describe(
     """
     with sentences():
         service = None if folder is None else checked_as_json(check_service(folder))
-    told = {
+    description = {
         "version": metadata.version("dcm-processor-service"),
         "commands": list(_commands(context.find_root().command, context)),
         "facades": {written: _members(_public(name)) for written, name in _FACADES.items()},
         "service": service,
     }
     if as_json:
-        print_json_line(told)
+        print_json_line(description)
         return
-    _print(told)
+    _print(description)
 
 
-def _print(told: dict[str, Any]) -> None:
+def _print(description: dict[str, Any]) -> None:
     console = output_console()
-    for command in told["commands"]:
+    for command in description["commands"]:
         console.print(f"dcm-processor-service {command['name']}: {command['summary']}", soft_wrap=True)
-    for written, facade in told["facades"].items():
+    for written, facade in description["facades"].items():
         console.print(f"\n{written} ({facade['class']})")
         for member in facade["members"]:
             console.print(f"    {member['name']}{member['signature']}: {member['summary']}", soft_wrap=True)
-    for job in (told["service"] or {"jobs": []})["jobs"]:
+    for job in (description["service"] or {"jobs": []})["jobs"]:
         console.print(f"\njob {job['name']}: {', '.join(job['events'])}; params: {job['params']}", soft_wrap=True)
 
 

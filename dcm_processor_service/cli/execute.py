@@ -43,15 +43,15 @@ def execute(
     """
     emit = result_channel()
     began_s = time.monotonic()
-    told = _job_of_environment()
-    _log("the job has started", told, callback=callback, version=version("dcm-processor-service"))
+    job = _job_of_environment()
+    _log("the job has started", job, callback=callback, version=version("dcm-processor-service"))
     ended = supervised(lambda child: _run(callback, child))
     record = ended.record
     error = record.get("error")
     if error:
         print_error_line(f"error: {error['message']}")
     took = {"duration_s": round(time.monotonic() - began_s, 3), "peak_memory_bytes": record.get("peak_memory_bytes")}
-    _log("the job has ended", told, exit_code=ended.exit_code, error=error["type"] if error else None, **took)
+    _log("the job has ended", job, exit_code=ended.exit_code, error=error["type"] if error else None, **took)
     emit(record)
     raise typer.Exit(ended.exit_code)
 
@@ -81,22 +81,22 @@ def _job_of_environment() -> dict[str, str]:
         found = read_variables(fields.values())
     except DcmProcessorError:  # the run reports it
         found = {}
-    told = {name: found.get(field, "") for name, field in fields.items()}
+    job = {name: found.get(field, "") for name, field in fields.items()}
     return {
         name: value
-        for name, value in told.items()
+        for name, value in job.items()
         if isinstance(value, str) and (name in {"event", "service"} or is_platform_id(value))
     }
 
 
-def _log(message: str, told: dict[str, str], **more: Any) -> None:
-    told_at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+def _log(message: str, job: dict[str, str], **more: Any) -> None:
+    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     line = {
-        "time": told_at,
+        "time": now,
         "level": "info",
         "logger": "dcm_processor_service.exec",
         "message": message,
-        **told,
+        **job,
         **more,
     }
     print_error_line(json.dumps(line, ensure_ascii=False))

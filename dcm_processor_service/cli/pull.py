@@ -66,7 +66,7 @@ def pull(
     run CODE --workspace FOLDER, without --dicom, runs a job as the platform did.
     """
     with sentences():
-        options = PullOptions(identified, only_headers, with_files, _kept(keep or []))
+        options = PullOptions(identified, only_headers, with_files, _parse_kept(keep or []))
         settings = _settings(source)
         with progress_bar(error_console()) as progress:
             task = progress.add_task("bringing instances", total=None)
@@ -85,7 +85,7 @@ def pull(
     raise typer.Exit(EXIT_FAILED if report.faulty else EXIT_DONE)
 
 
-def _kept(words: list[str]) -> tuple[Kept, ...]:
+def _parse_kept(words: list[str]) -> tuple[Kept, ...]:
     for word in words:
         if word not in _KEPT:
             raise ConfigurationError(f"--keep {word!r} is not known; give one of {', '.join(_KEPT)}")

@@ -254,8 +254,8 @@ def params_by_job(service: LoadedService, texts: Sequence[str]) -> dict[str, dic
         jobs = [job_name] if named else list(chosen)
         unknown = {job: unknown_params(models[job], [key]) for job in jobs}
         if all(unknown.values()):
-            told = dict.fromkeys(sentence for found in unknown.values() for sentence in found)
-            raise ConfigurationError(f"--param: {'; '.join(told) or 'the service has no job'}")
+            problems = dict.fromkeys(sentence for found in unknown.values() for sentence in found)
+            raise ConfigurationError(f"--param: {'; '.join(problems) or 'the service has no job'}")
         for job in jobs:
             if not unknown[job]:
                 chosen[job][key] = value

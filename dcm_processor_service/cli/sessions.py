@@ -85,28 +85,32 @@ def retry(
 
 @sessions.command("sweep", epilog=example("sessions sweep --older-than 7d --dry-run"))
 def sweep(
-    older_than: Annotated[str, typer.Option(help="For how long a session has been idle, at least: 7d, 12h, 30m")],
+    older_than: Annotated[
+        str, typer.Option(help="Sweep sessions that have been idle for at least this time: 7d, 12h, 30m")
+    ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Report what would be removed, and remove nothing")
     ] = False,
     policy: Annotated[
         str,
-        typer.Option(help="What to remove: all, session (data and files), keep; if left out, as CLEANUP says"),
+        typer.Option(
+            help="What to remove: all, session (data and files) or keep (nothing); the default is the setting CLEANUP"
+        ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Clean up the sessions that no worker will ever end; never a session whose worker lives."""
+    """Clean up the sessions that no worker will ever end; never a session whose worker is alive."""
     with sentences():
         report = sweep_sessions(_duration(older_than), dry_run=dry_run, policy=_policy(policy))
     if as_json:
         print_json_line({**report.model_dump(mode="json"), "freed_bytes": report.freed_bytes})
         return
-    verb = "would go" if dry_run else "went"
+    verb = "would be swept" if dry_run else "swept"
     for one in report.swept:
         output_console().print(f"{one.session_id} {verb}: {one.state} for {_time(one.idle_s)}, {_size(one.held)}")
     for left in report.left:
-        error_console().print(f"{left.session_id} stays: {left.reason}")
-    output_console().print(f"{len(report.swept)} sessions {verb}, {len(report.left)} stay.")
+        error_console().print(f"{left.session_id} is kept: {left.reason}")
+    output_console().print(f"{len(report.swept)} sessions {verb}, {len(report.left)} kept.")
 
 
 def _duration(text: str) -> timedelta:

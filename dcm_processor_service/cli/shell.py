@@ -52,8 +52,8 @@ def _ran(text: str, names: dict[str, Any]) -> bool:
         exec(compile(text, "<code>", "exec"), names)  # noqa: S102  # nosec B102  the user's own, as python -c
     except Exception as error:  # noqa: BLE001  it may raise anything
         frames = error.__traceback__.tb_next if error.__traceback__ else None
-        told = traceback.format_exception(type(error), error, frames)
-        error_console().print("".join(told).rstrip(), soft_wrap=True)
+        lines = traceback.format_exception(type(error), error, frames)
+        error_console().print("".join(lines).rstrip(), soft_wrap=True)
         return False
     return True
 

@@ -83,18 +83,18 @@ def _ways(kinds: set[Kind], peer: Peer, options: SendOptions, calling_ae_title: 
     """Asks the peer about kinds, and once more with lossless compressions about those that it takes in no other way."""
     if peer.url is not None:
         return {}
-    ways = _asked(sorted(kinds, key=str), peer, options, calling_ae_title)
+    ways = _ask(sorted(kinds, key=str), peer, options, calling_ae_title)
     again = {
         replace(kind, recompress=True): kind
         for kind, way in ways.items()
         if isinstance(way, Refusal) and way.recompress
     }
-    for kind, way in _asked(list(again), peer, options, calling_ae_title).items():
+    for kind, way in _ask(list(again), peer, options, calling_ae_title).items():
         ways[again[kind]] = way
     return ways
 
 
-def _asked(kinds: list[Kind], peer: Peer, options: SendOptions, calling_ae_title: str) -> dict[Kind, Choice | Refusal]:
+def _ask(kinds: list[Kind], peer: Peer, options: SendOptions, calling_ae_title: str) -> dict[Kind, Choice | Refusal]:
     ways: dict[Kind, Choice | Refusal] = {}
     for batch in plan(kinds, transcode=options.transcode):
         with open_association(peer, batch.contexts, options, calling_ae_title) as association:

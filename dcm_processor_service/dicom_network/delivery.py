@@ -71,7 +71,7 @@ class Delivery:
             else:
                 fruitless = unanswered = 0
             doubtful = fruitless >= self._options.attempts
-            pending = self._left(pending, scattered=doubtful)
+            pending = self._remaining(pending, scattered=doubtful)
             if isinstance(lost, PeerRefusesError) and not advanced:  # otherwise another lane may send the rest
                 self.failure = lost
             elif doubtful and not (self._may_yet_succeed(pending, unanswered) and self._halve_contexts(lost, pending)):
@@ -164,7 +164,7 @@ class Delivery:
         # a lane without an association does no harm if the others emptied the queue
         return next((error for error in errors if error is not None), None) if queue else None
 
-    def _left(self, pending: list[Parcel], *, scattered: bool) -> list[Parcel]:
+    def _remaining(self, pending: list[Parcel], *, scattered: bool) -> list[Parcel]:
         """Returns instances that have no record yet and attempts left; writes the final record of the others.
 
         Instances with the fewest attempts come first, so that an instance that makes the peer abort does not block the

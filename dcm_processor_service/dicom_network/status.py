@@ -16,7 +16,7 @@ EXACT_MEANINGS = {
     0x0105: "no such attribute",
     0x0106: "an attribute has an invalid value",
     0x0107: "stored, with a problem in the attribute list",
-    0x0110: "processing failure at the peer; its log tells more",
+    0x0110: "processing failure at the peer; see the peer's log",
     DUPLICATE_SOP_INSTANCE: "the peer already holds an instance of this SOPInstanceUID and keeps that one",
     0x0112: "no such SOP instance at the peer",
     0x0113: "no such event type",
@@ -46,7 +46,7 @@ RANGES_OF_MEANINGS = (
     (0xA700, 0xA7FF, "the peer is out of resources; try again later"),
     (0xA800, 0xA8FF, "the peer does not support this SOP class"),
     (0xA900, 0xA9FF, "the data set does not match its SOP class; validate the instance"),
-    (0xB000, 0xBFFF, "stored, with a warning of the peer's own"),
+    (0xB000, 0xBFFF, "stored, with a warning that only this peer defines"),
     (0xC000, 0xCFFF, "the peer cannot understand the data set; validate the instance, see the peer's log"),
 )
 
@@ -77,7 +77,7 @@ def explain(code: int) -> StoreStatus:
     """
     meaning = EXACT_MEANINGS.get(code) or next(
         (text for first, last, text in RANGES_OF_MEANINGS if first <= code <= last),
-        "a status that the standard does not know",
+        "a status that the standard does not define",
     )
     if code == 0:
         return StoreStatus(code, Outcome.STORED, meaning, retryable=False)

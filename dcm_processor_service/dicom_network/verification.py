@@ -114,11 +114,11 @@ def _unverified(record: InstanceRecord, problem: str) -> InstanceRecord:
 def _judged(record: InstanceRecord, identity: Identity | None, listed: dict[SeriesKey, Held]) -> InstanceRecord:
     if identity is None:
         return _unverified(record, "stored; not verified: its file cannot be read any more")
-    told = listed.get(identity.series, {}).get(record.sop_instance_uid)
-    if told is None:
+    listing = listed.get(identity.series, {}).get(record.sop_instance_uid)
+    if listing is None:
         meaning = "acknowledged, but the peer does not list it: send it again"
         return record.model_copy(update={"outcome": Outcome.FAILED, "meaning": meaning, "retryable": True})
-    differing = [name for name, value in told.items() if value and identity.values.get(name, value) != value]
+    differing = [name for name, value in listing.items() if value and identity.values.get(name, value) != value]
     if differing:
         meaning = f"the peer holds another instance under this UID: it differs in {', '.join(differing)}"
         return record.model_copy(update={"outcome": Outcome.FAILED, "meaning": meaning})
@@ -148,13 +148,13 @@ def _query(key: SeriesKey) -> Dataset:
 
 def held(answers: Iterable[Dataset], series: SeriesKey) -> Held:
     """Returns a peer's answers about the instances of a series; leaves out answers about another series."""
-    told: Held = {}
+    listing: Held = {}
     with contained():
         for answer in answers:
             study_uid, series_uid = text(answer, "StudyInstanceUID"), text(answer, "SeriesInstanceUID")
             if study_uid in {"", series.study_instance_uid} and series_uid in {"", series.series_instance_uid}:
-                told[text(answer, "SOPInstanceUID")] = _compared(answer)
-    return told
+                listing[text(answer, "SOPInstanceUID")] = _compared(answer)
+    return listing
 
 
 def _compared(header: Header) -> dict[str, str]:

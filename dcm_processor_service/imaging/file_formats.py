@@ -48,8 +48,10 @@ def read_value(path: Path) -> Any:
         LocalFileError: The file cannot be opened.
     """
     _writer, reader = _format_of(path)
-    told = f"the file {path.name!r} does not hold what its extension says; store it again with save, or read its bytes"
-    with open_to_read(path) as source, _library_faults(StoredValueError, told):
+    message = (
+        f"the file {path.name!r} does not hold what its extension says; store it again with save, or read its bytes"
+    )
+    with open_to_read(path) as source, _library_faults(StoredValueError, message):
         return reader(source)
 
 

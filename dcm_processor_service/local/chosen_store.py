@@ -44,15 +44,15 @@ class ChosenStore:
         return {} if self.of_environment else {"url": self.url, "database": self.database}
 
     @classmethod
-    def of_request(cls, told: Mapping[str, Any] | None) -> ChosenStore | None:
+    def of_request(cls, request: Mapping[str, Any] | None) -> ChosenStore | None:
         """Returns the store of a request, which names it or leaves it to the environment of this process.
 
         Raises:
             ConfigurationError: The environment of this process does not name it.
         """
-        if told is None:
+        if request is None:
             return None
-        return cls(told["url"], told["database"], of_environment=False) if told else _of_environment()
+        return cls(request["url"], request["database"], of_environment=False) if request else _of_environment()
 
 
 def chosen_store(text: str) -> ChosenStore | None:

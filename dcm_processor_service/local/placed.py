@@ -48,10 +48,10 @@ def _note(folder: Path) -> Path:
 
 def _noted(folder: Path) -> list[str]:
     try:
-        told = json.loads(_note(folder).read_bytes())
+        noted = json.loads(_note(folder).read_bytes())
     except (FileNotFoundError, ValueError):
         return []
-    return [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
+    return [one for one in noted if isinstance(one, str)] if isinstance(noted, list) else []
 
 
 def _remove(folder: Path, name: str) -> None:

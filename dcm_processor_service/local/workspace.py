@@ -271,30 +271,30 @@ class Workspace:
         shutil.rmtree(folder)
         return private_folder(self.folder, "session-folders", job.id)
 
-    def left_by(self, subject: Patient | Study | SeriesRecord, told: Mapping[str, Any]) -> LocalRun:
+    def left_by(self, subject: Patient | Study | SeriesRecord, portable: Mapping[str, Any]) -> LocalRun:
         """Returns the results of a job that another process ran here.
 
         Args:
             subject: The job's subject.
-            told: The result of :meth:`LocalRun.as_portable` in that process.
+            portable: The result of :meth:`LocalRun.as_portable` in that process.
         """
-        job_id = told["job_id"]
+        job_id = portable["job_id"]
         with opened(Container(settings=self.settings(session_id=session_id_of(subject), job_id=job_id))) as container:
             session = container.session()
             job = session.job.read()
             folder, files = self._results_folder(job, subject), tuple(session.files.list())
             if self.store is not None:  # the process may have run on another machine, with a folder of its own
                 folder = self._emptied(job, subject)
-                _fill_results(session, [stored.name for stored in files], told["sheets"], folder)
+                _fill_results(session, [stored.name for stored in files], portable["sheets"], folder)
             return LocalRun(
                 job,
-                CallbackOutcome.of_portable(told),
+                CallbackOutcome.of_portable(portable),
                 tuple(session.data.items()),
                 files,
                 folder,
-                JobReport.model_validate(told["report"]),
-                tuple(folder / name for name in told["sheets"]),
-                tuple(ResultPicture(**one | {"png": b64decode(one["png"])}) for one in told["pictures"]),
+                JobReport.model_validate(portable["report"]),
+                tuple(folder / name for name in portable["sheets"]),
+                tuple(ResultPicture(**one | {"png": b64decode(one["png"])}) for one in portable["pictures"]),
             )
 
     def _results_folder(self, job: Job, subject: Patient | Study | SeriesRecord) -> Path:
@@ -410,8 +410,8 @@ def _with_outcome(report: JobReport, outcome: CallbackOutcome, result: Any) -> J
     """Adds the callback's outcome and result, without patient attributes."""
     ended: dict[str, Any] = {"exit_code": outcome.exit_code, "duration_s": round(outcome.duration_s, 3)}
     if outcome.error is not None:
-        told = outcome.as_json()["error"]
-        ended |= {"error": f"{told['type']}: {told['message']}", "traceback": told["traceback"]}
+        error = outcome.as_json()["error"]
+        ended |= {"error": f"{error['type']}: {error['message']}", "traceback": error["traceback"]}
     return report.model_copy(update={**ended, "result": result})
 
 

@@ -41,7 +41,7 @@ def unzipped(path: Path, root: Path) -> Path:
     done = folder.with_suffix(".done")  # beside it: a folder of scans holds nothing else
     if is_file(done):
         return folder
-    with _damage_told(path), file_faults(path, "read"), zipfile.ZipFile(path) as archive:
+    with _damage_as_error(path), file_faults(path, "read"), zipfile.ZipFile(path) as archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
         _refuse(path, entries, folder)
         for entry in entries:
@@ -71,7 +71,7 @@ def _refuse(path: Path, entries: list[zipfile.ZipInfo], folder: Path) -> None:
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _damage_as_error(path: Path) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:

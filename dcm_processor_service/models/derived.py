@@ -103,12 +103,12 @@ class Recipe:
 
     producer: Producer
     role: str
-    """What the object is within the job, such as ``smoothed`` or ``report``. UIDs are keyed by it: the same sources,
-    job, role and version of the service give the same UIDs on every run."""
+    """What the object is within the job, such as ``smoothed`` or ``report``. It is part of the key of
+    every UID: the same sources, job, role and version of the service lead to the same UIDs on every run."""
 
     revision: int = 0
-    """0 for the first result of a job. A corrected one has the next number, UIDs of its own, and refers to the result
-    before it as the one that it replaces."""
+    """0 for the first result of a job. A corrected result has the next number and UIDs of its own; it refers to the
+    result that it replaces."""
 
     object_kind: str = ""
     """The sort of object, such as ``SEG``; part of the key of its UIDs, so that two sorts of object with one role never
@@ -263,7 +263,7 @@ class SeveralSeries:
     """Paths or headers of the series whose geometry, patient and study the object has."""
 
     others: Sequence[Any] = field(repr=False)
-    """Those of the other series, which the object refers to."""
+    """Paths or headers of the other series; the object refers to them."""
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ class ValueMapping:
     slope: float
     intercept: float
     error_bound: float
-    """No value differs from the one given by more than this, in the given unit; 0 when every value is exact."""
+    """The largest difference of a stored value from the given value, in the given unit; 0 when every value is exact."""
 
     stored_type: str
     """``int16``, ``uint16`` or ``uint8``."""

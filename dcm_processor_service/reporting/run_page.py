@@ -60,8 +60,8 @@ def run_page(
         for number, job in enumerate(report.jobs, 1)
     ]
     overview = [element("article", element("h2", "Overview"), _overview(report.jobs))] if several else []
-    told = [element("p", _LEFT_OUT.format(bare), class_="soft")] if bare else []
-    return page(title, _header(title, report), *told, *overview, *articles, _footer(report, show_patient=show_patient))
+    note = [element("p", _LEFT_OUT.format(bare), class_="soft")] if bare else []
+    return page(title, _header(title, report), *note, *overview, *articles, _footer(report, show_patient=show_patient))
 
 
 def _header(title: str, report: RunReport) -> Html:
@@ -70,8 +70,11 @@ def _header(title: str, report: RunReport) -> Html:
     count = f"{len(report.jobs)} job{'' if len(report.jobs) == 1 else 's'}"
     services = dict.fromkeys(_service(job) for job in report.jobs)
     stated = chip(f"{failed} of {count} failed", "bad") if failed else chip(f"{count} done", "ok")
-    told = [f"service {', '.join(filter(None, services))}" if any(services) else "", f"{seconds_text(total_s)} in jobs"]
-    said = " · ".join(filter(None, told))
+    parts = [
+        f"service {', '.join(filter(None, services))}" if any(services) else "",
+        f"{seconds_text(total_s)} in jobs",
+    ]
+    said = " · ".join(filter(None, parts))
     return join([element("div", element("h1", title), stated, class_="head"), element("p", said, class_="soft")])
 
 
@@ -131,12 +134,12 @@ def _article(job: JobReport, pictures: Sequence[ResultPicture], anchor: str, *, 
 
 
 def _footer(report: RunReport, *, show_patient: bool) -> Html:
-    told = ", ".join(f"{name} {number}" for name, number in report.versions.items())
+    versions = ", ".join(f"{name} {number}" for name, number in report.versions.items())
     patient = (
         "This page shows values of the patient: treat it as part of the record."
         if show_patient
         else "Name, id and birth date of the patient are left out of all text. What is burned into pixels is not."
     )
     return element(
-        "footer", element("p", patient), element("p", "Not for diagnosis: slices are reduced."), element("p", told)
+        "footer", element("p", patient), element("p", "Not for diagnosis: slices are reduced."), element("p", versions)
     )

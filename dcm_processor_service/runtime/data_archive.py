@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["damage_told", "listing", "require_files_inside", "unpack"]
+__all__ = ["damage_as_error", "listing", "require_files_inside", "unpack"]
 
 _BLOCK_BYTES = 1 << 20
 _ENCRYPTED = 0x1
@@ -70,7 +70,7 @@ def require_files_inside(archive: Path, files: list[zipfile.ZipInfo]) -> None:
 
 
 @contextmanager
-def damage_told(archive: Path) -> Iterator[None]:
+def damage_as_error(archive: Path) -> Iterator[None]:
     """Turns every error about a damaged archive into one error; errors of the disk pass unchanged.
 
     Raises:
@@ -92,6 +92,6 @@ def listing(archive: Path) -> str:
     Raises:
         ConfigurationError: It has no list that can be read.
     """
-    with damage_told(archive), zipfile.ZipFile(archive) as opened:
-        told = [(one.filename, one.file_size, one.CRC) for one in opened.infolist()]
-    return hashlib.sha256(repr(told).encode("utf-8", "surrogateescape")).hexdigest()
+    with damage_as_error(archive), zipfile.ZipFile(archive) as opened:
+        members = [(one.filename, one.file_size, one.CRC) for one in opened.infolist()]
+    return hashlib.sha256(repr(members).encode("utf-8", "surrogateescape")).hexdigest()

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dcm_processor_service.disk import file_faults, file_sha256, is_file, is_folder, make_folder, sync_folder
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.ports.forks import SharedLock
-from dcm_processor_service.runtime.data_archive import damage_told, listing, require_files_inside, unpack
+from dcm_processor_service.runtime.data_archive import damage_as_error, listing, require_files_inside, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,10 +179,10 @@ else:
 def _is_whole(entry: _Entry) -> bool:
     """Returns whether every file of an entry is there with its original content."""
     try:
-        told = json.loads((entry.folder / _MANIFEST).read_text(encoding="utf-8"))
+        recorded = json.loads((entry.folder / _MANIFEST).read_text(encoding="utf-8"))
         content = entry.folder / _CONTENT
         names = {str(one.relative_to(content)) for one in content.rglob("*") if not one.is_dir()}
-        return names == {*told} and all(file_sha256(content / name) == told[name] for name in told)
+        return names == {*recorded} and all(file_sha256(content / name) == recorded[name] for name in recorded)
     except (OSError, ValueError, TypeError):  # not there, or torn
         return False
 
@@ -190,10 +190,10 @@ def _is_whole(entry: _Entry) -> bool:
 def _is_of_another(entry: _Entry, archive: Path) -> bool:
     """Returns whether an entry was filled from another archive, to which the checksum beside this one belongs."""
     try:
-        told = (entry.folder / _LISTING).read_text(encoding="ascii")
+        recorded = (entry.folder / _LISTING).read_text(encoding="ascii")
     except OSError:  # not filled yet
         return False
-    return told != listing(archive)
+    return recorded != listing(archive)
 
 
 def _require_checksum(entry: _Entry, archive: Path) -> None:
@@ -210,15 +210,15 @@ def _fill(entry: _Entry, archive: Path, most_bytes: int) -> None:
             shutil.rmtree(left)
     _require_checksum(entry, archive)
     try:
-        with damage_told(archive), zipfile.ZipFile(archive) as opened:
+        with damage_as_error(archive), zipfile.ZipFile(archive) as opened:
             files = [one for one in opened.infolist() if not one.is_dir()]
             require_files_inside(archive, files)
             _make_room(entry, sum(one.file_size for one in files), most_bytes)
-            told = {str(PurePosixPath(one.filename)): unpack(opened, one, entry.part / _CONTENT) for one in files}
+            recorded = {str(PurePosixPath(one.filename)): unpack(opened, one, entry.part / _CONTENT) for one in files}
         (entry.part / _CONTENT).mkdir(parents=True, exist_ok=True)
         (entry.part / _LISTING).write_text(listing(archive), encoding="ascii")
         with (entry.part / _MANIFEST).open("w", encoding="utf-8") as file:
-            json.dump(told, file)
+            json.dump(recorded, file)
             file.flush()
             os.fsync(file.fileno())
         entry.part.rename(entry.folder)

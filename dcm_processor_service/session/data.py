@@ -26,7 +26,7 @@ D = TypeVar("D")
 _MOST_LISTED = 20
 
 
-def _listed(names: list[str]) -> str:
+def _names(names: list[str]) -> str:
     more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
     return ", ".join(map(repr, names[:_MOST_LISTED])) + more or "none"
 
@@ -75,7 +75,7 @@ class AsyncData:
         if required:
             whose = "this job" if job is None else f"the job {getattr(job, 'name', job)!r}"
             raise DataNotFoundError(
-                f"{whose} has no data named {name!r}; it has: {_listed(await self.keys(job=job))}; give a default, or "
+                f"{whose} has no data named {name!r}; it has: {_names(await self.keys(job=job))}; give a default, or "
                 "correct the name"
             )
         return default

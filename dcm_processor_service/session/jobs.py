@@ -129,8 +129,8 @@ class AsyncJobs:
         """Returns this process's job with subject and dependencies: from the store, or from the worker's arguments."""
         if self._own is None:
             found = await self.repository.find(self.key.job_id)
-            told = self._current.told if self._current else None
-            self._own = found if found is not None and found.session_id == self.key.session_id else told
+            preset = self._current.document if self._current else None
+            self._own = found if found is not None and found.session_id == self.key.session_id else preset
         return self._own
 
     def _possible(self, jobs: Iterable[Job]) -> Sequence[Job]:
@@ -150,7 +150,7 @@ class AsyncJobs:
         own = self._own.subject if self._own else None
         return (
             f"no job named {shown(name)} exists for the subject of this job, {_describe(own)}; was it declined? It "
-            f"exists for: {_listed(named)}; a read with a default gives that"
+            f"exists for: {_list_jobs(named)}; a read with a default gives that"
         )
 
 
@@ -170,13 +170,13 @@ def _chosen(own: Job | None, jobs: Sequence[Job], name: str) -> Job:
         if len(choice) == 1:
             return choice[0]
     raise AmbiguousJobError(
-        f"{len(jobs)} jobs of this session are named {shown(name)}: {_listed(jobs)}; read all with "
+        f"{len(jobs)} jobs of this session are named {shown(name)}: {_list_jobs(jobs)}; read all with "
         "session.data.collect(…), or give the one that you mean: job=session.jobs(…)[0]",
         tuple(job.id for job in jobs),
     )
 
 
-def _listed(jobs: Sequence[Job]) -> str:
+def _list_jobs(jobs: Sequence[Job]) -> str:
     shown = [f"{job.id} ({_describe(job.subject)})" for job in jobs[:_MOST_LISTED]]
     more = [f"and {len(jobs) - len(shown)} more"] if len(jobs) > len(shown) else []
     return "; ".join([*shown, *more])
@@ -214,7 +214,7 @@ class AsyncCurrentJob:
     ) -> None:
         self._key = key
         self._repository = repository
-        self.told: Job | None = None  # the document, once it was read or preset
+        self.document: Job | None = None  # the document, once it was read or preset
         self._on_document = on_document
         self.name = name
         self.event = event
@@ -235,7 +235,7 @@ class AsyncCurrentJob:
 
     def preset(self, document: Job) -> None:
         """Sets a document that is already known, such as the worker's arguments, in place of reading it."""
-        self.told = document
+        self.document = document
         self._on_document(document)
 
     async def read(self) -> Job:
@@ -244,7 +244,7 @@ class AsyncCurrentJob:
         Raises:
             JobNotFoundError: The store has no such job, or it belongs to another session.
         """
-        if self.told is None:
+        if self.document is None:
             document = await self._repository.find(self.id)
             if document is None or document.session_id != self.session_id:
                 raise JobNotFoundError(
@@ -253,7 +253,7 @@ class AsyncCurrentJob:
                 )
             self.preset(document)
             return document
-        return self.told
+        return self.document
 
 
 class CurrentJob:

@@ -43,9 +43,9 @@ def input_series(record: SeriesRecord, scrub: Callable[[str], str], *, sha256: s
         modality=record.modality,
         instance_count=count or len(record.instance_ids),
         sha256=sha256,
-        description=scrub(_said(header.get("SeriesDescription"))),
-        date=_day(_said(header.get("SeriesDate")) or _said(header.get("StudyDate"))),
-        body_part=_said(header.get("BodyPartExamined")),
+        description=scrub(_as_text(header.get("SeriesDescription"))),
+        date=_day(_as_text(header.get("SeriesDate")) or _as_text(header.get("StudyDate"))),
+        body_part=_as_text(header.get("BodyPartExamined")),
     )
 
 
@@ -53,13 +53,13 @@ def patient_facts(subject: Patient | Study | SeriesRecord | None) -> dict[str, s
     """Returns the values that identify the patient, by the word for each, for display on request."""
     if subject is None:
         return {}
-    found = {word: _said(subject.metadata.get(keyword)) for keyword, word in PATIENT_FACTS.items()}
+    found = {word: _as_text(subject.metadata.get(keyword)) for keyword, word in PATIENT_FACTS.items()}
     if "birth date" in found:
         found["birth date"] = _day(found["birth date"])
     return {word: value for word, value in found.items() if value}
 
 
-def _said(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, dict):  # a person name in DICOM's JSON (PS3.18, F.2.2)
         value = value.get("Alphabetic")
     return "" if value is None else str(value).strip()

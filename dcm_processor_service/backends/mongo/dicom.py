@@ -64,8 +64,8 @@ class MongoDicomRepository:
     async def children(self, parent: Patient | Study) -> list[Study] | list[SeriesRecord]:
         """Lists the studies of a patient or the series of a study that are stored now, in order of arrival."""
         if isinstance(parent, Patient):
-            return cast("list[Study]", await self._listed(SubjectLevel.STUDY, parent.study_ids))
-        return cast("list[SeriesRecord]", await self._listed(SubjectLevel.SERIES, parent.series_ids))
+            return cast("list[Study]", await self._find_all(SubjectLevel.STUDY, parent.study_ids))
+        return cast("list[SeriesRecord]", await self._find_all(SubjectLevel.SERIES, parent.series_ids))
 
     async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
         """Returns the patient that lists a study, or the study that lists a series."""
@@ -73,7 +73,7 @@ class MongoDicomRepository:
         rows = await self._subjects[level].find(parent_query(level, child.id), limit=1)
         return cast("Patient | Study", subject(level, rows[0])) if rows else None
 
-    async def _listed(self, level: SubjectLevel, ids: Sequence[str]) -> list[Patient | Study | SeriesRecord]:
+    async def _find_all(self, level: SubjectLevel, ids: Sequence[str]) -> list[Patient | Study | SeriesRecord]:
         rows = by_id(await self._subjects[level].find({"_id": either(*ids)}))
         return [subject(level, rows[member]) for member in ids if member in rows]
 

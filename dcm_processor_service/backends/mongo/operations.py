@@ -39,7 +39,7 @@ class Operation(NamedTuple):
         return f"operations.{self.lane}"
 
     def was_applied(self) -> Document:
-        """Returns the condition that this operation was applied to a document."""
+        """Returns a query condition that holds for documents to which this operation was applied."""
         return {f"{self.field}.id": self.id}
 
 
@@ -88,10 +88,10 @@ def increment_change(new: Document, by: float, operation: Operation) -> list[Doc
 
 
 def set_change(new: Document, value: Any, operation: Operation) -> list[Document]:
-    """Returns the update that stores a value; a document that holds this value already stays as it is, to the byte.
+    """Returns the update that stores a value; it changes no byte of a document that holds this value already.
 
-    Only a document that it makes or changes records the operation. The value is in the update only once, because an
-    update may be no larger than a document.
+    It records the operation only in a document that it makes or changes. The update holds the value only once, because
+    an update may be no larger than a document.
     """
     fields = {name: content for name, content in new.items() if not name.startswith("operations.")}
     made = {name.partition(".")[2]: content for name, content in new.items() if name.startswith("operations.")}

@@ -125,7 +125,7 @@ class Contents:
             for path in list(self._claims.iterdir()):
                 with suppress(FileNotFoundError):  # the claim has just ended
                     found -= self._end(path)
-            self._unlink(found - self._kept(found))
+            self._unlink(found - self._find_used(found))
             self._swept = True
 
     def _end(self, path: Path) -> set[str]:
@@ -139,10 +139,10 @@ class Contents:
 
     def _settle(self, claim: Path) -> None:
         names = set(claim.read_text(encoding="utf-8").split())
-        self._unlink(names - self._kept(names))
+        self._unlink(names - self._find_used(names))
         claim.unlink()
 
-    def _kept(self, names: Iterable[str]) -> set[str]:
+    def _find_used(self, names: Iterable[str]) -> set[str]:
         return {content for (content,) in self._store.rows(_KEPT, (json.dumps(sorted(names)),))}
 
     def _unlink(self, contents: Iterable[str]) -> None:

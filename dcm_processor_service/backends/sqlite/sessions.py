@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteSessionRepository"]
 
-_SOME_DAY = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_WHEN_UNKNOWN = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class SqliteSessionRepository:
@@ -36,10 +36,10 @@ class SqliteSessionRepository:
         if not rows:
             return None
         first = load(Job, rows[0][0])
-        return SessionRecord(id=session_id, created_at=first.created_at or _SOME_DAY)
+        return SessionRecord(id=session_id, created_at=first.created_at or _WHEN_UNKNOWN)
 
     async def of_patient(self, patient_id: str) -> list[SessionRecord]:
-        """Returns an empty list: sessions of a workspace do not share images that a clean-up removes."""
+        """Returns an empty list: a clean-up asks for other sessions that need its images, and removes none here."""
         check_text(patient_id, "id")
         return []
 
@@ -48,7 +48,7 @@ class SqliteSessionRepository:
         return []
 
     async def remove(self, session_id: str, part: SessionPart) -> int:
-        """Removes data, or files with their content; jobs stay, as in the platform."""
+        """Removes data, or files with their content, and returns how many; jobs are kept, as in the platform."""
         check_text(session_id, "id")
         if part == "session":
             return 0

@@ -94,9 +94,9 @@ def _answered(
         raise ConfigurationError("a peer answers to a port of ours that it knows: give --listen-port, or --ask-again")
     latest = [asked]
 
-    def keep(told: StorageCommitment) -> None:
-        _write(file, told)
-        latest.append(told)
+    def keep(state: StorageCommitment) -> None:
+        _write(file, state)
+        latest.append(state)
 
     options = SendOptions(listen_port=listen_port, commitment_timeout_s=timeout)
     with opened(bare_container(asked.peer.calling_ae_title or DEFAULT_AE_TITLE)) as container:

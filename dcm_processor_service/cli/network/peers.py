@@ -38,7 +38,7 @@ peers = typer.Typer(
 
 
 @contextmanager
-def _known(workspace: Path | None) -> Iterator[Peers]:
+def _open_peers(workspace: Path | None) -> Iterator[Peers]:
     container = Container()
     with sentences():
         settings = RuntimeSettings(session_id=NO_ID, job_id=NO_ID) if workspace is None else None  # no job is needed
@@ -50,7 +50,7 @@ def _known(workspace: Path | None) -> Iterator[Peers]:
 @peers.command("list", epilog=example("peers list --workspace dcm-workspace"))
 def list_peers(workspace: Place = None, as_json: AsJson = False) -> None:
     """List the peers."""
-    with _known(workspace) as known:
+    with _open_peers(workspace) as known:
         nodes = known.list()
     if as_json:
         for node in nodes:
@@ -65,7 +65,7 @@ def list_peers(workspace: Place = None, as_json: AsJson = False) -> None:
 @peers.command("echo", epilog=example("peers echo PACS"))
 def echo_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> None:
     """Ask a peer whether it answers (C-ECHO)."""
-    with _known(workspace) as known:
+    with _open_peers(workspace) as known:
         result = known.echo(name)
     print_echo(result, as_json=as_json)
 
@@ -73,6 +73,6 @@ def echo_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> N
 @peers.command("probe", epilog=example("peers probe PACS --workspace dcm-workspace"))
 def probe_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> None:
     """Print which kinds of objects a peer accepts, in which transfer syntaxes; sends none."""
-    with _known(workspace) as known:
+    with _open_peers(workspace) as known:
         contexts = known.probe(name)
     print_contexts(contexts, as_json=as_json)

@@ -23,7 +23,7 @@ _SIDES = {"L": "L", "R": "R", "B": "B", "U": "U"}
 
 
 def frame_anatomy(header: Dataset) -> Dataset | None:
-    """Returns the item of FrameAnatomySequence (0020,9071) for a source's header; None without a known region and side.
+    """Returns the item of FrameAnatomySequence (0020,9071) for a source's header; None if region or side is unknown.
 
     Example:
         >>> header = Dataset()
@@ -63,5 +63,5 @@ def _region_by_name(part: str) -> Code | None:
         found = find_code(part, _REGIONS) if part else None
     except DerivedObjectError:
         return None
-    # a name that is in no table of regions may be that of a procedure or of a thing
+    # a name that is in neither table of regions may mean a procedure or a device
     return found if found is not None and any(in_context(found, context) for context in _REGIONS) else None

@@ -196,8 +196,8 @@ def flaws_of_source(source: SourceSeries) -> list[str]:
             text(header, "DeidentificationMethod") or "DeidentificationMethodCodeSequence" in header
         ):
             found.append("PatientIdentityRemoved is YES and no DeidentificationMethod tells how (PS3.3, C.7.1.1)")
-        told = [text(header, keyword) for keyword in ("PatientName", "StudyDescription")]
-        if not all(map(is_decoded, told)) or (not declared and not all(_is_plain(each) for each in told)):
+        shown = [text(header, keyword) for keyword in ("PatientName", "StudyDescription")]
+        if not all(map(is_decoded, shown)) or (not declared and not all(_is_plain(each) for each in shown)):
             found.append(
                 "text beyond ASCII has no SpecificCharacterSet that it is in: declare it in the headers that you give "
                 "as like, if a name is not right in the result"

@@ -46,8 +46,8 @@ def read_each(
         own = kind_of_class(text(dataset, "SOPClassUID"), text(dataset, "Modality"))
         if own is not kind:
             raise InvalidSeriesError(f"instance {uid} is no {kind.value}, its kind is {own.value}: {advice}")
-        told = f"instance {uid} is damaged, its content cannot be read: get it again"
-        with foreign_errors_as(lambda told=told: InvalidSeriesError(told)), contained():  # type: ignore[misc]
+        message = f"instance {uid} is damaged, its content cannot be read: get it again"
+        with foreign_errors_as(lambda message=message: InvalidSeriesError(message)), contained():  # type: ignore[misc]
             found.append(read(dataset))
     return found
 

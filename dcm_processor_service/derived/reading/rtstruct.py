@@ -66,8 +66,8 @@ def read_rtstruct(instance: InstanceFile, grid: MaskGrid, limits: Limits, *, may
     Raises:
         InvalidSeriesError: The structure set contradicts itself.
     """
-    told = f"{instance.label} is no structure set that can be read, its header is damaged: get it again"
-    with foreign_errors_as(lambda: InvalidSeriesError(told)), contained():
+    message = f"{instance.label} is no structure set that can be read, its header is damaged: get it again"
+    with foreign_errors_as(lambda: InvalidSeriesError(message)), contained():
         header = instance.header
         contours = _by_number(header, "ROIContourSequence", "ReferencedROINumber")
         observed = _by_number(header, "RTROIObservationsSequence", "ReferencedROINumber")
@@ -181,8 +181,8 @@ class _Drawing:
 
     def mask(self, name: str) -> Volume:
         """Returns the mask of the region."""
-        told = f"{self._what} cannot be read: its contours are damaged, or it needs too much memory"
-        with foreign_errors_as(lambda: InvalidSeriesError(told)), contained():
+        message = f"{self._what} cannot be read: its contours are damaged, or it needs too much memory"
+        with foreign_errors_as(lambda: InvalidSeriesError(message)), contained():
             self._grid.require_same_space(self.frame_of_reference_uid, self._referenced)
             refuse_large(self._grid.shape, 1, self._limits)
             return self._grid.volume_of(self._filled(), name, "RTSTRUCT")

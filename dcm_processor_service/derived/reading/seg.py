@@ -46,8 +46,8 @@ def read_seg(instance: InstanceFile, like: MaskGrid | None, limits: Limits) -> l
     Raises:
         InvalidSeriesError: The SEG contradicts itself, or lies in another frame of reference than the grid.
     """
-    told = f"{instance.label} is no segmentation that can be read, its header is damaged: get it again"
-    with foreign_errors_as(lambda: InvalidSeriesError(told)), contained():
+    message = f"{instance.label} is no segmentation that can be read, its header is damaged: get it again"
+    with foreign_errors_as(lambda: InvalidSeriesError(message)), contained():
         frames = SegFrames.of(instance, limits)
         described = _described(instance, frames)
         referenced = _referenced_series(instance)
@@ -160,8 +160,10 @@ class _SegReader:
     def mask(self, number: int, name: str) -> Volume:
         """Returns the mask of a segment."""
         label = self.frames.instance.label
-        told = f"segment {number} of {label} cannot be read: its file is damaged or gone, or it needs too much memory"
-        with foreign_errors_as(lambda: InvalidSeriesError(told)), contained():
+        message = (
+            f"segment {number} of {label} cannot be read: its file is damaged or gone, or it needs too much memory"
+        )
+        with foreign_errors_as(lambda: InvalidSeriesError(message)), contained():
             frames = self.frames.of_segment(number)
             if self._like is not None:
                 return self._like.volume_of(self._on_grid(number, frames, self._like), name, "SEG")

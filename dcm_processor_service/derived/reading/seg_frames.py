@@ -148,8 +148,8 @@ class SegFrames:
                 yield unpacked[first % 8 : first % 8 + size].reshape(pixels.rows, pixels.columns)
 
     def _bits_by_pydicom(self, numbers: Sequence[int]) -> Iterator[NDArray[Any]]:
-        told = f"the pixels of {self.instance.label} are damaged: get it again"
-        with foreign_errors_as(lambda: InvalidSeriesError(told)):
+        message = f"the pixels of {self.instance.label} are damaged: get it again"
+        with foreign_errors_as(lambda: InvalidSeriesError(message)):
             dataset = read_dataset(self.instance.path, self.limits)
             decoder = get_decoder(self.instance.transfer_syntax_uid)
             for number in numbers:

@@ -1,7 +1,7 @@
-"""Tells whether a text is a unit of UCUM, the Unified Code for Units of Measure (ucum.org; PS3.16, section 7.2.2).
+"""Checks whether a text is a unit of UCUM, the Unified Code for Units of Measure (ucum.org; PS3.16, section 7.2.2).
 
-Knows the units of medicine and physics, with prefixes, exponents, products, quotients and annotations, as
-``mm2/s``, ``kg/m2``, ``10*6/ml`` and ``g/ml{SUVbw}`` are written.
+The units are those of medicine and physics, with prefixes, exponents, products, quotients and annotations, such as
+``mm2/s``, ``kg/m2``, ``10*6/ml`` and ``g/ml{SUVbw}``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _EVERYDAY = {
 
 
 def is_unit(text: str) -> bool:
-    """Tells whether a text is a unit in the case-sensitive form of UCUM.
+    """Returns whether a text is a unit in the case-sensitive form of UCUM.
 
     Example:
         >>> is_unit("mm2/s"), is_unit("10*6/ml"), is_unit("mm^3"), is_unit("bananas")

@@ -65,12 +65,12 @@ class Authorization(httpx.Auth):
         if isinstance(self._auth, BasicAuth):
             pair = f"{self._auth.user}:{self._auth.password.get_secret_value()}"
             return f"Basic {base64.b64encode(pair.encode()).decode()}"
-        token = self._given(self._auth) if isinstance(self._auth, BearerToken) else self._granted(self._auth)
+        token = self._read_token(self._auth) if isinstance(self._auth, BearerToken) else self._request_token(self._auth)
         if not token or not token.isascii() or not token.isprintable():
             raise ConfigurationError(f"the token for the peer {self._peer.name!r} is empty, or of other than ASCII")
         return f"Bearer {token}"
 
-    def _given(self, auth: BearerToken) -> str:
+    def _read_token(self, auth: BearerToken) -> str:
         if auth.token is not None:
             return auth.token.get_secret_value()
         if auth.call is not None:
@@ -79,7 +79,7 @@ class Authorization(httpx.Auth):
         with file_faults(path, "read", ConfigurationError):
             return path.read_text(encoding="utf-8").strip()
 
-    def _granted(self, auth: ClientCredentials) -> str:
+    def _request_token(self, auth: ClientCredentials) -> str:
         with self._lock:
             if self._token is None or self._clock() >= self._until:
                 self._token, life_s = self._fetched(auth)

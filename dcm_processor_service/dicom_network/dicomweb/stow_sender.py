@@ -169,7 +169,7 @@ class WebDelivery:
             if problem and problem.is_of_one and fruitless >= min(self._options.attempts, 2) and len(group) > 1:
                 self._halve(group, problem, cancelled)
                 return
-            group = self._left(group)
+            group = self._remaining(group)
             if problem and problem.is_of_one and not group:  # a single instance, at its last attempt
                 self._failures += 1
             if problem and self._failures >= max(self._options.attempts, _FEWEST_FAILURES):
@@ -193,7 +193,7 @@ class WebDelivery:
         self.failure = error
         self._stop.set()
 
-    def _left(self, group: list[_Shipment]) -> list[_Shipment]:
+    def _remaining(self, group: list[_Shipment]) -> list[_Shipment]:
         left = []
         for shipment in group:
             if shipment.parcel.position in self._ledger.records:

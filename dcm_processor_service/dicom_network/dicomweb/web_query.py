@@ -101,7 +101,7 @@ def answers(client: WebClient, path: str, query: str = "") -> list[Dataset]:
         raise NotAnsweredError("the peer's answer to the query is no DICOM JSON") from error
 
 
-def _data_sets(told: object) -> list[Dataset]:
-    if not isinstance(told, list):  # only an empty list says that nothing matches
-        raise TypeError(f"a {type(told).__name__} is no list of answers")
-    return [Dataset.from_json(one) for one in told]
+def _data_sets(decoded: object) -> list[Dataset]:
+    if not isinstance(decoded, list):  # only an empty list says that nothing matches
+        raise TypeError(f"a {type(decoded).__name__} is no list of answers")
+    return [Dataset.from_json(one) for one in decoded]

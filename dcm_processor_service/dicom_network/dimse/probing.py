@@ -104,7 +104,7 @@ def probe(peer: Peer, options: SendOptions, calling_ae_title: str) -> list[Accep
         with open_association(peer, contexts, options, calling_ae_title) as association:
             for answer in association.agreed.values():
                 answers.setdefault(answer.proposed.sop_class_uid, []).append(answer)
-    return [_summary(uid, said) for uid, said in answers.items()]
+    return [_summary(uid, given) for uid, given in answers.items()]
 
 
 def _summary(sop_class_uid: str, answers: list[Agreement]) -> AcceptedContext:

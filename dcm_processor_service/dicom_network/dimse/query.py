@@ -156,10 +156,10 @@ def query_status(status: int) -> str:
 
     Example:
         >>> query_status(0xA801), query_status(0xC123)
-        ('the peer does not know our AE title as a destination', 'the peer is unable to process it; its log tells more')
+        ('the peer does not know our AE title as a destination', "the peer is unable to process it; see the peer's log")
     """
     if status in range(0xC000, 0xD000):
-        return "the peer is unable to process it; its log tells more"
+        return "the peer is unable to process it; see the peer's log"
     return _STATUSES.get(status) or explain(status).meaning
 
 

@@ -109,14 +109,14 @@ def _matches(answer: Header, query: FindQuery) -> bool:
     )
 
 
-def _fits(told: tuple[str, ...], keyword: str, wanted: str | tuple[str, ...]) -> bool:
-    if not told:
+def _fits(stated: tuple[str, ...], keyword: str, wanted: str | tuple[str, ...]) -> bool:
+    if not stated:
         return True
     if isinstance(wanted, tuple):
-        return told[0] in wanted
+        return stated[0] in wanted
     if is_text(keyword):
-        return any(_as_pattern(wanted, keyword).fullmatch(one.strip()) for one in told)
-    day = _day(told[0])
+        return any(_as_pattern(wanted, keyword).fullmatch(one.strip()) for one in stated)
+    day = _day(stated[0])
     first, dash, last = wanted.partition("-")
     if day is None:
         return True

@@ -161,7 +161,7 @@ class Inbox:
         """Returns whether all instances of a series that the peer listed or counted have arrived."""
         if self.missing(series) or series.may_lack_more:
             return False
-        return series.listed != {} or self.count(series) >= (series.told or 1)
+        return series.listed != {} or self.count(series) >= (series.reported_count or 1)
 
     def _place(self, name: str) -> Path:
         """Returns a folder of ours; makes and checks it at first use."""
@@ -250,7 +250,7 @@ def _examined(path: Path, sop_instance_uid: str, sop_class_uid: str) -> _Examine
     except (UnreadableFileError, UnsoundFileError) as error:
         reason = error.reason if isinstance(error, UnreadableFileError) else str(error)
         return _Examined(record.model_copy(update={"retryable": True}), fault=f"what the peer sent is {reason}")
-    told = record.model_copy(
+    described = record.model_copy(
         update={
             "study_instance_uid": text(instance.header, "StudyInstanceUID"),
             "series_instance_uid": text(instance.header, "SeriesInstanceUID"),
@@ -261,11 +261,11 @@ def _examined(path: Path, sop_instance_uid: str, sop_class_uid: str) -> _Examine
         }
     )
     patient_id = text(instance.header, "PatientID").strip()
-    if not told.sop_instance_uid:
-        return _Examined(told, fault="what the peer sent has no SOPInstanceUID")
-    if sop_instance_uid and told.sop_instance_uid != sop_instance_uid:
-        claimed = told.model_copy(update={"sop_instance_uid": sop_instance_uid})
+    if not described.sop_instance_uid:
+        return _Examined(described, fault="what the peer sent has no SOPInstanceUID")
+    if sop_instance_uid and described.sop_instance_uid != sop_instance_uid:
+        claimed = described.model_copy(update={"sop_instance_uid": sop_instance_uid})
         return _Examined(claimed, fault="the peer sent another instance under this UID")
-    if sop_class_uid and told.sop_class_uid != sop_class_uid:
-        return _Examined(told, fault="the peer sent it as of another SOP class than it is")
-    return _Examined(told, patient_id)
+    if sop_class_uid and described.sop_class_uid != sop_class_uid:
+        return _Examined(described, fault="the peer sent it as of another SOP class than it is")
+    return _Examined(described, patient_id)

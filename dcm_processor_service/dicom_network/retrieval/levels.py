@@ -78,5 +78,5 @@ def _values(query: FindQuery, keys: tuple[str, ...]) -> dict[str, object]:
 def _with_patient(found: list[FoundItem], above: FoundItem) -> Iterator[FoundItem]:
     """Fills in attributes of the study that a peer does not repeat at lower levels."""
     for one in found:
-        told = {key: getattr(above, key) for key in _PASSED_DOWN if not getattr(one, key)}
-        yield one.model_copy(update=told)
+        inherited = {key: getattr(above, key) for key in _PASSED_DOWN if not getattr(one, key)}
+        yield one.model_copy(update=inherited)

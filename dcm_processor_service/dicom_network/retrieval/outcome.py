@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["records_of"]
 
 _NOT_SENT = ("the peer listed it and did not send it", True)
-_COUNTED = "the peer counts {told} instances of the {level}, and {came} are known of"
+_COUNTED = "the peer counts {reported} instances of the {level}, and {came} are known of"
 
 
 def records_of(wish: Wish, inbox: Inbox, *, cancelled: bool) -> tuple[FetchRecord, ...]:
@@ -26,12 +26,12 @@ def records_of(wish: Wish, inbox: Inbox, *, cancelled: bool) -> tuple[FetchRecor
         of_series = list(_of_series(series, inbox, cancelled=cancelled))
         records += of_series
         known[series.study_instance_uid] = known.get(series.study_instance_uid, 0) + len(of_series)
-    for study_instance_uid, told in wish.studies.items():
+    for study_instance_uid, reported in wish.studies.items():
         came = known.get(study_instance_uid, 0)
-        meaning = _COUNTED.format(told=told, came=came, level="study")
+        meaning = _COUNTED.format(reported=reported, came=came, level="study")
         records += [
             FetchRecord(study_instance_uid=study_instance_uid, meaning=meaning, retryable=True)
-            for _ in range(told - came)
+            for _ in range(reported - came)
         ]
     return (*records, *inbox.oddities, *_records_of_no_series(wish, inbox))
 
@@ -46,11 +46,11 @@ def _of_series(series: WantedSeries, inbox: Inbox, *, cancelled: bool) -> Iterat
     for uid in (*series.listed, *unlisted):
         yield inbox.records.get(uid) or _absent(series, problem, inbox.problems.get(uid), uid)
     count = len(series.listed) + len(unlisted)
-    least = max(series.told or 0, 0 if series.listed else 1)
+    least = max(series.reported_count or 0, 0 if series.listed else 1)
     if series.may_lack_more and all(uid in inbox.records for uid in unlisted):
         least = count + 1  # the number of missing instances is not known
     if problem is _NOT_SENT:
-        problem = (_COUNTED.format(told=least, came=count, level="series"), True)
+        problem = (_COUNTED.format(reported=least, came=count, level="series"), True)
     for _ in range(0 if series.only_listed else least - count):
         yield _absent(series, problem)
 

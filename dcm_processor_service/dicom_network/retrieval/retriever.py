@@ -113,7 +113,7 @@ class DicomRetriever:
         waits, calling = self._waits(peer, options), self._calling(peer)
         wish = self._wish(found, peer, waits, calling)
         if on_begin is not None:
-            on_begin(sum(max(len(one.listed), one.told or 0) for one in wish.series))
+            on_begin(sum(max(len(one.listed), one.reported_count or 0) for one in wish.series))
         inbox = Inbox(folder, wish.series, on_record)
 
         def run(open_channel: OpenChannel) -> NotOfferedError | None:

@@ -26,7 +26,7 @@ class WantedSeries:
     study_instance_uid: str
     series_instance_uid: str
     patient_id: str
-    told: int | None = None
+    reported_count: int | None = None
     """How many instances the peer counts; None if it does not say."""
     listed: dict[str, str] = field(default_factory=dict)
     """SOPClassUID by SOPInstanceUID; the class may be empty."""
@@ -44,7 +44,7 @@ class WantedSeries:
     @property
     def may_lack_more(self) -> bool:
         """Whether instances may be missing that the peer neither listed nor counted."""
-        return self.cut_short and not self.listed and self.told is None
+        return self.cut_short and not self.listed and self.reported_count is None
 
     @property
     def classes(self) -> frozenset[str]:
@@ -95,8 +95,8 @@ def _key(one: FoundSeries | FoundInstance) -> tuple[str, str]:
 
 
 def _wanted(one: FoundSeries | FoundInstance) -> WantedSeries:
-    told = one.instance_count if isinstance(one, FoundSeries) else None
-    return WantedSeries(one.study_instance_uid, one.series_instance_uid, _patient_of(one), told)
+    reported_count = one.instance_count if isinstance(one, FoundSeries) else None
+    return WantedSeries(one.study_instance_uid, one.series_instance_uid, _patient_of(one), reported_count)
 
 
 def _patient_of(one: FoundItem) -> str:

@@ -1,8 +1,8 @@
 """The libraries that decode each transfer syntax, in a fixed order of preference.
 
-The first library of a row that is installed decodes; the second one checks a sample of frames. If the first one fails,
-no other is tried: a decoder that tolerates damage may return another image than the one that was taken. GDCM and Pillow
-are not in the row of 12-bit JPEG, which they cannot decode.
+Of the installed libraries of a row, the first one decodes, and the second one checks a sample of frames. If the first
+one fails, no other is tried: a decoder that tolerates damage may return another image than the one that was taken. GDCM
+and Pillow are not in the row of 12-bit JPEG, which they cannot decode.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ NEEDS_CODECS = 'pip install "dcm-processor-service[codecs]"'
 
 _IMAGECODECS = "imagecodecs"
 _J2K = ("pylibjpeg", _IMAGECODECS, "gdcm", "pillow")
-_JPEG_LS = (_IMAGECODECS, "pyjpegls", "gdcm")  # the first two have one library, which pydicom slows by a third
+# imagecodecs and pyjpegls use the same library; through pyjpegls, pydicom is slower by a third
+_JPEG_LS = (_IMAGECODECS, "pyjpegls", "gdcm")
 _LOSSLESS_JPEG = (_IMAGECODECS, "gdcm", "pylibjpeg")
 
 DECODERS: dict[UID, tuple[str, ...]] = {

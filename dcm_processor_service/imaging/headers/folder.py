@@ -1,4 +1,4 @@
-"""Walks folders and reads their DICOM files, in the same way for every use of a folder.
+"""Walks folders and reads their DICOM files. All code that reads folders uses this module.
 
 Files and folders are read in the order of their names. Links to files are followed; links to folders are not, so that a
 walk never goes in a circle or leaves its folder. Hidden files and folders are left out, unless the caller names them.
@@ -65,7 +65,8 @@ _WHOSE = ("SpecificCharacterSet", *_IDENTITY, *_UIDS[:2])
 _NO_DIRECTORY = "damaged, cut off, or no DICOMDIR: get it again"
 _RECORDS = "DirectoryRecordSequence"
 _IN_USE = 0xFFFF
-_MOST_COMPARED = 4  # of the instances of one UID, which are refused if they differ
+# files of one UID that a new file is compared with; instances that differ are refused later
+_MOST_COMPARED = 4
 # instances of no patient have neither study nor series (PS3.4, section GG.3)
 _OF_NO_PATIENT = frozenset(
     {
@@ -106,7 +107,7 @@ def files_in(folder: Path) -> Iterator[Path | LeftOutFile]:
 
 
 def _entries(folder: Path) -> list[tuple[Path | LeftOutFile, bool]]:
-    """Lists the entries of a folder by name; the flag tells whether an entry is a folder to walk through."""
+    """Lists the entries of a folder by name; the flag is True for a folder to walk through."""
     try:
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
@@ -150,7 +151,7 @@ def dicomdir_files(dicomdir: Path) -> list[Path | None]:
 class DicomFolders:
     """Reads the DICOM instances of files and folders, each instance once.
 
-    Two instances that share a SOPInstanceUID by mistake are two: whoever takes them refuses both.
+    If different instances share a SOPInstanceUID by mistake, it yields each of them; the caller refuses both.
     """
 
     def __init__(self) -> None:
@@ -187,7 +188,7 @@ class DicomFolders:
 
 
 def glance(path: Path) -> Glance:
-    """Reads the attributes that identify a file, for ordinary images much faster than its whole header.
+    """Reads the attributes that identify a file; for ordinary images, this is much faster than reading the header.
 
     Raises:
         UnreadableFileError: As ``read_instance`` raises it.

@@ -1,4 +1,4 @@
-"""Tells whether headers spell an element alike, so that it needs to be parsed only once."""
+"""Compares how files encode an element, so that an element that is encoded alike is parsed only once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _ABSENT = "absent"
 
 
 def spelling(header: Header, keyword: str) -> object:
-    """Returns a key that is equal for headers that spell an element alike, or lack it; None if it was decoded.
+    """Returns the encoded form of an element: equal forms mean equal values.
+
+    It is the type, the bytes and the character set; ``"absent"`` if the header lacks the element. It is None if the
+    bytes are not at hand, because pydicom has decoded the element or has not read it.
 
     Example:
         >>> from pydicom import dcmread

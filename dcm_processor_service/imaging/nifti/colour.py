@@ -76,8 +76,10 @@ def colour_images(task: ConversionTask) -> list[VoxelGrid]:
     """
     stacks = _chosen(task.inspection, task.policy)
     report = task.inspection.report
-    told = f"series {report.series_instance_uid} cannot be read: a file of it is damaged, or it needs too much memory"
-    with foreign_errors_as(lambda: InvalidSeriesError(told, report)):
+    message = (
+        f"series {report.series_instance_uid} cannot be read: a file of it is damaged, or it needs too much memory"
+    )
+    with foreign_errors_as(lambda: InvalidSeriesError(message, report)):
         return [read_stack(stack, report, task.limits, _assemble) for stack in stacks]
 
 
@@ -89,8 +91,8 @@ def _chosen(inspection: Inspection, policy: Policy) -> list[Stack]:
     stacks = split_stacks(inspection) if policy in {"split", "largest"} else list(inspection.stacks)
     frames = [frame for stack in stacks for line in stack.grid for frame in line]
     if policy == "resample":
-        told = f"series {inspection.report.series_instance_uid} is refused: COLOUR: colours are not interpolated, "
-        raise InvalidSeriesError(f"{told}convert with policy strict, split or largest", inspection.report)
+        message = f"series {inspection.report.series_instance_uid} is refused: COLOUR: colours are not interpolated, "
+        raise InvalidSeriesError(f"{message}convert with policy strict, split or largest", inspection.report)
     doubtful = next((frame for frame in frames if not _has_certain_colours(frame)), None)
     if doubtful is not None:
         raise _doubt(inspection, doubtful)

@@ -96,8 +96,8 @@ class AutoConverter:
             limits=self.limits,
             dcm2niix_program=self.dcm2niix_program,
         )
-        told = f"series {inspection.report.series_instance_uid} cannot be converted: a file of it is damaged"
-        with foreign_errors_as(lambda: NiftiConversionError(f"{told}, or its result cannot be written")):
+        message = f"series {inspection.report.series_instance_uid} cannot be converted: a file of it is damaged"
+        with foreign_errors_as(lambda: NiftiConversionError(f"{message}, or its result cannot be written")):
             if not verify:
                 return _converted(task, engine)
             from dcm_processor_service.imaging.nifti.verification import verified

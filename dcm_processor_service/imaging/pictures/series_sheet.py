@@ -90,9 +90,9 @@ def display_pixels(frame: FrameInfo, limits: Limits) -> NDArray[Any]:
         InvalidSeriesError: The image cannot be decoded, or its header declares more than the file holds.
     """
     instance = frame.instance
-    told = f"frame {frame.number} of {instance.label} cannot be shown: its pixels are damaged, or not decodable here"
+    message = f"frame {frame.number} of {instance.label} cannot be shown: its pixels are damaged, or not decodable here"
     if instance.is_cut_off or not limits.allow_expansion(instance.file_size_bytes, frame.pixel_format.frame_bytes):
-        raise InvalidSeriesError(told)
+        raise InvalidSeriesError(message)
     if is_palette(instance.header):
         palette = palette_of(read_header(instance.path, limits))
         if palette is None:
@@ -100,19 +100,19 @@ def display_pixels(frame: FrameInfo, limits: Limits) -> NDArray[Any]:
                 f"frame {frame.number} of {instance.label} cannot be shown: its palette does not say for certain which "
                 "colours it means"
             )
-        return palette.apply(_stored(frame, told, limits))
-    return _stored(frame, told, limits)
+        return palette.apply(_stored(frame, message, limits))
+    return _stored(frame, message, limits)
 
 
-def _stored(frame: FrameInfo, told: str, limits: Limits) -> NDArray[Any]:
+def _stored(frame: FrameInfo, message: str, limits: Limits) -> NDArray[Any]:
     """Returns the pixels of one image, colours of three samples as RGB."""
     instance = frame.instance
     if not instance.is_compressed:
-        with foreign_errors_as(lambda: InvalidSeriesError(told)), contained():
+        with foreign_errors_as(lambda: InvalidSeriesError(message)), contained():
             return pixel_array(instance.path, index=frame.number - 1)
     decoders = decoders_of(str(instance.transfer_syntax_uid))
     if not decoders:
-        raise InvalidSeriesError(told)
+        raise InvalidSeriesError(message)
     return decode_one(EncodedFrame(instance, frame.number, decoders[0], for_display=True), limits)
 
 

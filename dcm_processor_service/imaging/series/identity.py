@@ -60,9 +60,9 @@ def identity_findings(instances: Sequence[InstanceFile], frames: Sequence[FrameI
             "one volume, convert those of each patient by themselves"
         )
         found.append(SeriesFinding(code="MIXED_PATIENT", message=message, count=len(patients)))
-    elif told := _conflicting(texts):
+    elif keywords := _conflicting(texts):
         message = (
-            f"the files have one PatientID and several {' and '.join(told)}: two patients are never one volume, "
+            f"the files have one PatientID and several {' and '.join(keywords)}: two patients are never one volume, "
             "correct what is wrong, or convert those of each patient by themselves"
         )
         found.append(SeriesFinding(code="MIXED_PATIENT", message=message, count=len(texts)))

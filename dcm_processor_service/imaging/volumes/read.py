@@ -130,8 +130,8 @@ def volumes_of(
     if max_gap_mm is not None and not max_gap_mm > 0:
         raise UnsupportedValueError(f"max_gap_mm is a positive number of mm, or None, not {max_gap_mm!r}")
     report = inspection.report
-    told = f"series {report.series_instance_uid} cannot be read: a file of it is damaged, or it needs too much memory"
-    with foreign_errors_as(lambda: InvalidSeriesError(told, report)):
+    damage = f"series {report.series_instance_uid} cannot be read: a file of it is damaged, or it needs too much memory"
+    with foreign_errors_as(lambda: InvalidSeriesError(damage, report)):
         if report.kind is SeriesKind.MOSAIC:
             mosaics = mosaic_stack(inspection, policy)
             volume = untiled(read_stack(mosaics, report, limits), mosaics.first.instance.label)

@@ -35,11 +35,11 @@ M = TypeVar("M", bound="Callable[..., Any]")
 
 def _guarded(method: M) -> M:
     """Wraps a public method, so that exceptions of libraries become this package's errors."""
-    told = f"the volume, or what was given to {method.__name__}, is not what a library can work with"
+    message = f"the volume, or what was given to {method.__name__}, is not what a library can work with"
 
     @wraps(method)
     def guarded(*args: Any, **keywords: Any) -> Any:
-        with foreign_errors_as(lambda: UnsupportedValueError(f"{told}, or needs more memory than there is")):
+        with foreign_errors_as(lambda: UnsupportedValueError(f"{message}, or needs more memory than there is")):
             return method(*args, **keywords)
 
     return cast("M", guarded)
@@ -214,7 +214,7 @@ class Volume(VoxelGrid):
 
     def _repr_html_(self) -> str:
         spacing = " × ".join(f"{mm:.4g}" for mm in self.spacing_mm)
-        told = facts(
+        table = facts(
             [
                 ("voxels", f"{' × '.join(map(str, self.shape))} of {spacing} mm, {self.axis_codes}"),
                 ("values", f"{self.array.dtype} {self.rescale.unit}".strip()),
@@ -223,4 +223,4 @@ class Volume(VoxelGrid):
             ]
         )
         head = element("h2", f"Volume {self.modality}".strip())
-        return notebook(head, told, element("figure", picture(self._repr_png_(), "contact sheet")))
+        return notebook(head, table, element("figure", picture(self._repr_png_(), "contact sheet")))

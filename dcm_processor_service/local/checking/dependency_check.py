@@ -110,14 +110,14 @@ def _depends_on_problems(job: ServiceJob, manifest: Manifest) -> Iterator[Servic
 
 
 def _circles(manifest: Manifest) -> Iterator[ServiceProblem]:
-    told: set[frozenset[str]] = set()
+    reported: set[frozenset[str]] = set()
     for job in manifest.jobs:
         for event in job.events:
             circle = frozenset(
                 name for name in ancestors(manifest, job.name, event) if job.name in ancestors(manifest, name, event)
             )
-            if job.name in circle and circle not in told:
-                told.add(circle)
+            if job.name in circle and circle not in reported:
+                reported.add(circle)
                 names = " and ".join(map(repr, sorted(circle)))
                 yield ServiceProblem(
                     "circle", f"dependsOn leads in a circle through {names}, so none of them is ever created", job.name

@@ -234,8 +234,8 @@ def _read_problems(manifest: Manifest, job: ServiceJob, read: JobRead) -> Iterat
     if not others:
         names = {one.name for one in manifest.jobs if not one.disabled} - {job.name}
         elsewhere = bool(manifest.required_services)
-        told = unknown_name_sentence("the manifest", "job", read.job_name, names)
-        yield ServiceProblem("read-unknown", f"{where}; {told}", job.name, blocking=not elsewhere)
+        hint = unknown_name_sentence("the manifest", "job", read.job_name, names)
+        yield ServiceProblem("read-unknown", f"{where}; {hint}", job.name, blocking=not elsewhere)
         return
     events = {event for one in others for event in one.events}
     for event in job.events:

@@ -36,10 +36,10 @@ _CAPTURE = re.compile(r"(?<![A-Z])(?:PROT|PROTOCOL)(?![A-Z])|SAVE|REPORT|DOSE|SC
 
 def burned_in_doubt(dataset: Dataset) -> bool:
     """Returns whether a picture may show text of the patient: its header says so, or its kind often does, undenied."""
-    told = said(dataset, "BurnedInAnnotation")
+    values = said(dataset, "BurnedInAnnotation")
     drawn = (
         bool(said(dataset, "SOPClassUID") & _DRAWN_CLASSES)
         or bool(said(dataset, "Modality") & _DRAWN_MODALITIES)
         or any(_CAPTURE.search(value) for value in said(dataset, "ImageType"))
     )
-    return any(name in dataset for name in PIXELS) and ("YES" in told or (drawn and told != {"NO"}))
+    return any(name in dataset for name in PIXELS) and ("YES" in values or (drawn and values != {"NO"}))

@@ -31,9 +31,9 @@ class PulledSession:
 
     def write(self, folder: Path) -> None:
         """Writes the record into the workspace; a workspace without it holds no pulled session."""
-        told = {"filed": self.filed.as_json(), "jobs": [one.model_dump(mode="json") for one in self.jobs]}
+        document = {"filed": self.filed.as_json(), "jobs": [one.model_dump(mode="json") for one in self.jobs]}
         with write_whole(folder / PULLED_NAME, private=True) as file:
-            file.write(json.dumps(told, ensure_ascii=False).encode())
+            file.write(json.dumps(document, ensure_ascii=False).encode())
 
     def plan(
         self, names: Collection[str], event: JobEvent | None, params: Mapping[str, Mapping[str, Any]]
@@ -103,7 +103,9 @@ def pulled_session(folder: Path) -> PulledSession | None:
     with file_faults(path, "read"):
         text = path.read_text(encoding="utf-8")
     try:
-        told = json.loads(text)
-        return PulledSession(Filed.of_json(told["filed"]), tuple(Job.model_validate(one) for one in told["jobs"]))
+        document = json.loads(text)
+        return PulledSession(
+            Filed.of_json(document["filed"]), tuple(Job.model_validate(one) for one in document["jobs"])
+        )
     except (ValueError, KeyError, TypeError):  # pydantic's error is a ValueError; it shows values
         raise ConfigurationError(f"{str(path)!r} is not what pull writes; pull the session again") from None

@@ -124,10 +124,10 @@ class Cluster:
             self._ask(lambda seen: _without_package(seen) or worker_problem(seen, own, asked), look_at, asked)
 
     def _ask(self, problem_of: Callable[[Any], str], look: Callable[[Any], Any], asked: Any) -> None:
-        told: dict[str, Any] = self.client.run(look, asked, on_error="return")
-        if not told:
+        answers: dict[str, Any] = self.client.run(look, asked, on_error="return")
+        if not answers:
             raise ConfigurationError(f"the cluster at {self.url} has no workers; start one with: dask worker HOST:PORT")
-        for worker, seen in sorted(told.items()):
+        for worker, seen in sorted(answers.items()):
             problem = problem_of(seen)
             if problem:
                 raise ConfigurationError(f"the worker {worker} {problem}")

@@ -53,9 +53,9 @@ def run_token(store: ChosenStore, run_id: str, subjects: int) -> Iterator[None]:
                 run_inline(values.delete(_OF_NO_JOB, name))
 
 
-def begin_once(told: Mapping[str, Any], run_id: str, number: int) -> bool | None:
+def begin_once(chosen: Mapping[str, Any], run_id: str, number: int) -> bool | None:
     """Marks a subject as begun; returns False if it was begun before, None if the run is over."""
-    with _values(ChosenStore.of_request(told)) as values:
+    with _values(ChosenStore.of_request(chosen)) as values:
         if run_inline(values.find(_OF_NO_JOB, run_id)) is None:
             return None
         return run_inline(values.put(_OF_NO_JOB, _mark(run_id, number), 1, ABSENT))

@@ -172,21 +172,23 @@ class ServiceRun:
         }
 
     @classmethod
-    def of_request(cls, told: dict[str, Any]) -> tuple[ServiceRun, SubjectPlan]:
+    def of_request(cls, request: dict[str, Any]) -> tuple[ServiceRun, SubjectPlan]:
         """Returns the run and the plan of a request."""
-        of_callback = told["callback"]
+        of_callback = request["callback"]
         source = (
             CallbackSource(of_callback["reference"], of_callback["job_name"], JobEvent(of_callback["event"]))
             if of_callback
-            else FolderSource(Path(told["folder"]))
+            else FolderSource(Path(request["folder"]))
         )
-        peer = Peer.model_validate(told["peer"]) if told["peer"] else None
-        filed = Filed.of_json(told["filed"])
-        subject = TypeAdapter[Any](Subject).validate_python(told["subject"])
-        jobs = tuple(PlannedJob(**job | {"depends_on": tuple(job["depends_on"])}) for job in told["jobs"])
-        place = Workspace(Path(told["workspace"]), ChosenStore.of_request(told["store"]))
-        data_dir = Path(told["data_dir"]) if told["data_dir"] else None
-        run = cls(source, source.load(), place, filed, peer, told["preview"], data_dir=data_dir, pulled=told["pulled"])
+        peer = Peer.model_validate(request["peer"]) if request["peer"] else None
+        filed = Filed.of_json(request["filed"])
+        subject = TypeAdapter[Any](Subject).validate_python(request["subject"])
+        jobs = tuple(PlannedJob(**job | {"depends_on": tuple(job["depends_on"])}) for job in request["jobs"])
+        place = Workspace(Path(request["workspace"]), ChosenStore.of_request(request["store"]))
+        data_dir = Path(request["data_dir"]) if request["data_dir"] else None
+        run = cls(
+            source, source.load(), place, filed, peer, request["preview"], data_dir=data_dir, pulled=request["pulled"]
+        )
         return run, SubjectPlan(subject, jobs, ())
 
     def run_subject(self, plan: SubjectPlan) -> Iterator[LocalRun]:

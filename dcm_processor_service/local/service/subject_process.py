@@ -63,12 +63,12 @@ def run_in_processes(requests: Sequence[dict[str, Any]], workers: int) -> Iterat
 
     with cancelled_by_sigterm(cancellation), ThreadPoolExecutor(workers) as pool:
         pending: set[Future[ProcessEnd | None]] = {pool.submit(run_one, *one) for one in enumerate(requests)}
-        told: list[subprocess.Popen[bytes]] = []
+        stopped: list[subprocess.Popen[bytes]] = []
         try:
             while pending:
                 ended, pending = wait(pending, LOOKED_EVERY_S, FIRST_COMPLETED)
                 if cancellation.requested:
-                    tell_to_end(running, told)
+                    tell_to_end(running, stopped)
                 for one in ended:
                     end = one.result()
                     if end is not None:
@@ -110,11 +110,11 @@ def _started(folder: str | None) -> subprocess.Popen[bytes]:
         ) from error
 
 
-def tell_to_end(running: list[subprocess.Popen[bytes]], told: list[subprocess.Popen[bytes]]) -> None:
+def tell_to_end(running: list[subprocess.Popen[bytes]], stopped: list[subprocess.Popen[bytes]]) -> None:
     """Asks processes to end, each once: the second list holds those that were asked already."""
     for process in list(running):
-        if process not in told:
-            told.append(process)
+        if process not in stopped:
+            stopped.append(process)
             process.send_signal(signal.SIGTERM)
 
 

@@ -183,7 +183,7 @@ def series_html(report: SeriesReport) -> Html:
     """Returns what an inspection found as HTML: on the page of ``inspect`` and in a notebook."""
     head, *lines = str(report).splitlines()
     state = chip("one clean volume", "ok") if report.is_convertible else chip("not one clean volume", "bad")
-    told = [element("p", line.strip()) for line in lines if line.strip()[:1] not in "!-"]
+    paragraphs = [element("p", line.strip()) for line in lines if line.strip()[:1] not in "!-"]
     findings = [
         element(
             "li",
@@ -194,7 +194,7 @@ def series_html(report: SeriesReport) -> Html:
         for finding in report.findings
     ]
     listed = [element("ul", *findings)] if findings else []
-    return join([element("div", element("h2", head), state, class_="head"), *told, *listed])
+    return join([element("div", element("h2", head), state, class_="head"), *paragraphs, *listed])
 
 
 def _count(number: int, noun: str) -> str:

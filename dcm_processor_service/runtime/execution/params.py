@@ -40,7 +40,7 @@ def validated_params(model: type[BaseModel], params: Mapping[str, Any], job_name
     except ValidationError as error:
         known = known_params(model)
         faults = "".join(
-            f"\n  {'.'.join(str(part) for part in fault['loc']) or 'params'}: {_told(fault, model, known)}"
+            f"\n  {'.'.join(str(part) for part in fault['loc']) or 'params'}: {_fault_text(fault, model, known)}"
             for fault in error.errors(include_input=False, include_url=False, include_context=False)
         )
         raise ConfigurationError(
@@ -49,7 +49,7 @@ def validated_params(model: type[BaseModel], params: Mapping[str, Any], job_name
         ) from None  # pydantic's own error shows the values
 
 
-def _told(fault: Mapping[str, Any], model: type[BaseModel], known: Sequence[str]) -> str:
+def _fault_text(fault: Mapping[str, Any], model: type[BaseModel], known: Sequence[str]) -> str:
     if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
         return unknown_name_sentence(model.__name__, "param", str(fault["loc"][0]), known)
     return str(fault["msg"])

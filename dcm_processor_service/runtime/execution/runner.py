@@ -85,24 +85,24 @@ class CallbackOutcome:
         return {**head, **self.as_json(), "own_frames": self.own_frames_text}
 
     @classmethod
-    def of_portable(cls, told: Mapping[str, Any]) -> CallbackOutcome:
+    def of_portable(cls, portable: Mapping[str, Any]) -> CallbackOutcome:
         """Returns the outcome that :meth:`as_portable` described."""
-        if "error" not in told:
+        if "error" not in portable:
             return cls(
-                told["exit_code"],
-                told["duration_s"],
-                result=told["result"],
-                peak_memory_bytes=told["peak_memory_bytes"],
+                portable["exit_code"],
+                portable["duration_s"],
+                result=portable["result"],
+                peak_memory_bytes=portable["peak_memory_bytes"],
             )
-        fault = told["error"]
-        error = (CallbackFailedError if told["of_callback"] else ConfigurationError)(fault["message"])
+        fault = portable["error"]
+        error = (CallbackFailedError if portable["of_callback"] else ConfigurationError)(fault["message"])
         return cls(
-            told["exit_code"],
-            told["duration_s"],
+            portable["exit_code"],
+            portable["duration_s"],
             error=error,
             traceback_text=fault["traceback"],
-            own_frames_text=told["own_frames"],
-            peak_memory_bytes=told["peak_memory_bytes"],
+            own_frames_text=portable["own_frames"],
+            peak_memory_bytes=portable["peak_memory_bytes"],
             error_type=fault["type"],
         )
 

@@ -83,12 +83,12 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
             sys.exit(exit_code)
         status = _waited_for(process)
         file.seek(0)
-        told = _messages(file.read())
+        messages = _messages(file.read())
     exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _SIGNALLED + os.WTERMSIG(status)
-    if "record" in told:
-        return Ended(told["record"], exit_code)
-    limit = TimeLimit(*told["limit"]) if "limit" in told else None
-    return _lost(status, exit_code, time.monotonic() - began_s, limit, memory)
+    if "record" in messages:
+        return Ended(messages["record"], exit_code)
+    limit = TimeLimit(*messages["limit"]) if "limit" in messages else None
+    return _ended_without_record(status, exit_code, time.monotonic() - began_s, limit, memory)
 
 
 def _end_with(parent: int) -> None:
@@ -118,14 +118,16 @@ def _waited_for(process: int) -> int:
 
 def _messages(text: bytes) -> dict[str, Any]:
     """Reads the child's messages; drops an unfinished line."""
-    told: dict[str, Any] = {}
+    messages: dict[str, Any] = {}
     for line in text.splitlines(keepends=True):
         if line.endswith(b"\n"):
-            told.update(json.loads(line))
-    return told
+            messages.update(json.loads(line))
+    return messages
 
 
-def _lost(status: int, exit_code: int, duration_s: float, limit: TimeLimit | None, memory: KilledForMemory) -> Ended:
+def _ended_without_record(
+    status: int, exit_code: int, duration_s: float, limit: TimeLimit | None, memory: KilledForMemory
+) -> Ended:
     """Returns a record for work that ended without writing a record."""
     if limit is not None and limit.left_s() <= 0 and exit_code == EXIT_FAILED:
         kind, message = "JobTimeoutError", limit.sentence

@@ -159,7 +159,7 @@ def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
     provider, url, name = get_db_info()
     headers = arguments.get("headers")
     given = read_variables(("session_dir", "data_dir"))
-    told: dict[str, tuple[Any, Any]] = {
+    values: dict[str, tuple[Any, Any]] = {
         "db_provider": (provider, arguments.get("db_provider")),
         "db_url": (url, arguments.get("db_url")),
         "db_name": (name, arguments.get("db_name")),
@@ -171,13 +171,13 @@ def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
         **{name: (given.get(name), folder) for name, folder in mounted_folders(arguments).items()},
     }
     for field in ("session_id", "job_id"):
-        here, there = told[field]
+        here, there = values[field]
         if here and there and here.lower() != str(there).lower():
             raise ConfigurationError(
                 f"the environment and the worker's arguments name different values for {field.replace('_', ' ')}: "
                 f"{here} and {there}; start the entry in the environment of its own job"
             )
-    return RuntimeSettings(**{field: there for field, (here, there) in told.items() if not here and there})
+    return RuntimeSettings(**{field: there for field, (here, there) in values.items() if not here and there})
 
 
 def _job(arguments: Mapping[str, Any]) -> Job | None:

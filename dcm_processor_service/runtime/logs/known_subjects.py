@@ -25,9 +25,9 @@ _KEYWORDS = {
 }
 
 
-def learn_from_query(scrubber: Scrubber, told: FindQuery | FoundItem) -> None:
+def learn_from_query(scrubber: Scrubber, query_or_answer: FindQuery | FoundItem) -> None:
     """Has a scrubber learn the keys of a query, or the answers to it."""
-    values = ((keyword, getattr(told, name, None)) for name, keyword in _KEYWORDS.items())
+    values = ((keyword, getattr(query_or_answer, name, None)) for name, keyword in _KEYWORDS.items())
     written = {keyword: value if isinstance(value, str) else f"{value:%Y%m%d}" for keyword, value in values if value}
     # a range of days does not identify a person, and a part of a text with wildcards would remove too much from logs
     known = {keyword: text for keyword, text in written.items() if not {*text} & {"*", "?"} and not _is_range(text)}

@@ -45,15 +45,15 @@ def own_frames(error: BaseException | None) -> str:
     """
     if error is None:
         return ""
-    told = traceback.TracebackException.from_exception(error)
-    told.__cause__, told.__context__ = None, None
-    kept = [frame for frame in told.stack if not _LIBRARIES.search(frame.filename)]
+    report = traceback.TracebackException.from_exception(error)
+    report.__cause__, report.__context__ = None, None
+    kept = [frame for frame in report.stack if not _LIBRARIES.search(frame.filename)]
     if not kept:
         return formatted(error)
-    hidden = len(told.stack) - len(kept)
-    told.stack = traceback.StackSummary.from_list(kept)
+    hidden = len(report.stack) - len(kept)
+    report.stack = traceback.StackSummary.from_list(kept)
     more = f"({hidden} frame{'' if hidden == 1 else 's'} of libraries left out)\n" if hidden else ""
-    return "".join(told.format()) + more
+    return "".join(report.format()) + more
 
 
 def scrub_error(error: BaseException, scrubber: Scrubber) -> None:

@@ -31,9 +31,9 @@ def clean_record(record: logging.LogRecord, scrubber: Scrubber) -> None:
         if scrubber.text(text) != text or not _is_clean(record.msg, scrubber) or not _is_clean(record.args, scrubber):
             record.msg, record.args = scrubber.text(text), ()
     if record.exc_info and record.exc_info[1] is not None:
-        told = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-        if scrubber.text(told) != told:
-            record.exc_text, record.exc_info = told, None
+        trace = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        if scrubber.text(trace) != trace:
+            record.exc_text, record.exc_info = trace, None
     for name in ("exc_text", "stack_info"):
         if held := vars(record).get(name):
             vars(record)[name] = scrubber.text(held)

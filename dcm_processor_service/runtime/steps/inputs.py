@@ -28,10 +28,10 @@ def code_version(file_name: str) -> str:
 
 
 async def input_digest(parts: Mapping[str, object], offload: Offload) -> str:
-    """Returns one digest of all inputs: of a series by its instances' UIDs and contents, of a file by its content.
+    """Returns one digest of all inputs: of the UIDs and contents of a series' instances, of the content of a file.
 
     Raises:
-        UnsupportedValueError: An input is of another type, and no value that session data can hold.
+        UnsupportedValueError: An input is neither a series, a file, an array, nor a value that session data can hold.
         LocalFileError: A file cannot be read.
     """
     described = {name: await _described(value, offload) for name, value in parts.items()}
@@ -53,7 +53,7 @@ async def _described(value: object, offload: Offload) -> Any:
         return ["file", await offload(lambda: file_sha256(value))]
     if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tobytes"):
         return _array(value)
-    if isinstance(value, Mapping):  # as pairs: a key 1 is another than "1"
+    if isinstance(value, Mapping):  # as pairs, so that the key 1 differs from "1"
         pairs = [[await _described(key, offload), await _described(item, offload)] for key, item in value.items()]
         return ["mapping", *sorted(pairs, key=_text)]
     if isinstance(value, (list, tuple)):
@@ -65,7 +65,7 @@ def _array(array: Any) -> list[object]:
     """Describes an array by its contents; a masked one by its mask too.
 
     Raises:
-        UnsupportedValueError: It holds Python objects, of which an array knows only where they lie in memory.
+        UnsupportedValueError: It holds Python objects, of which an array has only the addresses in memory.
     """
     if array.dtype.hasobject:
         raise UnsupportedValueError(

@@ -36,10 +36,10 @@ _MOST_TRIES = 5
 
 
 def overtaken(name: str) -> str:
-    """Returns the sentence for a run whose lease has gone to another."""
+    """Returns the error message of a run whose lease another run has taken."""
     return (
-        f"the step {name!r} gave no sign of life for as long as its lease lives, and another run of this job has begun "
-        "it anew; try again when that has ended"
+        f"the step {name!r} gave no sign of life until its lease expired, and another run of this job has begun it "
+        "anew; try again when that run has ended"
     )
 
 
@@ -140,11 +140,11 @@ class StepLease:
             if (now.attempt, now.beat) != (before.attempt, before.beat):
                 raise StepBusyError(
                     f"the step {self.name!r} is being done by another run of this job, which is alive; try again when "
-                    "that has ended, to get its result"
+                    "that run has ended, to get its result"
                 )
 
     async def pause(self, seconds: float) -> None:
-        """Waits: blocks the thread, or awaits, as the mode is."""
+        """Waits: blocks the thread in the blocking mode, awaits in the asynchronous one."""
         if self.timing.sleep is not None:
             self.timing.sleep(seconds)
         elif self.in_loop:
@@ -161,7 +161,8 @@ class StepLease:
             for _ in range(_MOST_TRIES):
                 if self.lost:
                     return False
-                if self.record.state != "running":  # ended by this change, whose answer was lost, or before a late beat
+                # this change has ended the step and its answer was lost, or this is a late beat
+                if self.record.state != "running":
                     return fields.get("state") == self.record.state
                 record = self.record.model_copy(update={**fields, "beat": self.record.beat + 1})
                 stored = record.model_dump(mode="json")
@@ -185,7 +186,7 @@ class StepLease:
             return True
 
     async def adopt(self) -> None:
-        """Takes the outputs of the run that ended the step meanwhile, in place of this run's.
+        """Removes the outputs of this run, and uses those of the other run, which ended the step meanwhile.
 
         Raises:
             StepBusyError: That run has not ended.
@@ -201,7 +202,8 @@ class StepLease:
         """Ends a run that failed: removes its outputs, so that the next run may begin at once."""
         try:
             await self.change(state="failed")
-            if self.record.state != "done":  # as it is if a cancelled change has ended the step
+            # it is done if the change to "done" was cancelled after the store had made it
+            if self.record.state != "done":
                 await self._remove(self._own)
         except StoreError as error:  # the failure itself is what the caller must see
             _LOG.warning("what the failed step %r wrote was not removed: %s", self.name, type(error).__name__)

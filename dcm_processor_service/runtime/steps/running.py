@@ -58,13 +58,13 @@ class AsyncStep:
         self._name = check_name(name, "step")
         if not isinstance(inputs, Mapping):
             raise UnsupportedValueError(
-                f"inputs of a step are given by name, as a dict, not as a {type(inputs).__name__}"
+                f"inputs of a step must be a dict of names and values, not a {type(inputs).__name__}"
             )
         self._inputs = inputs
         self._code = check_text(code, "version of a step's code")
         self._lease: StepLease | None = None
         self._open = False
-        self._told: dict[str, Any] = {}
+        self._progress_fields: dict[str, Any] = {}
         self._started_s = 0.0
         self._beating: asyncio.Task[None] | None = None
         self._ended = threading.Event()
@@ -79,7 +79,7 @@ class AsyncStep:
 
     @property
     def record(self) -> StepRecord:
-        """What is known of the step; see :attr:`Step.record`."""
+        """The record of the step; see :attr:`Step.record`."""
         return self._held().record
 
     @property
@@ -98,10 +98,10 @@ class AsyncStep:
         return tools.make_files(AsyncJobs(lease.outputs, tools.jobs, tools.job), repository)
 
     async def progress(self, fraction: float, message: str = "") -> None:
-        """Tells how far the step is; see :meth:`Step.progress`."""
+        """Reports how far the step is; see :meth:`Step.progress`."""
         await self._tools.progress(fraction, message)
         percent = min(max(int(fraction * _FULL_PERCENT), 0), _FULL_PERCENT)
-        self._told = {"progress_percent": percent, "progress_message": self._tools.scrubber.text(message)}
+        self._progress_fields = {"progress_percent": percent, "progress_message": self._tools.scrubber.text(message)}
 
     def _held(self) -> StepLease:
         if self._lease is None:
@@ -125,7 +125,8 @@ class AsyncStep:
             tools.on_end(lease.record)
         else:
             self._open, self._started_s = True, tools.timing.clock()
-            self._told, self._ended = {}, threading.Event()  # a step that failed may be begun again
+            # the block of a step that failed may be entered again
+            self._progress_fields, self._ended = {}, threading.Event()
             if in_loop:
                 self._beating = asyncio.ensure_future(self._beat_in_loop(lease))
             else:
@@ -137,21 +138,24 @@ class AsyncStep:
     async def _beat_in_loop(self, lease: StepLease) -> None:
         while True:
             await asyncio.sleep(self._tools.timing.beat_s)
-            if not await lease.beat(**self._told):
+            if not await lease.beat(**self._progress_fields):
                 return
 
     def _beat_in_thread(self, lease: StepLease, ended: threading.Event) -> None:
         while not ended.wait(self._tools.timing.beat_s):
-            if not run_inline(lease.beat(**self._told)):
+            if not run_inline(lease.beat(**self._progress_fields)):
                 return
 
     async def _stop_beating(self) -> None:
-        """Ends the renewal of the lease; unlike awaiting its task, lets a cancellation of this one pass."""
+        """Ends the renewal of the lease.
+
+        A cancellation of this task is raised, that of the renewal is not: ``asyncio.wait`` keeps them apart.
+        """
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.wait({self._beating})
             if not self._beating.cancelled():
-                self._beating.exception()  # marks it as retrieved; the change that follows fails for the same reason
+                self._beating.exception()  # marks it as retrieved; the next change fails for the same reason
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -175,12 +179,12 @@ class AsyncStep:
             state="done",
             duration_s=round(self._tools.timing.clock() - self._started_s, 3),
             peak_memory_bytes=peak_memory_bytes(),
-            **{**self._told, "progress_percent": _FULL_PERCENT},
+            **{**self._progress_fields, "progress_percent": _FULL_PERCENT},
         ):
             await lease.adopt()
 
     async def _give_up(self, lease: StepLease, error: BaseException) -> None:
-        """Removes what the run wrote; where its task is cancelled, lets a store that hangs not hold that for long."""
+        """Removes what the run wrote; in a cancelled task, does not wait long for a store that hangs."""
         if self._tools.mode == "blocking" or not isinstance(error, asyncio.CancelledError):
             await lease.give_up()
             return
@@ -192,14 +196,14 @@ class Step:
     """A part of a job that happens once: its outputs are kept also when the job is killed later.
 
     Within a job, a step is the same if name, inputs, code, service name and service version are the same. When a job is
-    run again, a step that is done has the outputs that it stored then. Outputs become visible together when the block
-    ends; those of a block that fails or is killed never do. While the block runs, it renews a lease that keeps another
-    run of the job from beginning the step; the lease of a killed run expires after a minute.
+    run again, a step that is done has the outputs that it stored in the earlier run. Outputs become visible together
+    when the block ends; those of a block that fails or is killed never do. While the block runs, it renews a lease that
+    keeps another run of the job from beginning the step; the lease of a killed run expires after a minute.
 
     Not promised: that the block itself runs once. It runs again when it was killed before its end, so what it does
     besides writing to ``step.data`` and ``step.files``, such as sending, may happen twice. A run whose process, or
-    event loop, stood still for longer than a minute may be overtaken: then both compute, and the outputs of the one
-    that ends first count for both. Changes of code in other modules than the calling file are not noticed. Outputs
+    event loop, stood still for longer than a minute may be overtaken: then both compute, and the outputs of the run
+    that ends first apply to both. Changes of code in other modules than the calling file are not noticed. Outputs
     belong to the job and are removed with its session; other jobs read what the callback stores in ``session.data``.
 
     Example:
@@ -255,7 +259,7 @@ class Step:
         return Files(self._async.files)
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Tells the queue how far the job is, as ``ctx.progress`` does, and keeps it in the step's record.
+        """Reports to the queue how far the job is, as ``ctx.progress`` does, and keeps it in the step's record.
 
         Raises:
             UnsupportedValueError: The fraction is below 0, above 1 or no number.

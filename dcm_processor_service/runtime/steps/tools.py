@@ -1,4 +1,4 @@
-"""What a step needs of its job: apart from the step, so that a job without one does not load it."""
+"""The parts of a job that a step uses; in a module of their own, so that a job without steps does not load steps."""
 
 from __future__ import annotations
 
@@ -49,4 +49,4 @@ class StepTools:
     """Name and version of the service."""
 
     on_end: Callable[[StepRecord], None]
-    """Receives how a step ended, also one that an earlier run had done."""
+    """Receives the record of each step that ended, and of each step that an earlier run had completed."""

@@ -88,13 +88,13 @@ class Filed:
         return {**dumped, "instance_count": self.instance_count}
 
     @classmethod
-    def of_json(cls, told: Mapping[str, Any]) -> Filed:
+    def of_json(cls, document: Mapping[str, Any]) -> Filed:
         """Restores a result from what :meth:`as_json` returned."""
         return cls(
-            tuple(map(Patient.model_validate, told["patients"])),
-            tuple(map(Study.model_validate, told["studies"])),
-            tuple(map(SeriesRecord.model_validate, told["series"])),
-            told["instance_count"],
+            tuple(map(Patient.model_validate, document["patients"])),
+            tuple(map(Study.model_validate, document["studies"])),
+            tuple(map(SeriesRecord.model_validate, document["series"])),
+            document["instance_count"],
         )
 
 

@@ -1,7 +1,8 @@
-"""Compares DICOM files with what a store holds of the same UIDs, where it keeps the content itself.
+"""Finds the content of stored instances, so that DICOM files of the same UIDs can be compared with it.
 
-A store that refers to files is asked for their paths. One that keeps bytes, such as MongoDB, is asked for checksums,
-and only a content that none of the files has is read out of it, to be compared.
+This is for a store that keeps bytes, such as MongoDB; a store that refers to files knows their paths. The store returns
+checksums. Where a file has the checksum of an instance, the file has its content. Other contents are read from the
+store, and only if a file of that UID is new.
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ __all__ = ["held_contents"]
 async def held_contents(
     backend: Backend, stored: Sequence[Instance], files: Mapping[str, Sequence[Path]], scratch: ExitStack
 ) -> dict[str, Path]:
-    """Returns by id a file with the content that the store holds; none for a store that refers to files.
+    """Returns, by the id of the instance, a file that has the content of a stored instance.
+
+    The result is empty if the store refers to files. It lacks instances that need no comparison.
 
     Args:
         backend: The store.
         stored: The instances of a series that the store holds already.
-        files: By SOPInstanceUID, the files that are filed now.
-        scratch: Removes at its end the folder of the contents that none of these files has; without such, no folder
-            is made.
+        files: The files that are to be filed, by SOPInstanceUID.
+        scratch: Removes, when it is closed, the folder of the contents that are read from the store. The folder is
+            made only if a content has to be read.
 
     Raises:
         LocalFileError: The system's temporary folder cannot be used, or is full.
@@ -45,18 +48,18 @@ async def held_contents(
         if one.id in checksums:
             held_of[one.sop_instance_uid].append(one)
     found: dict[str, Path] = {}
-    unlike: list[Instance] = []
+    unmatched: list[Instance] = []
     for uid, held in held_of.items():
         by_checksum = {_sha256(path): path for path in files.get(uid, ())}
         same = {one.id: by_checksum[checksums[one.id]] for one in held if checksums[one.id] in by_checksum}
         found |= same
         if len(set(same.values())) < len(by_checksum):  # a file of the UID is new
-            unlike += [one for one in held if one.id not in same]
-    return found | await _read(backend, unlike, scratch) if unlike else found
+            unmatched += [one for one in held if one.id not in same]
+    return found | await _read(backend, unmatched, scratch) if unmatched else found
 
 
 async def _read(backend: Backend, instances: Sequence[Instance], scratch: ExitStack) -> dict[str, Path]:
-    """Writes the contents of instances into files; one that is gone meanwhile is in nobody's way."""
+    """Writes the contents of instances into files; skips instances that were removed meanwhile."""
     with file_faults("the system's temporary folder", "used"):
         folder = Path(scratch.enter_context(tempfile.TemporaryDirectory(prefix="dcm-held-")))
     found: dict[str, Path] = {}
@@ -73,7 +76,7 @@ async def _read(backend: Backend, instances: Sequence[Instance], scratch: ExitSt
 
 
 def _sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file; empty if it is gone, which filing it tells."""
+    """Returns the SHA-256 of a file; empty if it cannot be read, which the filing of this file reports later."""
     try:
         return file_sha256(path)
     except LocalFileError:

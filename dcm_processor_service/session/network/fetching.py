@@ -121,7 +121,7 @@ class AsyncFetching:
         wanted: Sequence[FoundItem] = [found] if one else list(found)  # type: ignore[list-item, arg-type]
         if not wanted:
             return AsyncFetched()
-        peer = await self._known(from_)
+        peer = await self._find_peer(from_)
         folder = await self._offload(lambda: self._scratch.folder(f"fetched-{secrets.token_hex(8)}"))
         report = await self._offload(lambda: self._fetch(wanted, peer, folder, options or FetchOptions(), on_progress))
         return await self._filed(report)
@@ -130,7 +130,7 @@ class AsyncFetching:
         self, wanted: PriorsWanted, options: FetchOptions | None, on_progress: Callable[[int, int], None]
     ) -> AsyncFetched:
         """Finds and fetches earlier studies of one patient; see :meth:`Dicom.priors`."""
-        peer = await (self._peers.current() if wanted.from_ is None else self._known(wanted.from_))
+        peer = await (self._peers.current() if wanted.from_ is None else self._find_peer(wanted.from_))
         studies = await self._peers.find(peer, **wanted.keys)
         chosen, passed_over = choose_priors(studies, wanted)
         found: list[FoundItem] = []
@@ -158,7 +158,7 @@ class AsyncFetching:
             passed_over,
         )
 
-    async def _known(self, peer: Peer | str) -> Peer:
+    async def _find_peer(self, peer: Peer | str) -> Peer:
         return peer if isinstance(peer, Peer) else await self._peers.get(peer)
 
     async def _parts(self, study: FoundStudy, peer: Peer, modality: str) -> Sequence[FoundItem]:

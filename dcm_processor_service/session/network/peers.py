@@ -82,7 +82,7 @@ class AsyncPeers:
             raise PeerNotFoundError(f"no DICOM peer is named {shown(name)}; known peers: {known or 'none'}")
         return await self._checked(peer)
 
-    async def _known(self, peer: Peer | str) -> Peer:
+    async def _find_peer(self, peer: Peer | str) -> Peer:
         return peer if isinstance(peer, Peer) else await self.get(peer)
 
     async def _ask(self, peer: Peer, query: FindQuery) -> list[FoundItem]:
@@ -101,17 +101,17 @@ class AsyncPeers:
 
     async def echo(self, peer: Peer | str) -> EchoResult:
         """Asks a peer whether it is there; see :meth:`Peers.echo`."""
-        known = await self._known(peer)
+        known = await self._find_peer(peer)
         return await self._offload(lambda: self._sender().echo(known))
 
     async def probe(self, peer: Peer | str) -> list[AcceptedContext]:
         """Asks a peer what it accepts; see :meth:`Peers.probe`."""
-        known = await self._known(peer)
+        known = await self._find_peer(peer)
         return await self._offload(lambda: self._sender().probe(known))
 
     async def propose(self, peer: Peer | str) -> PeerProposal:
         """Tests a peer and proposes values for its fields; see :meth:`Peers.propose`."""
-        known = await self._known(peer)
+        known = await self._find_peer(peer)
         return await self._offload(lambda: self._sender().propose(known))
 
     @overload
@@ -133,7 +133,7 @@ class AsyncPeers:
         from dcm_processor_service.models import FindQuery  # builds six models, which most jobs do not need
 
         query = FindQuery.of(level, keys)
-        found = await self._ask(await self._known(peer), query)
+        found = await self._ask(await self._find_peer(peer), query)
         return cast("list[FoundStudy] | list[FoundSeries] | list[FoundInstance]", found)
 
     async def list(self) -> list[Peer]:

@@ -244,7 +244,7 @@ class StepsContract(Contract):
         async with _step(container, clock=clock) as step:
             await step.progress(0.4, "segmenting")
             clock.now_s += 7.5
-            assert await step._held().beat(**step._told)  # noqa: SLF001  as the time does
+            assert await step._held().beat(**step._progress_fields)  # noqa: SLF001  as the time does
             seen = await store.container().data_repository().scan(RECORDS, values=True)
             assert [(value["progress_percent"], value["progress_message"]) for _name, value in seen] == [
                 (40, "segmenting")

@@ -43,7 +43,7 @@ def test_a_cancelled_write_is_waited_for_as_long_as_it_is_said() -> None:
     async def run() -> None:
         mode, answer = Async(None), asyncio.get_running_loop().create_future()
         assert await mode.all_answered(0.0)
-        await cancelled_in(mode.done, answer)
+        await cancelled_in(mode.write, answer)
         assert not await mode.all_answered(0.0)
         assert not await mode.all_answered(0.05)
         asyncio.get_running_loop().call_later(0.05, answer.set_exception, ValueError("nobody is told"))
@@ -59,7 +59,7 @@ def test_what_changes_no_document_is_let_go_at_once_and_not_waited_for(monkeypat
 
     async def run() -> None:
         mode, answer = Async(None), asyncio.get_running_loop().create_future()
-        await cancelled_in(mode.asked, answer)
+        await cancelled_in(mode.run, answer)
         assert await mode.all_answered(0.0)
         answer.set_exception(ValueError("nobody is told"))
         await asyncio.sleep(0.01)
@@ -73,7 +73,7 @@ def test_event_loops_of_several_threads_use_one_mode() -> None:
     async def run() -> None:
         for _turn in range(100):
             answer = asyncio.get_running_loop().create_future()
-            task = asyncio.ensure_future(mode.done(partial(_same, answer)))
+            task = asyncio.ensure_future(mode.write(partial(_same, answer)))
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.sleep(0)

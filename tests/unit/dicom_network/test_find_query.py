@@ -263,10 +263,10 @@ def test_texts_alone_are_matched_with_wildcards(keyword: str) -> None:
         (0xB000, "the peer could not send everything", False),
         (0xFE00, "the peer cancelled it", False),
         (0x0122, "the peer does not offer it", False),
-        (0xBFFF, "stored, with a warning of the peer's own", False),
-        (0xC000, "the peer is unable to process it; its log tells more", False),
-        (0xCFFF, "the peer is unable to process it; its log tells more", False),
-        (0xD000, "a status that the standard does not know", False),
+        (0xBFFF, "stored, with a warning that only this peer defines", False),
+        (0xC000, "the peer is unable to process it; see the peer's log", False),
+        (0xCFFF, "the peer is unable to process it; see the peer's log", False),
+        (0xD000, "a status that the standard does not define", False),
     ],
 )
 def test_a_status_of_a_query_has_a_meaning_and_may_pass(status: int, said: str, *, passing: bool) -> None:

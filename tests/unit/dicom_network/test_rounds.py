@@ -234,7 +234,7 @@ def test_each_listed_instance_has_one_record_with_its_own_reason(world: Callable
 def test_instances_that_a_peer_counts_and_does_not_list_are_missing(
     world: Callable[..., World], told: int | None, missing: int
 ) -> None:
-    peer = world(WantedSeries("1", "1.1", "4711", told=told), attempts=1)
+    peer = world(WantedSeries("1", "1.1", "4711", reported_count=told), attempts=1)
     peer.sends = [["1.1.0"]]
     found = outcome_of(peer.run())
     assert found[0][:2] == ("1.1.0", "fetched")
@@ -299,9 +299,14 @@ def test_below_a_study_all_series_are_wanted_with_what_the_peer_tells_of_them() 
     wish = wish_for([study, study], peer)
     assert wish.studies == {"1": 5}
     first, second = wish.series
-    assert (first.series_instance_uid, first.patient_id, first.told) == ("1.1", "4711", 2)
+    assert (first.series_instance_uid, first.patient_id, first.reported_count) == ("1.1", "4711", 2)
     assert first.listed == {"a": "1.2.840", "b": "1.2.840"}
-    assert (second.series_instance_uid, second.patient_id, second.told, second.listed) == ("1.2", "17", None, {})
+    assert (second.series_instance_uid, second.patient_id, second.reported_count, second.listed) == (
+        "1.2",
+        "17",
+        None,
+        {},
+    )
     assert second.classes == frozenset({"1.2.840"})
     assert not first.only_listed
     limits = {query.level: query.limit for query in peer.queries}
@@ -323,7 +328,7 @@ def test_a_study_whose_series_nobody_lists_is_an_error_unless_it_is_empty() -> N
     assert wish_for([FoundStudy(study_instance_uid="1", instance_count=0)], Asked()).series == []
     unlisted = FoundSeries(study_instance_uid="1", series_instance_uid="1.1", instance_count=7)
     (one,) = wish_for([unlisted], Asked(instance=NotAnsweredError("no"))).series
-    assert (one.listed, one.told) == ({}, 7)
+    assert (one.listed, one.reported_count) == ({}, 7)
 
 
 def test_a_question_about_series_begins_with_their_studies_and_fills_in_the_patient() -> None:
@@ -367,7 +372,7 @@ def test_more_answers_from_lower_levels_than_the_limit_raise() -> None:
 def test_a_series_of_which_nothing_is_known_and_nothing_came_is_not_called_whole(
     told: int | None, tmp_path: Path
 ) -> None:
-    empty = WantedSeries("1", "1.1", "", told=told)
+    empty = WantedSeries("1", "1.1", "", reported_count=told)
     inbox = Inbox(tmp_path, [empty])
     (record,) = records_of(Wish([empty], {}), inbox, cancelled=False)
     assert (record.outcome, record.series_instance_uid, record.retryable) == (FetchOutcome.MISSING, "1.1", True)

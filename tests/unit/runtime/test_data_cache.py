@@ -19,7 +19,7 @@ import pytest
 from dcm_processor_service.disk import file_sha256
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.runtime import data_cache
-from dcm_processor_service.runtime.data_archive import damage_told
+from dcm_processor_service.runtime.data_archive import damage_as_error
 from dcm_processor_service.runtime.data_cache import cached_data_dir
 from dcm_processor_service.testing import fake_context
 from tests.command_line import ROOT
@@ -300,12 +300,12 @@ def test_damage_of_every_kind_of_packing_is_the_archive_s_fault(tmp_path: Path, 
     "error", [lzma.LZMAError(), struct.error(), UnicodeDecodeError("ascii", b"", 0, 0, ""), OSError("x")]
 )
 def test_what_a_damaged_archive_makes_python_raise_is_its_fault(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(ConfigurationError, match="no zip file that can be unpacked"), damage_told(tmp_path):
+    with pytest.raises(ConfigurationError, match="no zip file that can be unpacked"), damage_as_error(tmp_path):
         raise error
 
 
 def test_what_the_disk_refuses_is_not_the_archive_s_fault(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), damage_told(tmp_path):
+    with pytest.raises(PermissionError), damage_as_error(tmp_path):
         raise PermissionError(13, "refused")
 
 

@@ -118,8 +118,8 @@ class Async:
         else:
             await client.is_primary
 
-    async def done(self, call: Callable[[], Any]) -> Any:
-        """Makes a call of the driver; if the task is cancelled meanwhile, lets the call finish first.
+    async def write(self, call: Callable[[], Any]) -> Any:
+        """Makes a call that changes documents; if the task is cancelled meanwhile, lets the call finish first.
 
         Otherwise the write could be applied after a later one. If no answer comes within a second, for example
         because the server is gone, the cancellation is raised, and later writes of this event loop first wait for the
@@ -138,7 +138,7 @@ class Async:
                     await asyncio.wait({task}, timeout=left_s)
             raise
 
-    async def asked(self, call: Callable[[], Any]) -> Any:
+    async def run(self, call: Callable[[], Any]) -> Any:
         """Makes a call that changes no stored document; a cancellation is raised at once, and no write waits for it."""
         task = asyncio.ensure_future(_awaited(call()))
         try:
@@ -162,7 +162,7 @@ class Async:
         if not task.cancelled():
             task.exception()  # marks the exception as retrieved, so that asyncio does not warn
 
-    async def listed(self, call: Callable[[], Any]) -> list[Document]:
+    async def read_all(self, call: Callable[[], Any]) -> list[Document]:
         """Returns all documents of a cursor."""
         cursor = call()
         if isawaitable(cursor):
@@ -174,7 +174,7 @@ class Async:
         """Waits."""
         await asyncio.sleep(seconds)
 
-    def ahead(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
+    def start(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
         """Starts work in a task."""
         return asyncio.ensure_future(work())
 

@@ -69,12 +69,12 @@ class Blocking:
         """Waits until the driver knows a server that accepts writes."""
         _ = client.is_primary  # the property waits
 
-    async def done(self, call: Callable[[], Any]) -> Any:
-        """Makes a call of the driver."""
+    async def write(self, call: Callable[[], Any]) -> Any:
+        """Makes a call that changes documents."""
         return call()
 
-    async def asked(self, call: Callable[[], Any]) -> Any:
-        """Makes a call of the driver."""
+    async def run(self, call: Callable[[], Any]) -> Any:
+        """Makes a call that changes no stored document."""
         return call()
 
     async def all_answered(self, within_s: float) -> bool:
@@ -82,7 +82,7 @@ class Blocking:
         del within_s
         return True
 
-    async def listed(self, call: Callable[[], Any]) -> list[Document]:
+    async def read_all(self, call: Callable[[], Any]) -> list[Document]:
         """Returns all documents of a cursor."""
         return list(call())
 
@@ -90,7 +90,7 @@ class Blocking:
         """Waits."""
         time.sleep(seconds)  # noqa: ASYNC251  there is no event loop in this mode
 
-    def ahead(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
+    def start(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
         """Starts work in a daemon thread of its own, for which the end of the process does not wait."""
         return _ThreadAhead(work)
 

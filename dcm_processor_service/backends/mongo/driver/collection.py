@@ -85,23 +85,23 @@ class Collection:
             decoding = driver if codec is None else driver.with_options(codec_options=codec)
             return decoding.find(query, projection, sort=sort, limit=limit)
 
-        return await self._read(lambda driver: self._mode.listed(lambda: found(driver)))
+        return await self._read(lambda driver: self._mode.read_all(lambda: found(driver)))
 
     async def find_bulk(self, query: Document, *, sort: Sort, batch_size: int = 0) -> list[Document]:
         """Returns large documents: each message has the time limit of a transfer, not all messages together."""
         return await self._read(
-            lambda driver: self._mode.listed(lambda: driver.find(query, sort=sort, batch_size=batch_size)),
+            lambda driver: self._mode.read_all(lambda: driver.find(query, sort=sort, batch_size=batch_size)),
             patience_s=self._client.patience.transfer_s,
             whole=False,
         )
 
     def find_ahead(self, query: Document, *, sort: Sort) -> Ahead:
         """Starts a bulk read in another thread or task."""
-        return self._mode.ahead(lambda: self.find_bulk(query, sort=sort))
+        return self._mode.start(lambda: self.find_bulk(query, sort=sort))
 
     async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
         """Returns the results of a pipeline."""
-        return await self._read(lambda driver: self._mode.listed(lambda: driver.aggregate(pipeline)))
+        return await self._read(lambda driver: self._mode.read_all(lambda: driver.aggregate(pipeline)))
 
     async def insert_chunks(self, documents: Sequence[Document]) -> None:
         """Adds large documents; leaves those that an earlier attempt has stored as they are.
@@ -118,7 +118,7 @@ class Collection:
 
     async def _insert(self, documents: Sequence[Document]) -> None:
         def insert(driver: Any) -> Any:
-            return self._mode.done(lambda: driver.insert_many(documents, ordered=False))
+            return self._mode.write(lambda: driver.insert_many(documents, ordered=False))
 
         # a duplicate was stored by an earlier attempt
         await self._write(insert, patience_s=self._client.patience.transfer_s, accepts=are_all_duplicates)
@@ -148,12 +148,12 @@ class Collection:
         async def update(driver: Any) -> UpdateResult:
             found = query if unless is None or not lost else {**query, "$nor": [unless]}
             if found is not query and upsert:
-                done: UpdateResult = await self._mode.done(lambda: driver.update_one(found, change))
-                if done.matched_count or await self._mode.listed(
+                repeated: UpdateResult = await self._mode.write(lambda: driver.update_one(found, change))
+                if repeated.matched_count or await self._mode.read_all(
                     lambda: driver.find({**query, **(unless or {})}, ["_id"], limit=1)
                 ):
-                    return done
-            made: UpdateResult = await self._mode.done(lambda: driver.update_one(found, change, upsert=upsert))
+                    return repeated
+            made: UpdateResult = await self._mode.write(lambda: driver.update_one(found, change, upsert=upsert))
             return made
 
         result: UpdateResult = await self._write(update, on_lost=lambda: lost.append(True))
@@ -165,7 +165,7 @@ class Collection:
         """Changes the first document that the query finds, or makes one; returns the changed document."""
 
         def update(driver: Any) -> Any:
-            return self._mode.done(
+            return self._mode.write(
                 lambda: driver.find_one_and_update(query, change, upsert=True, return_document=ReturnDocument.AFTER)
             )
 
@@ -187,7 +187,7 @@ class Collection:
 
         def remove(driver: Any) -> Any:
             driver = driver if lasting else driver.with_options(write_concern=_AT_ONCE)
-            return self._mode.done(lambda: driver.find_one_and_delete(query, ["_id"], sort))
+            return self._mode.write(lambda: driver.find_one_and_delete(query, ["_id"], sort))
 
         removed: Document | None = await self._write(remove, on_lost=lambda: lost.append(True))
         return removed
@@ -198,14 +198,14 @@ class Collection:
 
         def remove(driver: Any) -> Any:
             driver = driver if lasting else driver.with_options(write_concern=_AT_ONCE)
-            return self._mode.done(lambda: driver.delete_many(query))
+            return self._mode.write(lambda: driver.delete_many(query))
 
         result = await self._write(remove, on_lost=lambda: lost.append(True))
         return Removed(result.deleted_count, bool(lost))
 
     async def update_many(self, query: Document, change: Document | Sequence[Document]) -> int:
         """Changes all documents that the query finds; a repetition must have the same effect. Returns their number."""
-        result = await self._write(lambda driver: self._mode.done(lambda: driver.update_many(query, change)))
+        result = await self._write(lambda driver: self._mode.write(lambda: driver.update_many(query, change)))
         matched: int = result.matched_count
         return matched
 
@@ -218,7 +218,7 @@ class Collection:
         """
         try:
             await self._attempts(
-                lambda driver: self._mode.asked(lambda: driver.create_indexes(list(indexes))),
+                lambda driver: self._mode.run(lambda: driver.create_indexes(list(indexes))),
                 patience_s=inf if unlimited else 0.0,
             )
         except IndexExistsError:
@@ -228,7 +228,7 @@ class Collection:
 
     async def command(self, name: str) -> Document:
         """Runs a command of the server without arguments, such as ``hello``."""
-        answer: Document = await self._attempts(lambda driver: self._mode.asked(lambda: driver.database.command(name)))
+        answer: Document = await self._attempts(lambda driver: self._mode.run(lambda: driver.database.command(name)))
         return answer
 
     async def all_answered(self) -> bool:
@@ -237,7 +237,7 @@ class Collection:
 
     async def names_of_all(self) -> list[str]:
         """Lists the names of all collections of the database, without those of the server itself."""
-        names: list[str] = await self._attempts(lambda driver: self._mode.asked(driver.database.list_collection_names))
+        names: list[str] = await self._attempts(lambda driver: self._mode.run(driver.database.list_collection_names))
         return sorted(name for name in names if not name.startswith("system."))
 
     async def pause(self, seconds: float) -> None:

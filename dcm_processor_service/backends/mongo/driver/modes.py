@@ -47,14 +47,14 @@ class DriverMode(Protocol):
             ServerSelectionTimeoutError: The driver found no such server in time.
         """
 
-    async def done(self, call: Callable[[], Any]) -> Any:
-        """Makes a call of the driver and returns its result.
+    async def write(self, call: Callable[[], Any]) -> Any:
+        """Makes a call of the driver that changes documents, and returns its result.
 
         If the task is cancelled, first waits briefly for the call to end.
         """
 
-    async def asked(self, call: Callable[[], Any]) -> Any:
-        """Makes a call that changes no stored document, such as an index build.
+    async def run(self, call: Callable[[], Any]) -> Any:
+        """Makes a call that changes no stored document, such as an index build, and returns its result.
 
         If the task is cancelled, the cancellation is raised at once, and later writes do not wait for the answer.
         """
@@ -62,11 +62,11 @@ class DriverMode(Protocol):
     async def all_answered(self, within_s: float) -> bool:
         """Waits for the answers to cancelled writes; returns whether all answers have come in time."""
 
-    async def listed(self, call: Callable[[], Any]) -> list[Document]:
+    async def read_all(self, call: Callable[[], Any]) -> list[Document]:
         """Makes a call that returns a cursor, and returns all its documents."""
 
     async def pause(self, seconds: float) -> None:
         """Waits."""
 
-    def ahead(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
+    def start(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
         """Starts work in another thread or task."""

@@ -1,4 +1,4 @@
-"""Tells from a message of the driver what is wrong with a TLS connection; the driver has no classes for it."""
+"""Finds out from a message of the driver what is wrong with a TLS connection; the driver has no class for this."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _CERTIFICATE_FAULTS = {
 
 _HANDSHAKE = "ssl handshake failed"
 _PASSING = ("timed out", "eof", "reset", "refused", "broken pipe", "closed", "unreachable", "aborted")
-"""What a server that is frozen, overloaded or ending does to a handshake, too."""
+"""Parts of messages of a failed handshake that a frozen, overloaded or ending server may also cause."""
 
 
 def certificate_fault(error: PyMongoError) -> str:
-    """Returns what is wrong with a certificate or with the choice of TLS; empty if it is nothing that stays so."""
+    """Returns what is wrong with a certificate or with the choice of TLS; empty if another attempt may succeed."""
     if not isinstance(error, ConnectionFailure):
         return ""
     text = str(error).lower()
@@ -48,13 +48,13 @@ def certificate_fault(error: PyMongoError) -> str:
 
 
 def handshake_hint(error: PyMongoError) -> str:
-    """Returns what the URL may lack where a server ends connections before it answers; else an empty text."""
+    """Returns what the URL may lack if a server ends connections before it answers; empty for any other error."""
     text = str(error).lower()
     if _HANDSHAKE in text and not certificate_fault(error):
         return "; the TLS handshake does not end, which may be because the server does not speak TLS"
     if isinstance(error, ServerSelectionTimeoutError) and "connection closed" in text:
         return (
-            "; a server closes the connection before it answers, as one does that asks for TLS (tls=true in the URL), "
+            "; a server closes the connection before it answers; it may ask for TLS (tls=true in the URL), "
             "or for a certificate of ours (tlsCertificateKeyFile)"
         )
     return ""

@@ -75,7 +75,7 @@ class Postmortem(NamedTuple):
 def cause_of_death(job: QueueJob, evidence: Evidence) -> Postmortem:
     """Returns the causes that fit the documents, the most likely first."""
     if job.in_progress and not job.error:
-        return _lost(job, evidence)
+        return _explain_lost_worker(job, evidence)
     if _STORE_FAULTS.search(job.error_trace):
         return Postmortem(("database_restarted",), "MongoDB was not there while the worker prepared it")
     if _NO_JSON.search(job.error_trace or job.error_text):
@@ -175,7 +175,7 @@ def cause_of_early_end(left_behind: str, memory: MemoryRecord | None) -> Postmor
     )
 
 
-def _lost(job: QueueJob, evidence: Evidence) -> Postmortem:
+def _explain_lost_worker(job: QueueJob, evidence: Evidence) -> Postmortem:
     """Returns the causes for a job that stays in progress because its worker is gone."""
     started_at, server_started_at = job.dates.get("startedAt"), evidence.server_started_at
     own = [beat for beat in evidence.heartbeats if beat.job_id == job.id and beat.beat_at]

@@ -103,7 +103,7 @@ class Overview:
         record, session, clock = await self.one(session_id)
         (summary,) = await self.summaries([record], clock)
         deaths = tuple([await self._death(session, job, clock) for job in session.dead])
-        early = tuple([await self._early_end(job, told) for job, told in await self._ended_early(session)])
+        early = tuple([await self._early_end(job, trace) for job, trace in await self._ended_early(session)])
         sentence = " ".join([_sentence(summary, deaths), *(one.sentence for one in early)])
         return SessionDiagnosis(session=summary, deaths=deaths, ended_early=early, sentence=sentence)
 
@@ -134,8 +134,8 @@ class Overview:
         for start in range(0, len(done), _BATCH):
             query = {"_id": either(*[*done][start : start + _BATCH]), "result.error.traceback": {"$regex": EARLY_END}}
             rows = await self._collection("jobs").find(query, projection=["result.error.traceback"])
-            told = {id_text(row["_id"]): mapping(mapping(row.get("result")).get("error")) for row in rows}
-            found += [(done[job_id], str(error.get("traceback"))) for job_id, error in told.items() if job_id in done]
+            errors = {id_text(row["_id"]): mapping(mapping(row.get("result")).get("error")) for row in rows}
+            found += [(done[job_id], str(error.get("traceback"))) for job_id, error in errors.items() if job_id in done]
         return found
 
     async def _early_end(self, job: QueueJob, left_behind: str) -> JobDeath:

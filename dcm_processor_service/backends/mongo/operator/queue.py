@@ -178,13 +178,13 @@ class QueuedSession:
         state = self.state
         if state == "running":
             names = [job.in_words for job in self.jobs if self.is_alive(job)]
-            return f"the end of {_listed(names)}"
+            return f"the end of {_list_names(names)}"
         if state == "waiting":
             return self._worker_for(self.ready) if self.ready else "the scheduler, which makes its jobs"
         if state == "ended":
             return ""
         if self.dead:
-            return f"{_listed([job.in_words for job in self.dead])}, which died"
+            return f"{_list_names([job.in_words for job in self.dead])}, which died"
         if any(job.swept for job in self.jobs):
             return "the next sweep, which goes on with its clean-up"
         return "jobs that the scheduler never made"
@@ -192,7 +192,7 @@ class QueuedSession:
     def _worker_for(self, ready: Sequence[QueueJob]) -> str:
         channel = ready[0].channel
         alive = [beat for beat in self.heartbeats if channel in beat.channels and beat.is_fresh(self.now)]
-        names = _listed([job.in_words for job in ready])
+        names = _list_names([job.in_words for job in ready])
         return f"a worker to take {names}" + ("" if alive else f"; no worker of the channel {channel} gives a sign")
 
     def held_back_by(self, job: QueueJob) -> list[QueueJob]:
@@ -267,7 +267,7 @@ def _number(value: Any, default: int) -> int | float:
 _MOST_NAMED = 3
 
 
-def _listed(names: Iterable[str]) -> str:
+def _list_names(names: Iterable[str]) -> str:
     named = list(names)
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
     return ", ".join(named[:_MOST_NAMED]) + more

@@ -59,24 +59,24 @@ def locate(highdicom: Any, name: str, given: Region | Sequence[Region], series: 
         DerivedObjectError: A region is not in the images, or the regions cannot be one finding.
     """
     regions = [given] if isinstance(given, Region) else list(given)
-    told = f"the regions of {name!r}"
+    label = f"the regions of {name!r}"
     if not regions or not all(isinstance(each, Region) for each in regions):
-        raise DerivedObjectError(f"{told} are no regions: give a Region or several")
+        raise DerivedObjectError(f"{label} are no regions: give a Region or several")
     if len({bool(each.image) for each in regions}) > 1 or len({each.is_open for each in regions}) > 1:
         raise DerivedObjectError(
-            f"{told} are of several sorts: give all in mm or all in pixels, and lines and closed regions as findings "
+            f"{label} are of several sorts: give all in mm or all in pixels, and lines and closed regions as findings "
             "of their own"
         )
-    items = [_in_image(highdicom, told, each, series) for each in regions if each.image]
+    items = [_in_image(highdicom, label, each, series) for each in regions if each.image]
     if regions[0].image:
         if regions[0].is_open:
             return Located(along=[highdicom.sr.CoordinatesForMeasurement(**item) for item in items])
         found = [highdicom.sr.ImageRegion(**item) for item in items]
         return Located(planar=found[0]) if len(found) == 1 else Located(volumetric={"referenced_regions": found})
-    return _in_patient(highdicom, told, regions, series)
+    return _in_patient(highdicom, label, regions, series)
 
 
-def _in_image(highdicom: Any, told: str, region: Region, series: SourceSeries) -> dict[str, Any]:
+def _in_image(highdicom: Any, label: str, region: Region, series: SourceSeries) -> dict[str, Any]:
     """Returns the arguments of highdicom's coordinates in an image.
 
     Raises:
@@ -85,12 +85,12 @@ def _in_image(highdicom: Any, told: str, region: Region, series: SourceSeries) -
     every = (*series.headers, *series.further)
     header = next((each for each in every if text(each, "SOPInstanceUID") == region.image), None)
     if header is None:
-        raise DerivedObjectError(f"{told} are in an image that the source does not have: give its SOPInstanceUID")
-    _require_frame(told, region, header)
+        raise DerivedObjectError(f"{label} are in an image that the source does not have: give its SOPInstanceUID")
+    _require_frame(label, region, header)
     size = np.array([integer(header, "Columns") or 0, integer(header, "Rows") or 0])
     points = np.array(region.points) + 0.5  # GraphicData counts from the corner of the first pixel
     if (points < 0).any() or (points > size).any():
-        raise DerivedObjectError(f"{told} leave the image: give column and row of its pixels, from 0")
+        raise DerivedObjectError(f"{label} leave the image: give column and row of its pixels, from 0")
     frames = [region.frame] if "NumberOfFrames" in header else None
     source = highdicom.sr.SourceImageForRegion(text(header, "SOPClassUID"), region.image, frames)
     kind = _GRAPHIC_TYPES.get(region.kind, "POLYLINE")
@@ -102,14 +102,14 @@ def _in_image(highdicom: Any, told: str, region: Region, series: SourceSeries) -
     return {"graphic_type": kind, "graphic_data": points, "source_image": source}
 
 
-def _require_frame(told: str, region: Region, header: Dataset) -> None:
+def _require_frame(label: str, region: Region, header: Dataset) -> None:
     frames = integer(header, "NumberOfFrames") or 1
     if region.frame > frames:
-        raise DerivedObjectError(f"{told} are in frame {region.frame}, and the image has {frames}: count from 1")
+        raise DerivedObjectError(f"{label} are in frame {region.frame}, and the image has {frames}: count from 1")
 
 
-def _in_patient(highdicom: Any, told: str, regions: Sequence[Region], series: SourceSeries) -> Located:
-    frame_of_reference = _frame_of_reference(told, regions, series)
+def _in_patient(highdicom: Any, label: str, regions: Sequence[Region], series: SourceSeries) -> Located:
+    frame_of_reference = _frame_of_reference(label, regions, series)
     first = regions[0]
     if first.is_open:
         return Located(
@@ -123,10 +123,10 @@ def _in_patient(highdicom: Any, told: str, regions: Sequence[Region], series: So
     kinds = {_GRAPHIC_TYPES.get(each.kind, "POLYGON") for each in regions}
     if len(kinds) > 1 or (len(regions) > 1 and first.kind in {*_SOLID, "point"}):
         raise DerivedObjectError(
-            f"{told} are not one region: a finding is at one point, in one box or ellipsoid, or within outlines or "
+            f"{label} are not one region: a finding is at one point, in one box or ellipsoid, or within outlines or "
             "ellipses of its slices; give the others as findings of their own"
         )
-    shapes = [shape for each in regions for shape in _shapes(told, each, series)]
+    shapes = [shape for each in regions for shape in _shapes(label, each, series)]
     kind = kinds.pop()
     if len(shapes) == 1 and kind != "ELLIPSOID":
         return Located(planar=highdicom.sr.ImageRegion3D(kind, shapes[0], frame_of_reference))
@@ -135,7 +135,7 @@ def _in_patient(highdicom: Any, told: str, regions: Sequence[Region], series: So
     return Located(volumetric={"referenced_volume_surface": surface})
 
 
-def _frame_of_reference(told: str, regions: Sequence[Region], series: SourceSeries) -> str:
+def _frame_of_reference(label: str, regions: Sequence[Region], series: SourceSeries) -> str:
     """Returns the frame of reference of the slice that the middle of regions lies on.
 
     Raises:
@@ -146,24 +146,24 @@ def _frame_of_reference(told: str, regions: Sequence[Region], series: SourceSeri
     frame = nearest_slice(((middle.min(axis=0) + middle.max(axis=0)) / 2).tolist(), series)
     if frame is None:
         raise DerivedObjectError(
-            f"{told} lie beside all slices of the source: check their frame, LPS mm, or name the image whose pixels "
+            f"{label} lie beside all slices of the source: check their frame, LPS mm, or name the image whose pixels "
             "are meant"
         )
     found = text(frame.instance.header, "FrameOfReferenceUID")
     others = {each.frame_of_reference_uid for each in regions} - {"", found}
     if not found or others:
         raise DerivedObjectError(
-            f"{told} are in mm, and the source is in "
+            f"{label} are in mm, and the source is in "
             + ("another frame of reference: register them" if found else "no frame of reference: give pixels of images")
         )
     return found
 
 
-def _shapes(told: str, region: Region, series: SourceSeries) -> list[NDArray[np.float64]]:
+def _shapes(label: str, region: Region, series: SourceSeries) -> list[NDArray[np.float64]]:
     """Returns the coordinates of a closed region: one array, or several that are the contours of a box."""
     points = np.array(region.points)
     if region.kind == "outline":
-        _require_plane(told, points)
+        _require_plane(label, points)
         return [_closed(points)]
     if region.kind == "box":
         return _contours_of_box(points[0], points[1], series)
@@ -191,12 +191,12 @@ def _contours_of_box(
     return found
 
 
-def _require_plane(told: str, points: NDArray[np.float64]) -> None:
+def _require_plane(label: str, points: NDArray[np.float64]) -> None:
     """Refuses a POLYGON whose points do not share a plane (PS3.3, section C.18.9.1.2)."""
     centred = points - points.mean(axis=0)
     spread = np.linalg.svd(centred)[2][-1]
     if np.abs(centred @ spread).max() > _COPLANAR_MM:
-        raise DerivedObjectError(f"{told} have an outline whose points share no plane: give an outline for each slice")
+        raise DerivedObjectError(f"{label} have an outline whose points share no plane: give an outline for each slice")
 
 
 def _closed(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,9 +1,10 @@
-"""Finds settings of an enhanced object's frames that take turns along a stack, whichever attribute holds them.
+"""Finds an attribute whose values alternate along the stack of an enhanced object's frames.
 
-Frames state how each was taken in functional groups (PS3.3, section C.7.6.16): the phase of the heart or the breath,
-the contrast agent, the tube current, the eye or the breast. A setting that alternates from slice to slice means volumes
-that interleave, and so does one that no list here has. So all public attributes are looked at, but those that count
-slices, and, in MR, those that the two passes of one scan measure each for itself.
+The functional groups of a frame state how it was taken (PS3.3, section C.7.6.16), for example the phase of the heart or
+the breath, the contrast agent, the tube current, the eye or the breast. If such a setting alternates from slice to
+slice, the frames are those of several interleaved volumes. No list of settings would be complete, so all public
+attributes are compared, except those that number slices, and, in MR, those that may differ between the two passes of
+one scan.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["alternating_setting", "take_turns"]
 _FEWEST_TURNS = 3
 _OF_PLACES = frozenset({"PlanePositionSequence", "PlanePositionSlideSequence"})
 _COUNTING_SLICES = frozenset({"DimensionIndexValues", "InStackPositionNumber"})
-# of one pass of an MR, which takes every second slice
+# may differ between the passes of one MR scan, each of which takes every second slice
 _OF_PASSES = frozenset(
     {
         "ActualCardiacTriggerDelayTime",
@@ -44,7 +45,7 @@ _OF_PASSES = frozenset(
 
 
 def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
-    """Returns the attribute of functional groups whose values take turns along a stack; empty if there is none.
+    """Returns the attribute of functional groups whose values alternate along a stack; empty if there is none.
 
     Args:
         ascending: The frames of one stack, each at a place of its own, in the order of their positions.

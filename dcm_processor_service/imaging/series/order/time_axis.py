@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TimeAxis", "are_moved", "comparable", "is_borne_out", "overlap", "time_axis", "values_by_label"]
 
-# volumes may lack slices where one of these counts them
+# attributes that number volumes: if one of these separates the volumes, some may lack slices
 COUNTING_MARKS = (
     "TemporalPositionIdentifier",
     "TemporalPositionTimeOffset",
@@ -56,7 +56,7 @@ SHARED_MARKS = (
     "AcquisitionNumber",
 )
 RANKED_MARKS = ("FrameReferenceTime", "AcquisitionTime", "TriggerTime", "ContentTime")
-# only these separate volumes that lie in different places: times may differ within a volume
+# only these may separate volumes at different positions: the other attributes may differ within a volume
 MOVED_MARKS = (
     "TemporalPositionIdentifier",
     "TemporalPositionTimeOffset",
@@ -77,6 +77,8 @@ ORDERING_MARKS = (
     "TriggerTime",
     "ContentTime",
 )
+
+_SAME_STEP_PART = 0.1  # the part of a step by which the steps of volumes of one shape may differ
 
 
 class TimeAxis(NamedTuple):
@@ -101,7 +103,7 @@ def values_by_label(values: Sequence[Any], labels: NDArray[np.intp]) -> dict[int
 
 
 def comparable(frames: Sequence[FrameInfo], name: str) -> list[Any] | None:
-    """Returns the values of a mark, fit to be sorted; None where a frame has none or their order is not certain.
+    """Returns the values of a mark in a form that sorts; None if a frame has no value or the order is not certain.
 
     ``Diffusion`` is the b-value with the gradient's direction, if there is one.
     """
@@ -117,7 +119,7 @@ def comparable(frames: Sequence[FrameInfo], name: str) -> list[Any] | None:
 
 
 def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: FloatArray) -> TimeAxis | None:
-    """Finds which attribute assigns each frame to its volume and orders the volumes; None if none does without doubt.
+    """Finds the attribute that assigns each frame to its volume and orders the volumes; None if none is certain.
 
     Args:
         frames: All of one kind.
@@ -134,7 +136,10 @@ def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: Floa
 def _is_contradicted(
     found: TimeAxis, frames: Sequence[FrameInfo], labels: NDArray[np.intp], plan: NumberPlan | None
 ) -> bool:
-    """Whether a mark that some frames lack, and that would order all of them if they had it, says otherwise."""
+    """Returns whether another mark, which some frames lack, contradicts the order of the volumes.
+
+    Only marks are compared that are more reliable than the one that orders the volumes.
+    """
     one_by_one = plan is not None and plan.name == VOLUME_BY_VOLUME and _are_alike(found.times, plan.times)
     for name in itertools.takewhile(lambda name: name != found.ordered_by, ORDERING_MARKS):
         if name == "TriggerTime" and found.attribute not in {"InstanceNumber", "ContentTime"}:
@@ -153,12 +158,12 @@ def _certain_axis(
             continue
         distinct = sorted(set(values))
         times = [distinct.index(value) for value in values]
-        counts_them = _counts_volumes(name, times, labels, along) and _holds_together(frames, times)
+        is_possible = _may_number_volumes(name, times, labels, along) and _holds_together(frames, times)
         if plan is not None and not _are_alike(times, plan.times) and not _are_indexed(frames, times):
             if _are_complete(times, labels):
                 return None  # it contradicts the numbers, which follow a plan
             continue
-        if counts_them and is_borne_out(times, frames, labels, along):
+        if is_possible and is_borne_out(times, frames, labels, along):
             return _in_time("DiffusionBValue" if name == "Diffusion" else name, frames, times, plan)
     for name in RANKED_MARKS:
         ranks = _planned_ranks(comparable(frames, name), labels, plan)
@@ -169,7 +174,8 @@ def _certain_axis(
     return None
 
 
-def _counts_volumes(name: str, times: Sequence[int], labels: NDArray[np.intp], along: FloatArray) -> bool:
+def _may_number_volumes(name: str, times: Sequence[int], labels: NDArray[np.intp], along: FloatArray) -> bool:
+    """Returns whether each value of a mark can stand for one volume, complete or without some slices."""
     volumes, counts = max(times) + 1, np.bincount(labels)
     if volumes == counts.max():
         return name in COUNTING_MARKS or len(set(counts.tolist())) == 1
@@ -243,7 +249,7 @@ def _holds_together(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
 
 
 def _planned_ranks(values: list[Any] | None, labels: NDArray[np.intp], plan: NumberPlan | None) -> list[int] | None:
-    """Numbers the frames of each position in order, where that follows a plan; None where it does not."""
+    """Numbers the frames of each position in the order of their values; None if the numbers follow no plan."""
     if values is None or not _tells_apart(values, labels) or len(set(np.bincount(labels).tolist())) > 1:
         return None
     by_label = {label: sorted(group) for label, group in values_by_label(values, labels).items()}
@@ -259,7 +265,7 @@ def _are_apart(values: Sequence[Any], groups: Sequence[int]) -> bool:
 
 
 def _order_of_groups(values: Sequence[Any], groups: Sequence[int]) -> list[int] | None:
-    """Returns the groups in the order of their values; None where those of two overlap."""
+    """Returns the groups in the order of their values; None if the values of two groups overlap."""
     ends: dict[int, tuple[Any, Any]] = {}
     for value, group in zip(values, groups, strict=True):
         low, high = ends.get(group, (value, value))
@@ -269,7 +275,7 @@ def _order_of_groups(values: Sequence[Any], groups: Sequence[int]) -> list[int] 
 
 
 def _in_time(attribute: str, frames: Sequence[FrameInfo], times: Sequence[int], plan: NumberPlan | None) -> TimeAxis:
-    """Numbers volumes in the order of time, as far as the header has times."""
+    """Numbers the volumes in the order of time if the headers have times, otherwise in the order of the attribute."""
     for name in ORDERING_MARKS:
         if name == attribute:
             break
@@ -285,6 +291,7 @@ def _in_time(attribute: str, frames: Sequence[FrameInfo], times: Sequence[int], 
 
 
 def _tells_apart(values: Sequence[Any], labels: NDArray[np.intp]) -> bool:
+    """Returns whether no two frames at one position have the same value."""
     return len(set(zip(values, labels.tolist(), strict=True))) == len(values)
 
 
@@ -300,9 +307,6 @@ def are_moved(groups: Sequence[int], along: FloatArray) -> bool:
     return is_one_shape and overlap([lines[index] for index in order])
 
 
-_SAME_STEP_PART = 0.1
-
-
 def overlap(lines: Sequence[Sequence[float]]) -> bool:
     """Returns whether each of several runs of positions begins before the previous run ends."""
     ordered = sorted(lines, key=min)
@@ -310,6 +314,7 @@ def overlap(lines: Sequence[Sequence[float]]) -> bool:
 
 
 def _lines(groups: Sequence[int], along: FloatArray) -> list[list[float]]:
+    """Returns for each group the positions of its frames, ascending."""
     found: dict[int, list[float]] = defaultdict(list)
     for group, position in zip(groups, along.tolist(), strict=True):
         found[group].append(position)
