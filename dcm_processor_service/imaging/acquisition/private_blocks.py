@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom.sequence import Sequence as Items
 
-from dcm_processor_service.imaging.headers.values import ScannedHeader, private_value
+from dcm_processor_service.imaging.headers.values import ScannedHeader, tag_value
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -40,8 +40,8 @@ def owned_value(dataset: Header, group: int, creator: str, element: int) -> Any:
         return None
     first, last = group << 16 | _FIRST_BLOCK, group << 16 | _LAST_BLOCK
     for tag in sorted(int(key) for key in dataset.keys() if first <= int(key) <= last):  # noqa: SIM118 iterating reads all
-        if str(private_value(dataset, tag)).strip(" \0").upper() == creator.upper():
-            value = private_value(dataset, group << 16 | (tag & 0xFF) << 8 | element)
+        if str(tag_value(dataset, tag)).strip(" \0").upper() == creator.upper():
+            value = tag_value(dataset, group << 16 | (tag & 0xFF) << 8 | element)
             if value is not None:
                 return value
     return None

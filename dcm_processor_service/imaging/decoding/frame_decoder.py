@@ -148,10 +148,10 @@ class EncodedImage:
 
     def _as_rgb(self, values: NDArray[Any]) -> NDArray[Any]:
         """Converts the colours of JPEG-LS, which its decoders return as they were coded, as pydicom does."""
-        is_ybr = self.options.get("photometric_interpretation") == "YBR_FULL"
-        if not is_ybr or self.options["samples_per_pixel"] != _COLOURS or values.dtype != np.uint8:
+        colours = str(self.options.get("photometric_interpretation"))
+        if colours not in {"YBR_FULL", "YBR_FULL_422"} or self.options["samples_per_pixel"] != _COLOURS:
             return values
-        return convert_color_space(values, "YBR_FULL", "RGB")
+        return convert_color_space(values, colours, "RGB")  # raises for all but 8 bits
 
 
 def _frames(dataset: Dataset) -> list[bytes]:

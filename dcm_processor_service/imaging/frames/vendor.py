@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.imaging.frames.frame import marks
 from dcm_processor_service.imaging.headers.private_tags import PRIVATE_B_VALUES, SIEMENS_MOSAIC_COUNT, UIH_GRID_COUNT
-from dcm_processor_service.imaging.headers.values import ScannedHeader, private_value, text
+from dcm_processor_service.imaging.headers.values import ScannedHeader, tag_value, text
 from dcm_processor_service.imaging.headers.vendor_elements import block_owner, private_tags_of, vendor_value
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _items(header: Header) -> tuple[Dataset, ...]:
 
 
 def _float(header: Header, tag: int) -> float | None:
-    value = private_value(header, tag)
+    value = tag_value(header, tag)
     if isinstance(value, bytes):
         value = struct.unpack("<f", value)[0] if len(value) == _FLOAT_BYTES else None
     return float(value) if isinstance(value, int | float) else None

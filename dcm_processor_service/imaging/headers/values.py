@@ -39,7 +39,7 @@ __all__ = [
     "items",
     "number",
     "numbers",
-    "private_value",
+    "tag_value",
     "text",
     "texts",
 ]
@@ -306,8 +306,8 @@ def in_groups(places: Sequence[Header], macro: str, read: Callable[[Header, str]
     return read(places[-1], keyword)
 
 
-def private_value(header: Header, tag: int) -> Any:
-    """Returns the value of a private element, as bytes if its type is not known; None when absent."""
+def tag_value(header: Header, tag: int) -> Any:
+    """Returns the value of the element of a tag, as bytes if its type is not known; None when absent or malformed."""
     if isinstance(header, ScannedHeader):
         element = header.elements.get(tag)
         if element is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.imaging.headers.private_tags import OWNERS
-from dcm_processor_service.imaging.headers.values import ScannedHeader, private_value
+from dcm_processor_service.imaging.headers.values import ScannedHeader, tag_value
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -25,7 +25,7 @@ def private_tags_of(header: Header, group: int) -> list[int]:
 
 def block_owner(header: Header, tag: int) -> str:
     """Returns the private creator in the element of that tag, in upper case; empty if there is none."""
-    value = private_value(header, tag)
+    value = tag_value(header, tag)
     if value is None:
         return ""
     return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0").upper()
@@ -53,11 +53,11 @@ def vendor_value(header: Header, tag: int) -> Any:
     tags = private_tags_of(header, tag >> 16)
     own = [one for one in tags if one & 0xFFFF in _CREATORS and block_owner(header, one) == owner]
     for creator in own:
-        value = private_value(header, tag & 0xFFFF00FF | (creator & 0xFF) << 8)
+        value = tag_value(header, tag & 0xFFFF00FF | (creator & 0xFF) << 8)
         if value is not None:
             return value
     usual = tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8
-    return None if own or block_owner(header, usual) else private_value(header, tag)
+    return None if own or block_owner(header, usual) else tag_value(header, tag)
 
 
 def vendor_elements(header: ScannedHeader, groups: frozenset[int]) -> Hashable:

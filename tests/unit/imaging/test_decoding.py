@@ -247,7 +247,7 @@ def test_decoders_that_do_not_agree_refuse_the_series() -> None:
 
 
 @pytest.mark.parametrize("for_display", [False, True])
-@pytest.mark.parametrize("kind", ["RGB", "YBR_FULL"])
+@pytest.mark.parametrize("kind", ["RGB", "YBR_FULL", "YBR_FULL_422"])
 @pytest.mark.parametrize("interleaved", [0, 1, 2], ids=["planes", "lines", "samples"])
 def test_colours_of_jpeg_ls_are_the_same_by_both_decoders(interleaved: int, kind: str, *, for_display: bool) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (11, 13, 3), np.uint8)
@@ -263,6 +263,21 @@ def test_colours_of_jpeg_ls_are_the_same_by_both_decoders(interleaved: int, kind
     first, second = (image.decode(1, name, for_display=for_display) for name in ("imagecodecs", "pyjpegls"))
     np.testing.assert_array_equal(first, second)
     assert np.array_equal(first, pixels) == (kind == "RGB" or not for_display)
+
+
+def test_colours_of_16_bits_are_not_shown_as_if_they_were_rgb() -> None:
+    pixels = np.random.default_rng(0).integers(0, 4096, (11, 13, 3), np.uint16)
+    encoded = jpeg_ls.encode_buffer(
+        pixels.tobytes(), rows=11, columns=13, samples_per_pixel=3, bits_stored=16, interleave_mode=2
+    )
+    ds = Dataset()
+    ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PlanarConfiguration = 11, 13, 3, 0
+    ds.BitsAllocated, ds.BitsStored, ds.PixelRepresentation = 16, 16, 0
+    ds.PhotometricInterpretation, ds.PixelData = "YBR_FULL", encapsulate([bytes(encoded)])
+    image = EncodedImage(ds, JPEGLSLossless)
+    np.testing.assert_array_equal(image.decode(1, "imagecodecs", for_display=False), pixels)
+    with pytest.raises(ValueError, match="uint8"):
+        image.decode(1, "imagecodecs", for_display=True)
 
 
 def test_the_first_frame_and_a_further_one_are_decoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,46 @@ def test_two_passes_of_an_mr_may_measure_otherwise(tmp_path: Path) -> None:
     assert volume.shape == (3, 2, 2 * SLICES)
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("AcquisitionTime", ["120000.5", "120100.5"]),
+        ("ContentTime", ["120000.5", "120100.5"]),
+        ("HeartRate", [60, 70]),
+        ("TriggerTime", [100.0, 120.0]),
+    ],
+)
+def test_two_passes_of_a_converted_mr_may_have_times_of_their_own(
+    tmp_path: Path, name: str, values: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A legacy converted object keeps the attributes of its files frame by frame."""
+    monkeypatch.setitem(SETTINGS, name, ("UnassignedPerFrameConvertedAttributesSequence", values))
+    [volume] = read_volumes(enhanced(tmp_path, name, values, half_a_step_apart()))
+    assert volume.shape == (3, 2, 2 * SLICES)
+
+
+def test_what_belongs_to_the_planes_of_a_detector_may_repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "SliceSensitivityFactor"
+    monkeypatch.setitem(SETTINGS, name, ("PETFrameCorrectionFactorsSequence", [1.0, 1.1]))
+    [volume] = read_volumes(enhanced(tmp_path, name, [1.0, 1.1], half_a_step_apart()))
+    assert volume.shape == (3, 2, 2 * SLICES)
+
+
+def test_a_malformed_value_of_a_frame_counts_as_absent(tmp_path: Path) -> None:
+    name = "NominalPercentageOfCardiacPhase"
+    [path] = enhanced(tmp_path, name, [10.0, 10.0], half_a_step_apart())
+    ds = dcmread(path)
+    for group in ds.PerFrameFunctionalGroupsSequence:
+        group.FrameContentSequence = [Dataset()]
+        group.FrameContentSequence[0].add_new(0x00189220, "SH", "123456")  # FrameAcquisitionDuration
+    ds.save_as(path)
+    content = path.read_bytes()
+    assert content.count(b"\x18\x00\x20\x92SH") == 2 * SLICES
+    path.write_bytes(content.replace(b"\x18\x00\x20\x92SH", b"\x18\x00\x20\x92FD"))  # which has eight bytes
+    [volume] = read_volumes([path])
+    assert volume.shape == (3, 2, 2 * SLICES)
+
+
 def test_values_take_turns_from_three_turns_on() -> None:
     assert take_turns([1, 2, 3] * 3)
     assert take_turns([1, 2, 1, 2, 1, 2, 1])

@@ -22,7 +22,7 @@ from dcm_processor_service.imaging.headers.values import (
     items,
     number,
     numbers,
-    private_value,
+    tag_value,
     text,
     texts,
 )
@@ -296,7 +296,7 @@ def test_the_top_level_is_read_itself_and_not_its_groups() -> None:
 def test_private_values() -> None:
     header = Dataset()
     header.add_new(0x0019100A, "US", 36)
-    assert (private_value(header, 0x0019100A), private_value(header, 0x0019100B)) == (36, None)
+    assert (tag_value(header, 0x0019100A), tag_value(header, 0x0019100B)) == (36, None)
     scanned = ScannedHeader(
         {
             0x0019100A: ScannedElement("US", b"\x24\0\x25\0"),
@@ -305,7 +305,7 @@ def test_private_values() -> None:
             0x0019100D: ScannedElement("DS", b"36"),
         }
     )
-    values = [private_value(scanned, tag) for tag in range(0x0019100A, 0x0019100F)]
+    values = [tag_value(scanned, tag) for tag in range(0x0019100A, 0x0019100F)]
     assert values == [36.0, b"\x24\0", b"\x24", b"36", None]
 
 

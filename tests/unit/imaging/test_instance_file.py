@@ -154,6 +154,33 @@ def test_order_without_geometry_is_by_instance_number_then_uid(tmp_path: Path) -
     assert ordered == sorted(int(ds.InstanceNumber) for ds in numbered)
 
 
+def test_all_positions_are_ordered_by_the_same_attributes(tmp_path: Path) -> None:
+    """The numbers count back in time, and one file has no time."""
+    paths = single_frame(Recipe(slices=3, volumes=3), tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        time = int(ds.TemporalPositionIdentifier)
+        del ds.TemporalPositionIdentifier
+        ds.InstanceNumber = 10 - time
+        if (time, ds.ImagePositionPatient[2]) != (2, min(float(dcmread(one).ImagePositionPatient[2]) for one in paths)):
+            ds.TriggerTime = 100 * time
+        ds.save_as(path)
+    numbers = [int(dcmread(path).InstanceNumber) for path in order_files(paths)]
+    assert numbers == [7, 8, 9] * 3
+
+
+def test_of_images_without_a_place_the_one_without_a_number_comes_first(tmp_path: Path) -> None:
+    paths = single_frame(Recipe(slices=8), tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        del ds.ImagePositionPatient
+        if ds.InstanceNumber == 3:
+            ds.InstanceNumber = None
+        ds.save_as(path)
+    numbers = [dcmread(path).InstanceNumber for path in order_files(paths)]
+    assert numbers == [None, 1, 2, 4, 5, 6, 7, 8]
+
+
 @pytest.mark.parametrize("keyword", ["TemporalPositionIdentifier", "TriggerTime", "EchoTime", "AcquisitionNumber"])
 def test_an_attribute_that_some_files_lack_does_not_order_those_at_one_position(tmp_path: Path, keyword: str) -> None:
     for path in single_frame(Recipe(volumes=4, slices=3), tmp_path):
@@ -220,7 +247,7 @@ IN_TIME = (
 @pytest.mark.parametrize("keyword", IN_TIME)
 @pytest.mark.parametrize("is_absent", [False, True])
 def test_order_at_one_place_is_by_the_first_that_differs(tmp_path: Path, keyword: str, *, is_absent: bool) -> None:
-    """What says less about time says the contrary; what is absent comes first."""
+    """The attributes behind it say the contrary, and decide if one file lacks it; a file without a number is first."""
     paths = single_frame(Recipe(slices=1, volumes=2), tmp_path)
     for path, own in zip(paths, (1, 2), strict=True):
         ds = dcmread(path)
@@ -231,7 +258,8 @@ def test_order_at_one_place_is_by_the_first_that_differs(tmp_path: Path, keyword
         if is_absent and own == 1 and keyword != "SOPInstanceUID":
             delattr(ds, keyword)
         ds.save_as(path)
-    assert order_files(paths) == order_files(paths[::-1]) == paths
+    is_left_out = is_absent and keyword not in {"InstanceNumber", "SOPInstanceUID"}
+    assert order_files(paths) == order_files(paths[::-1]) == (paths[::-1] if is_left_out else paths)
 
 
 def test_order_of_several_planes_is_one_after_the_other_and_without_a_place_at_the_end(tmp_path: Path) -> None:

@@ -141,6 +141,9 @@ def test_two_volumes_one_after_the_other_are_in_doubt(tmp_path: Path, *, is_desc
         ([1, 1, 2, 2, 3, 3, 4], True),  # one of the volumes lacks its last slice
         ([1, 1, 1, 2, 2, 3, 3, 3], True),
         ([0, 2, 3, 4, 0, 6, 7, 8], False),  # two files have no number
+        ([*range(1, 9), *range(1, 7)], False),  # one part lies behind the other
+        ([*range(8, 0, -1), *range(6, 0, -1)], False),
+        ([1, 1, 1, 2, 2, 2, 3, 3, 3], True),
     ],
     ids=str,
 )

@@ -4,14 +4,17 @@ The functional groups of a frame state how it was taken (PS3.3, section C.7.6.16
 the breath, the contrast agent, the tube current, the eye or the breast. If such a setting alternates from slice to
 slice, the frames are those of several interleaved volumes. No list of settings would be complete, so all public
 attributes are compared, except those that number slices, and, in MR, those that may differ between the two passes of
-one scan.
+one scan. Attributes inside the nested sequences of a functional group are not compared.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.imaging.headers.values import text
+from pydicom.datadict import keyword_for_tag
+from pydicom.sequence import Sequence as Items
+
+from dcm_processor_service.imaging.headers.values import items, tag_value, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,22 +27,30 @@ __all__ = ["alternating_setting", "take_turns"]
 
 _FEWEST_TURNS = 3
 _OF_PLACES = frozenset({"PlanePositionSequence", "PlanePositionSlideSequence"})
-_COUNTING_SLICES = frozenset({"DimensionIndexValues", "InStackPositionNumber"})
+# the last one belongs to a plane of the detector of a PET, and repeats with each place of the bed
+_OF_SLICES = frozenset({"DimensionIndexValues", "InStackPositionNumber", "SliceSensitivityFactor"})
 # may differ between the passes of one MR scan, each of which takes every second slice
 _OF_PASSES = frozenset(
     {
+        "AcquisitionDateTime",
+        "AcquisitionTime",
         "ActualCardiacTriggerDelayTime",
         "ActualRespiratoryTriggerDelayTime",
+        "ContentTime",
         "FrameAcquisitionDateTime",
         "FrameAcquisitionDuration",
         "FrameReferenceDateTime",
+        "HeartRate",
         "HighRRValue",
+        "InstanceCreationTime",
         "IntervalsAcquired",
         "IntervalsRejected",
+        "InversionTime",
         "InversionTimes",
         "LowRRValue",
         "RRIntervalTimeNominal",
         "RepetitionTime",
+        "TriggerTime",
     }
 )
 
@@ -53,7 +64,7 @@ def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
     if any(len(frame.places) == 1 for frame in ascending):
         return ""
     is_in_passes = text(ascending[0].places[-1], "Modality") == "MR"
-    left_out = _COUNTING_SLICES | (_OF_PASSES if is_in_passes else frozenset())
+    left_out = _OF_SLICES | (_OF_PASSES if is_in_passes else frozenset())
     settings = [_settings(frame.places[0], left_out) for frame in ascending]
     names = dict.fromkeys(name for found in settings for name in found)
     return next((name for name in names if take_turns([found.get(name) for found in settings])), "")
@@ -62,10 +73,8 @@ def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
 def _settings(group: Any, left_out: frozenset[str]) -> dict[str, tuple[str, ...]]:
     """Returns the values of a frame's own functional groups, by the keyword of the attribute."""
     found: dict[str, tuple[str, ...]] = {}
-    for macro in group:
-        if macro.VR != "SQ" or macro.tag.is_private or macro.keyword in _OF_PLACES:
-            continue
-        for item in macro.value:
+    for macro in (keyword_for_tag(tag) for tag in group.keys() if not tag.is_private):  # noqa: SIM118  values are slow
+        for item in items(group, macro) if macro and macro not in _OF_PLACES else ():
             for keyword, value in _values(item):
                 if keyword not in left_out:
                     found[keyword] = (*found.get(keyword, ()), value)
@@ -73,11 +82,9 @@ def _settings(group: Any, left_out: frozenset[str]) -> dict[str, tuple[str, ...]
 
 
 def _values(item: Dataset) -> list[tuple[str, str]]:
-    return [
-        (element.keyword, str(element.value))
-        for element in item
-        if element.keyword and not element.tag.is_private and element.VR != "SQ"
-    ]
+    tags = [tag for tag in item.keys() if not tag.is_private]  # noqa: SIM118  a malformed value counts as absent
+    named = [(keyword_for_tag(tag), tag_value(item, tag)) for tag in tags]
+    return [(keyword, str(value)) for keyword, value in named if keyword and not isinstance(value, Items)]
 
 
 def take_turns(ascending: Sequence[Any]) -> bool:

@@ -178,7 +178,11 @@ def _are_numbered_apart(numbers: Sequence[tuple[float, float]], positions: Float
     if len(counts) < len(numbers):
         # every volume is numbered from 1, and may lack slices
         repeated = sum(count > 1 for count in counts.values())
-        return len(counts) > 1 and repeated > len(counts) / 2
+        # parts that lie one behind the other, each numbered from 1, do not interleave
+        parts = 1 + min(
+            sum(second <= first for first, second in itertools.pairwise(line)) for line in (numbers, numbers[::-1])
+        )
+        return len(counts) > 1 and repeated > len(counts) / 2 and parts > max(counts.values())
     return _recounts(numbers, positions)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +30,8 @@ def order_files(paths: Sequence[Path]) -> list[Path]:
     """Returns the files of one series in slice order.
 
     Sorts by orientation if there are several, then by position along the slices' normal, then by time, then by
-    InstanceNumber, then by SOPInstanceUID. Files without a position come last. An attribute that some of the files at
-    one position lack does not order them.
+    InstanceNumber, then by SOPInstanceUID. Files without a position come last. An attribute other
+    than InstanceNumber orders none of them if a file that shares its position with others lacks it.
 
     Raises:
         InvalidSeriesError: A file is no DICOM file or ends inside its header.
@@ -56,13 +56,19 @@ def order_instances(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
 
 
 def _stated_by_all(cells: Sequence[tuple[int, int]], times: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
-    """Returns the keys of time without the values that an instance at the same position lacks."""
-    lacking: dict[tuple[int, int], set[int]] = defaultdict(set)
+    """Returns the keys of time without the values that an instance which shares its position with others lacks.
+
+    All positions of an orientation are ordered by the same attributes. InstanceNumber always counts, because only the
+    UID is behind it.
+    """
+    several = {cell for cell, count in Counter(cells).items() if count > 1}
+    lacking: defaultdict[int, set[int]] = defaultdict(set)
     for cell, time in zip(cells, times, strict=True):
-        lacking[cell].update(column for column, value in enumerate(time) if value == _ABSENT)
+        if cell in several:
+            lacking[cell[0]].update(column for column, value in enumerate(time[:-1]) if value == _ABSENT)
     return [
-        tuple(_ABSENT if column in lacking[cell] else value for column, value in enumerate(time))
-        for cell, time in zip(cells, times, strict=True)
+        tuple(_ABSENT if column in lacking[group] else value for column, value in enumerate(time))
+        for (group, _), time in zip(cells, times, strict=True)
     ]
 
 
