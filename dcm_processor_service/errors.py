@@ -266,7 +266,7 @@ class JobNotFoundError(NotFoundError):
 
 
 class AmbiguousJobError(JobNotFoundError):
-    """A job name stands for several jobs and nothing tells which one is meant; ``job_ids`` are the candidates."""
+    """A job name stands for several jobs, and which is meant is not known; ``job_ids`` are the candidates."""
 
     def __init__(self, message: str, job_ids: tuple[str, ...] = ()) -> None:
         super().__init__(message)

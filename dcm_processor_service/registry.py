@@ -32,8 +32,8 @@ _GIVEN = ("session_id", "job_name", "headers", "added_params", "params")
 _LEVELS = {"Instances": "series", "Series": "study", "Studies": "patient"}
 """The level of a header document, by the key of the list that it has."""
 
-_TOLD_OF_SERIES = {"modality", "description", "not_description", "body_part", "min_slices", "series_number"}
-_TOLD_OF_OTHERS = {"modality"}
+_STATED_OF_SERIES = {"modality", "description", "not_description", "body_part", "min_slices", "series_number"}
+_STATED_OF_OTHERS = {"modality"}
 
 
 class RegistryFunction(Protocol):
@@ -125,19 +125,20 @@ def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseMod
 
 def _by_rules(rules: SeriesRules) -> Callable[[dict[str, Any]], dict[str, Any]]:
     wanted = [entry.name for entry in fields(rules) if getattr(rules, entry.name) is not None]
-    unknown = [name for name in wanted if name not in _TOLD_OF_SERIES]
+    unknown = [name for name in wanted if name not in _STATED_OF_SERIES]
     if unknown:
         raise UnsupportedValueError(
-            f"the scheduler's header document does not tell {', '.join(unknown)}; leave that to the job, which chooses "
-            f"with ctx.session.dicom.select(SeriesRules(...)), or decide by {', '.join(sorted(_TOLD_OF_SERIES))}"
+            f"the scheduler's header document does not state {', '.join(unknown)}; leave that to the job, which "
+            "chooses with ctx.session.dicom.select(SeriesRules(...)), or decide by "
+            f"{', '.join(sorted(_STATED_OF_SERIES))}"
         )
 
     def decide(given: dict[str, Any]) -> dict[str, Any]:
         level = _level(given["headers"])
-        if level != "series" and (beyond := [name for name in wanted if name not in _TOLD_OF_OTHERS]):
+        if level != "series" and (beyond := [name for name in wanted if name not in _STATED_OF_OTHERS]):
             raise _DeclinedError(
-                f"{', '.join(beyond)} cannot be told of a {level or 'subject of unknown level'}; give the job the "
-                "event stable-series, or choose in the job with ctx.session.dicom.select"
+                f"the header document of a {level or 'subject of unknown level'} does not state {', '.join(beyond)}; "
+                "give the job the event stable-series, or choose in the job with ctx.session.dicom.select"
             )
         reason = first_failure(_facts(given["headers"]), rules)
         if reason is not None:

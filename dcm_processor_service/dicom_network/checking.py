@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_sending"]
 
-_UNKNOWN = "a DICOMweb peer tells which objects it takes only when they are sent"
+_UNKNOWN = "a DICOMweb peer shows only after the sending which objects it accepts"
 
 
 def check_sending(

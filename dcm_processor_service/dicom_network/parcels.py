@@ -87,7 +87,10 @@ class Parcel:
 
 
 class Ledger:
-    """The records of a sending, by position; tells listeners of each record, and of instances before they are sent."""
+    """The records of a sending, by position.
+
+    It calls one listener with each record, and another one with the instances before they are sent.
+    """
 
     def __init__(
         self,
@@ -104,7 +107,7 @@ class Ledger:
         """The first acknowledged record of each SOPInstanceUID."""
 
     def put(self, position: int, record: InstanceRecord) -> None:
-        """Stores a record, and tells the listener."""
+        """Stores a record, and calls the listener with it."""
         with self._lock:
             self.records[position] = record
             if record.outcome.acknowledged:

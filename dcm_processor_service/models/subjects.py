@@ -123,7 +123,7 @@ class SeriesRecord(_Subject):
 
     @property
     def kind(self) -> SeriesKind:
-        """The kind of the series, as far as its header's class and modality tell; ``inspect()`` looks into its files.
+        """The kind of the series, as far as its class and modality state it; ``inspect()`` looks into its files.
 
         Example:
             >>> SeriesRecord(id="2" * 24, metadata={"Modality": "RTSTRUCT"}).kind.value

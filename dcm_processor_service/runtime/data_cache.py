@@ -65,9 +65,9 @@ def cached_data_dir(data_dir: Path | None, cache: Path | None, most_bytes: int) 
     """Returns where a job finds its data: a folder of the cache, when the data is one zip file and there is a cache.
 
     Args:
-        data_dir: Folder, or zip file, of the worker's data. ``weights.zip.sha256`` beside ``weights.zip`` may tell its
-            checksum, as sha256sum writes it, so that the file is read only when it is unpacked; one that is older than
-            the archive may be that of another, and does not count.
+        data_dir: Folder, or zip file, of the worker's data. ``weights.zip.sha256`` beside ``weights.zip`` may state its
+            checksum, as sha256sum writes it, so that the file is read only when it is unpacked; a checksum
+            file that is older than the archive is ignored.
         cache: Folder of the cache.
         most_bytes: How many bytes the cache may take.
 

@@ -1,4 +1,4 @@
-"""``ctx.progress``: tells the queue and its viewers how far a job is."""
+"""``ctx.progress``: reports to the queue and its viewers how far a job is."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_rules_decide_by_the_header_document_with_the_sentences_of_select(
 
 @pytest.mark.parametrize("rule", [{"plane": "axial"}, {"kind": "volume"}, {"convertible": True}, {"kernel": "B"}])
 def test_a_rule_that_no_header_document_decides_is_refused_at_once(rule: dict[str, Any]) -> None:
-    with pytest.raises(UnsupportedValueError, match=f"does not tell {next(iter(rule))}; leave that to the job"):
+    with pytest.raises(UnsupportedValueError, match=f"does not state {next(iter(rule))}; leave that to the job"):
         accepts(SeriesRules(**rule))
 
 
@@ -99,7 +99,7 @@ def test_one_series_of_a_study_or_patient_must_have_the_modality_and_nothing_els
     assert called(accepts(SeriesRules(modality="MR")), subject) == (False, {})
     assert called(accepts(SeriesRules(modality="CT", min_slices=2)), subject) == (False, {})
     assert "modality is CT and SR, not MR" in log.messages[0]
-    assert f"min_slices cannot be told of a {told}; give the job the event stable-series" in log.messages[1]
+    assert f"of a {told} does not state min_slices; give the job the event stable-series" in log.messages[1]
 
 
 def test_params_that_do_not_fit_decline_the_job_and_those_that_do_are_added_with_their_defaults(

@@ -195,7 +195,7 @@ def flaws_of_source(source: SourceSeries) -> list[str]:
         if text(header, "PatientIdentityRemoved") == "YES" and not (
             text(header, "DeidentificationMethod") or "DeidentificationMethodCodeSequence" in header
         ):
-            found.append("PatientIdentityRemoved is YES and no DeidentificationMethod tells how (PS3.3, C.7.1.1)")
+            found.append("PatientIdentityRemoved is YES and no DeidentificationMethod states how (PS3.3, C.7.1.1)")
         shown = [text(header, keyword) for keyword in ("PatientName", "StudyDescription")]
         if not all(map(is_decoded, shown)) or (not declared and not all(_is_plain(each) for each in shown)):
             found.append(

@@ -109,8 +109,8 @@ def write_sources(dataset: Dataset, source: Source, frames: Sequence[FrameInfo] 
         dataset: Dataset to write to, which already has its StudyInstanceUID.
         source: Series of the source images; for an identity without images, nothing is written.
         frames: Source frames that were used; None for all frames of the source. More than :data:`MOST_REFERENCES` are
-            thinned out evenly: to list hundreds in each of hundreds of slices takes minutes to write, and tells a
-            viewer nothing more.
+            thinned out evenly: to list hundreds in each of hundreds of slices takes minutes, and no viewer needs
+            them.
     """
     if not isinstance(source, SourceSeries):
         return

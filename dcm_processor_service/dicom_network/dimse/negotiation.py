@@ -217,5 +217,5 @@ def abort_reason(body: bytes) -> str:
     """Returns a sentence that says who aborted and why (PS3.8, 9.3.8)."""
     source, reason = (*body[2:], 0, 0)[:2]
     if source != _BY_PROVIDER:
-        return "the peer aborted the association; its log may tell why"
+        return "the peer aborted the association; see its log"
     return f"the peer aborted the association: {_PROVIDER_REASONS.get(reason, 'it gives no reason')}"

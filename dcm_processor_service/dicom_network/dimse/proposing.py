@@ -77,7 +77,7 @@ def _with_identity(peer: Peer, options: SendOptions, reasons: list[str]) -> Peer
         return peer
     reasons.append(
         f"certificate_sha256='{shown[0]}': no authority that is trusted here vouches for its certificate; compare the "
-        "fingerprint with what the peer's operator tells before you set it"
+        "fingerprint with the one that the peer's operator has before you set it"
     )
     return peer.model_copy(update={"certificate_sha256": shown[0]})
 

@@ -178,7 +178,7 @@ def _position_findings(stack: Stack) -> list[SeriesFinding]:
             SeriesFinding(
                 code="DUPLICATE_POSITIONS",
                 message=f"{len(stack.duplicated)} of {len(along)} positions have several slices, and neither an "
-                "attribute nor a plan of their InstanceNumbers tells without contradiction to which volume each "
+                "attribute nor a plan of their InstanceNumbers states without contradiction to which volume each "
                 "belongs: find out which are meant, and convert these by themselves",
                 positions_mm=tuple(round(float(along[k]), 4) for k in stack.duplicated),
                 sop_instance_uids=uids(frame.instance for frame in stack.spare),

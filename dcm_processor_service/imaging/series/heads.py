@@ -52,7 +52,7 @@ class SeriesHeads:
         """Reads a header; returns False if the rest of the file is needed.
 
         The rest is needed if the header is longer than ``head``, if only pydicom can read the header, and if the pixels
-        are compressed: only the end of the file tells whether they are complete.
+        are compressed: only the end of the file shows whether they are complete.
 
         Args:
             path: Path by which messages name the file; no file has to be there.

@@ -41,7 +41,7 @@ _UNSPECIFIED = frozenset({"US", "", None})
 
 
 def identity_values(frames: Sequence[FrameInfo], name: str) -> list[Any]:
-    """Returns the value of an identity mark for each frame; if only one value is stated, it counts for all frames."""
+    """Returns the value of an identity mark for each frame; if only one value is stated, it applies to all frames."""
     values = marks(frames, name)
     if name == "RescaleType":  # US is unspecified (PS3.3, section C.11.1.1.2)
         values = [None if value in _UNSPECIFIED else value for value in values]

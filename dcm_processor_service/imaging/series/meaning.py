@@ -107,7 +107,7 @@ def stack_meaning_findings(stack: Stack) -> list[SeriesFinding]:
     if not what:
         return []
     message = (
-        f"GE's sequence makes {what}, and no attribute that is understood here tells which volume is which: convert "
+        f"GE's sequence makes {what}, and no attribute that is understood here identifies the volumes: convert "
         "the files of each by themselves"
     )
     return [SeriesFinding(code="UNKNOWN_KIND", message=message, count=len(stack.grid))]

@@ -61,7 +61,7 @@ def to_nifti_image(volume: VoxelGrid) -> nib.nifti1.Nifti1Image:
 
     image = Nifti1Image(_nifti_array(volume.array), affine)
     image.set_sform(affine, code=1)
-    # the qform holds a rotation alone: for sheared axes its code says that it does not count (NIfTI-1, method 3)
+    # the qform holds a rotation alone: for sheared axes its code marks it as not valid (NIfTI-1, method 3)
     image.set_qform(affine, code=0 if volume.is_sheared else 1)
     # an unknown time between volumes is 0 without a unit, because programs would compute with 1 s
     step_s = volume.volume_step_s

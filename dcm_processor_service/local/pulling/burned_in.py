@@ -1,4 +1,4 @@
-"""Finds pictures that may show text of the patient: their header says so, or their kind often does, undenied."""
+"""Finds pictures that may show text of the patient, because of their header or their kind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ _CAPTURE = re.compile(r"(?<![A-Z])(?:PROT|PROTOCOL)(?![A-Z])|SAVE|REPORT|DOSE|SC
 
 
 def burned_in_doubt(dataset: Dataset) -> bool:
-    """Returns whether a picture may show text of the patient: its header says so, or its kind often does, undenied."""
+    """Returns whether a picture may show text of the patient.
+
+    It may if BurnedInAnnotation is YES, or if its kind often shows text and BurnedInAnnotation is not NO.
+    """
     values = said(dataset, "BurnedInAnnotation")
     drawn = (
         bool(said(dataset, "SOPClassUID") & _DRAWN_CLASSES)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["HeaderCleaner"]
 
 _PERSON_GROUPS = frozenset({0x0010, 0x0012, 0x0032, 0x0038, 0x0040, 0x4008})
-"""Groups of patient, trial, request, visit, procedure, result: values removed from them are learned as the person's."""
+"""Groups of patient, trial, request, visit, procedure, result: values removed from them are removed elsewhere, too."""
 _NO_PERSON = DESCRIPTIONS | CHARACTERISTICS | {"PatientPosition", "ScheduledProcedureStepDescription"}
 _TEXTS = frozenset({"AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 _BYTES = frozenset({"OB", "UN"})

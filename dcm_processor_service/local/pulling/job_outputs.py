@@ -60,7 +60,7 @@ class OutputCopy:
         return len(names)
 
     async def files(self, key: JobKey, local: JobKey) -> tuple[int, list[LeftBehind]]:
-        """Copies a job's files; returns how many, and which stay behind and why."""
+        """Copies a job's files; returns how many were copied, and which were not and why."""
         names: dict[str, None] = {}
         left = []
         for stored in await self.source.files.list(key):
@@ -78,7 +78,7 @@ class OutputCopy:
         return len(names), left
 
     def _name(self, name: str, taken: dict[str, None]) -> str:
-        """Returns a name without values of the patient; a number tells names apart that have become equal."""
+        """Returns a name without values of the patient; a number distinguishes names that have become equal."""
         if self.cleaner is None:
             return name
         cleaned = self.to.text(name)
@@ -93,7 +93,7 @@ class OutputCopy:
         return NewFile(stored.content_type, metadata)
 
     def _cleaned(self, content: BinaryIO) -> tuple[BinaryIO | None, str]:
-        """Returns the content without the patient, or why it stays behind."""
+        """Returns the content without the patient, or None and the reason for not copying it."""
         if self.cleaner is None:
             return (content, "") if self.with_files or _is_text(content) else (None, _UNREAD)
         if _is_dicom(content):

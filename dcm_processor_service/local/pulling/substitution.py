@@ -42,7 +42,7 @@ _MOST_KEPT_CHARACTERS = 1024
 """Most characters of a text whose substitute is remembered: texts of headers repeat in each instance, files do not."""
 _UID_BYTES = 16
 _MOST_OF_A_WHOLE_FLOAT = 1e16
-"""From here on a float cannot tell one whole number from the next."""
+"""From this number on, a float cannot hold every whole number."""
 
 
 class Substitution:
@@ -72,7 +72,7 @@ class Substitution:
         return hmac.new(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
 
     def learn(self, keyword: str, value: str) -> None:
-        """Learns a value of the person from a header; the keyword tells whether it is a name, an id or a date."""
+        """Remembers a value of the person for its removal; the keyword states whether it is a name, an id or a date."""
         if (keyword, value) in self._learned or not value.strip():
             return
         self._learned.add((keyword, value))

@@ -48,7 +48,9 @@ def scheduler_address(url: str) -> str:
     """
     host, _, port = url.removeprefix(_SCHEME).rpartition(":")
     if not url.startswith(_SCHEME) or not host or not port.isdecimal():
-        raise ConfigurationError(f"--on {url!r} names no cluster; give dask://HOST:PORT, as its scheduler tells")
+        raise ConfigurationError(
+            f"--on {url!r} names no cluster; give dask://HOST:PORT, the address that its scheduler prints"
+        )
     return f"tcp://{host}:{port}"
 
 

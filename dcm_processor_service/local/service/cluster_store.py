@@ -70,10 +70,11 @@ def code_checksum(folder: Path, service: str | None, callback: str | None, no_co
 
     Args:
         folder: The folder to which relative paths refer.
-        service: Folder of a service, of which all ``.py`` and ``.json`` files count, except those of hidden folders and
-            of workspaces.
-        callback: Without a service, a callback: ``path/to/file.py:FUNCTION`` or ``MODULE:FUNCTION``; its file counts.
-        no_code: Folders whose files do not count though they lie in the service's.
+        service: Folder of a service, whose ``.py`` and ``.json`` files are included, except those of hidden folders
+            and of workspaces.
+        callback: Without a service, a callback: ``path/to/file.py:FUNCTION`` or ``MODULE:FUNCTION``, with
+            its file.
+        no_code: Folders in the service's folder whose files are left out.
     """
     digest = hashlib.sha256()
     if service is not None:

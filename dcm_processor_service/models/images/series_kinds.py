@@ -11,7 +11,7 @@ class SeriesKind(str, Enum):
     """The kind of a series: the sort of its images, taken together, or the sort of its other objects."""
 
     IMAGE = "image"
-    """Images of any sort: a series record tells no more than this, and a rule that asks for it takes every image."""
+    """Images of any sort: a series record states no more than this, and a rule that asks for it accepts every image."""
 
     VOLUME = "volume"
     FOUR_D = "4D"
@@ -106,7 +106,7 @@ _BY_MODALITY = {
 
 
 def kind_of_class(sop_class_uid: str, modality: str = "") -> SeriesKind:
-    """Returns what objects of a class are, as far as their class tells, or their modality where no class is known.
+    """Returns what objects of a class are, as far as their class states it, or their modality if no class is known.
 
     Args:
         sop_class_uid: SOPClassUID (0008,0016), a class of PS3.4, section B.5; empty where it is not known.

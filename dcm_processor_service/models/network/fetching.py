@@ -26,8 +26,8 @@ class FetchRecord(BaseModel):
     """The result of fetching one instance.
 
     ``missing`` means that the peer listed it and did not send it, ``failed`` that the peer said it could not send it,
-    ``rejected`` that the received instance is damaged or was not asked for, and was not kept. Where the peer told only
-    how many instances there are, the record of a missing one has no SOPInstanceUID.
+    ``rejected`` that the received instance is damaged or was not asked for, and was not kept. Where the peer stated
+    only how many instances there are, the record of a missing one has no SOPInstanceUID.
 
     Example:
         >>> FetchRecord(sop_instance_uid="1.2.3", outcome="missing", meaning="the peer did not send it").path
@@ -38,7 +38,7 @@ class FetchRecord(BaseModel):
 
     study_instance_uid: str = ""
     series_instance_uid: str = ""
-    sop_instance_uid: str = Field(default="", description="Empty where the peer told only how many there are")
+    sop_instance_uid: str = Field(default="", description="Empty where the peer stated only how many there are")
     sop_class_uid: str = ""
     outcome: FetchOutcome = FetchOutcome.MISSING
     meaning: str = Field(default="", description="Why it is not there, or what is odd about it")
@@ -103,7 +103,7 @@ class FetchReport(BaseModel):
         return "\n".join([first, *self._remarks()])
 
     def _remarks(self) -> list[str]:
-        """Returns a line for each outcome and meaning worth telling, most frequent first."""
+        """Returns a line for each outcome and meaning that a user should see, most frequent first."""
         kinds: dict[tuple[str, str], list[str]] = {}
         for record in self.records:
             if record.outcome is not FetchOutcome.FETCHED or record.meaning:

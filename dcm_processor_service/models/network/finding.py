@@ -175,7 +175,7 @@ class _FoundRecord(BaseModel):
 
 
 class FoundStudy(_FoundRecord):
-    """A study that a peer holds; empty and None where the peer does not tell.
+    """A study that a peer holds; values that the peer does not state are empty or None.
 
     Example:
         >>> FoundStudy(study_instance_uid="1.2.3", patient_id="4711", modalities=("CT", "SR"), instance_count=301)
@@ -191,7 +191,7 @@ class FoundStudy(_FoundRecord):
 
 
 class FoundSeries(_FoundRecord):
-    """A series that a peer holds; empty and None where the peer does not tell.
+    """A series that a peer holds; values that the peer does not state are empty or None.
 
     Example:
         >>> FoundSeries(study_instance_uid="1.2.3", series_instance_uid="1.2.3.4", modality="CT").modality
@@ -207,7 +207,7 @@ class FoundSeries(_FoundRecord):
 
 
 class FoundInstance(_FoundRecord):
-    """An instance that a peer holds; empty and None where the peer does not tell.
+    """An instance that a peer holds; values that the peer does not state are empty or None.
 
     Example:
         >>> FoundInstance(study_instance_uid="1.2", series_instance_uid="1.2.3", sop_instance_uid="1.2.3.4").number

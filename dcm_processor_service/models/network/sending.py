@@ -162,7 +162,7 @@ class SendReport(BaseModel):
         )
 
     def _remarks(self) -> list[str]:
-        """Returns a line for each outcome and meaning worth telling, most frequent first."""
+        """Returns a line for each outcome and meaning that a user should see, most frequent first."""
         kinds: dict[tuple[str, str, str], list[str]] = {}
         for record in self.records:
             plain = record.outcome is Outcome.STORED and record.meaning in {"", _STORED}

@@ -47,7 +47,7 @@ class BearerToken(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     token: SecretStr | None = None
-    file: str | None = Field(default=None, description="Its path; white space around the token does not count")
+    file: str | None = Field(default=None, description="Its path; white space around the token is removed")
     call: Callable[[], str] | None = Field(default=None, repr=False)
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """Measures the memory that this process uses, and warns before the kernel ends it for lack of memory.
 
-A container that exceeds its limit is killed without a word; what its log says before is all that anybody learns.
+A container that exceeds its limit is killed without a message, so only what it has logged before shows the cause.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class MemoryLimit:
     folder: Path
     limit_bytes: int
     usage: str
-    """Name of the file that tells what is in use."""
+    """Name of the file that states how much memory is in use."""
 
     events: str
     """Name of the file that counts the processes which the kernel has killed."""

@@ -109,7 +109,7 @@ def last_words(path: Path, text: str, limit: TimeLimit, promise: str) -> Iterato
     try:
         waiting = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)  # noqa: S603  our own
     except OSError as error:  # the limit is enforced all the same
-        _log.warning("nothing can be left behind at the time limit of the job: %s", type(error).__name__)
+        _log.warning("no result can be written at the time limit of the job: %s", type(error).__name__)
         with process_ends_at(limit):
             yield
         return

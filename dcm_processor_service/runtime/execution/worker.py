@@ -119,7 +119,7 @@ def run_for_worker(work: Callable[[Container], T], arguments: Mapping[str, Any])
     """Runs work of this package's own, such as a hook, in the container of the job that a worker's arguments name.
 
     Raises:
-        ConfigurationError: Neither environment nor arguments tell the store, session or job.
+        ConfigurationError: Neither environment nor arguments name the store, session or job.
         SystemExit: With code 143, after the work, when SIGTERM came meanwhile.
     """
     container = Container(settings=_settings(arguments))

@@ -62,7 +62,7 @@ class _LastLines:
 
     def _handler_failed(self, before: _Hook) -> _Hook:
         def failed(handler: logging.Handler, record: logging.LogRecord) -> None:
-            """Has a handler tell what it failed of, which the standard library prints itself."""
+            """Removes the patient's values from the error of a handler before the standard library prints it."""
             error = sys.exc_info()[1]
             if error is not None and self._scrubber is not None:
                 scrub_error(error, self._scrubber)

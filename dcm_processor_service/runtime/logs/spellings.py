@@ -43,7 +43,7 @@ _NAME_SEPARATOR = rf"(?:[\s^,_.=+'’{_HYPHENS}-]|%5E|%20){{0,3}}"
 _ID_SEPARATOR = rf"(?:[-_./:' ’\xa0{_HYPHENS}]|%2[DEF0]|%3A){{0,2}}"
 _TELEPHONE_SEPARATOR = r"[ ()/\xa0-]{0,3}"
 _TELEPHONE_DIGITS = 7
-"""How many digits at the end tell whose number it is; the digits before them depend on where the caller is."""
+"""How many digits at the end identify a telephone; the digits before them depend on where the caller is."""
 
 _WITHOUT_MARK = {
     "ø": "o",

@@ -140,7 +140,7 @@ class AsyncFetching:
                 passed_over[study.study_instance_uid] = f"it is not among the {wanted.most} newest"
                 continue
             parts = await self._parts(study, peer, wanted.modality)
-            if not parts:  # not every peer tells or matches the modalities of a study
+            if not parts:  # not every peer returns or matches the modalities of a study
                 passed_over[study.study_instance_uid] = "it has no series of the modality"
             found += parts
             taken += bool(parts)

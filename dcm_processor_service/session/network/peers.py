@@ -63,7 +63,7 @@ class AsyncPeers:
         """Returns the peer that sent this session's images; see :meth:`Peers.current`."""
         if self._current_id is None:
             raise PeerNotFoundError(
-                "this job was not told who sent its images (DCM-PROCESSOR-SERVICE-PEER-ID is not set); name a peer: "
+                "this job does not know who sent its images (DCM-PROCESSOR-SERVICE-PEER-ID is not set); name a peer: "
                 "session.peers.get(name)"
             )
         peer = await self._repository.get(self._current_id)

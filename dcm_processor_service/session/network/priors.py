@@ -162,13 +162,13 @@ def choose_priors(studies: Iterable[FoundStudy], wanted: PriorsWanted) -> tuple[
 
 def _not_earlier(study: FoundStudy, before: datetime) -> str:
     if study.study_date is None:
-        return "the peer does not tell its date"
+        return "the peer does not state its date"
     if study.study_date < before.date():
         return ""
     if study.study_date > before.date():
         return "it is later"
     if study.study_time is None or before.time() == time():
-        return "it is of the same day, and no time tells that it is earlier"
+        return "it is of the same day, and no time shows that it is earlier"
     return "" if study.study_time < before.time() else "it is of the same day, and not earlier"
 
 

@@ -100,4 +100,4 @@ def test_a_web_peer_is_not_asked(sender: PynetdicomSender) -> None:
     peer = Peer(name="WEB", ae_title="WEB", host="localhost", port=80, url="http://localhost:1/dicom-web")
     (record,) = sender.check_sending(make_ct(), peer).records
     assert record.verdict is Verdict.AS_IT_IS
-    assert "only when they are sent" in record.meaning
+    assert "only after the sending" in record.meaning

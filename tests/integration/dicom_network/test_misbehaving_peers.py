@@ -74,7 +74,7 @@ NO_ANSWERS = {
         "was not asked for",
     ),
     "no status": (lambda request: answer(request, None), "without a status"),
-    "an abort": (lambda _: abort(), "the peer aborted the association; its log may tell why"),
+    "an abort": (lambda _: abort(), "the peer aborted the association; see its log"),
     "an abort with a reason": (lambda _: abort(2, 6), "a parameter of ours was invalid"),
     "a release": (lambda _: pdu(RELEASE_RQ, bytes(4)), "released the association"),
     "an answer over another context": (lambda request: answer(request, context_id=3), "presentation context"),

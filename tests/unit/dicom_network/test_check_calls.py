@@ -40,5 +40,5 @@ def test_a_web_peer_is_not_known_to_take_a_sound_instance() -> None:
     dataset = make_ct()
     (one,) = checked(dataset)
     assert (one.verdict, one.transfer_syntax_uid) == (Verdict.AS_IT_IS, str(dataset.file_meta.TransferSyntaxUID))
-    assert "tells which objects it takes only when they are sent" in one.meaning
+    assert "shows only after the sending which objects it accepts" in one.meaning
     assert one.has_meta_information

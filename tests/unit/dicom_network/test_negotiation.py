@@ -171,7 +171,7 @@ def test_a_rejection_has_a_reason_and_may_be_passing(
 @pytest.mark.parametrize(
     ("source", "reason", "said"),
     [
-        (0, 1, "the peer aborted the association; its log may tell why"),
+        (0, 1, "the peer aborted the association; see its log"),
         (2, 0, "the peer aborted the association: it gives no reason"),
         (2, 1, "the peer aborted the association: it did not know a PDU of ours"),
         (2, 2, "the peer aborted the association: it did not expect a PDU of ours"),
@@ -185,5 +185,5 @@ def test_an_abort_says_who_and_why(source: int, reason: int, said: str) -> None:
 
 
 def test_an_abort_that_says_nothing_is_one_of_the_application() -> None:
-    assert abort_reason(b"") == "the peer aborted the association; its log may tell why"
+    assert abort_reason(b"") == "the peer aborted the association; see its log"
     assert abort_reason(b"\0\0\2") == "the peer aborted the association: it gives no reason"

@@ -101,4 +101,4 @@ def test_where_no_process_can_be_started_the_job_runs_all_the_same(
     with last_words(tmp_path / "result.json", "too late", limit, "promised"):
         done.append(True)
     assert done
-    assert "nothing can be left behind at the time limit of the job: FileNotFoundError" in caplog.text
+    assert "no result can be written at the time limit of the job: FileNotFoundError" in caplog.text

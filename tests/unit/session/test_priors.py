@@ -54,9 +54,9 @@ def test_of_one_day_the_latest_comes_first_and_one_without_a_time_last() -> None
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"study_date": None}, "does not tell its date"),
+        ({"study_date": None}, "does not state its date"),
         ({"study_date": date(2025, 6, 2)}, "it is later"),
-        ({"study_date": date(2025, 6, 1)}, "no time tells"),
+        ({"study_date": date(2025, 6, 1)}, "no time shows"),
         ({"study_date": date(2025, 6, 1), "study_time": time(13)}, "not earlier"),
         ({"patient_id": "4712"}, "another PatientID"),
         ({"patient_id": ""}, "or none"),

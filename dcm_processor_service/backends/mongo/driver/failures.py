@@ -196,7 +196,7 @@ def _bad_url(error: Exception) -> ConfigurationError | StoreUnavailableError:
     cause = error.__cause__ or error.__context__
     if cause is not None and type(cause).__module__.partition(".")[0] == "dns":
         return StoreUnavailableError(
-            f"the name servers do not tell where MongoDB is ({type(cause).__name__} for the SRV record that "
+            f"the name servers do not return the address of MongoDB ({type(cause).__name__} for the SRV record that "
             f"{_URL_VARIABLE} names); check the host in it and the name servers, or try again later"
         )
     if isinstance(error, OSError) or isinstance(cause, SSLError):

@@ -92,7 +92,7 @@ def cause_of_death(job: QueueJob, evidence: Evidence) -> Postmortem:
         return _no_result(evidence)
     classes = _CLASS_OF_ERROR.findall(job.error_trace)
     what = f" ({classes[-1]})" if classes else ""
-    return Postmortem(("unknown",), f"the worker could not start it{what}; the platform's log tells more")
+    return Postmortem(("unknown",), f"the worker could not start it{what}; see the platform's log")
 
 
 def _no_result(evidence: Evidence) -> Postmortem:

@@ -144,7 +144,7 @@ class Overview:
         return _death_of(job, verdict, sentence, "completedAt")
 
     async def _memory(self, job: QueueJob) -> MemoryRecord | None:
-        """Returns the record of memory that ran short in the job's last run; an earlier run's does not count."""
+        """Returns the record of memory that ran short in the job's last run; records of earlier runs are ignored."""
         query: Document = {
             "job_id": either(job.id),
             "session_id": either(job.session_id),
@@ -260,7 +260,7 @@ def _summary(record: SessionRecord, session: QueuedSession, held: HeldBytes, pro
 
 def _sentence(session: SessionSummary, deaths: Sequence[JobDeath]) -> str:
     if session.state == "ended":
-        return "Every job is done; the session stays because the clean-up was told to keep it, or failed."
+        return "Every job is done; the session remains because the clean-up is set to keep it, or failed."
     if not deaths:
         return f"It waits for {session.waits_for}."
     waiting = {job_id for death in deaths for job_id in death.holds_back}
