@@ -229,6 +229,7 @@ INT16, UINT16, INT32, FLOAT = (np.dtype(name) for name in ("i2", "u2", "i4", "f4
         (stored(12), {(2.0**20, 0.0, None)}, FLOAT),  # beyond 32 bits
         (stored(12), {(1.0, 0.0, ModalityLut(0, np.array([5, 40000], np.uint16)))}, UINT16),
         (stored(12, signed=True), {(1.0, 0.0, ModalityLut(0, np.array([5, 9], np.uint16)))}, INT16),
+        (stored(16), {(1.0, 0.0, ModalityLut(0, np.array([5, 40000], np.uint16)))}, UINT16),
     ],
 )
 def test_the_type_of_rescaled_values_is_known_before_they_are_read(
