@@ -274,14 +274,13 @@ def _with_zone(header: Header, when: str) -> str:
 
 def marks(frames: Sequence[FrameInfo], name: str) -> list[Any]:
     """Returns :func:`mark` of each frame; frames with an equal element are looked up only once."""
-    keyword = _MARKS[name][2] if name in _MARKS else name
-    shared = {"ImageType", *_TOP_LEVEL, *(outer for _, _, outer, _ in _MARKS.values())} - {*_DATES, *_OTHERWISE}
-    if keyword not in shared:
+    shared = {"ImageType", *_TOP_LEVEL, *_MARKS} - {*_DATES, *_OTHERWISE}  # all of them are named as their keywords
+    if name not in shared:
         return [mark(frame, name) for frame in frames]
     known: dict[object, Any] = {}
     found = []
     for frame in frames:
-        spelt = spelling(frame.places[-1], keyword) if len(frame.places) == 1 else None
+        spelt = spelling(frame.places[-1], name) if len(frame.places) == 1 else None
         if spelt is None:
             found.append(mark(frame, name))
             continue

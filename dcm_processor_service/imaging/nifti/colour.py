@@ -54,6 +54,8 @@ _RGB_SAMPLES, _RGB_BITS = 3, 8
 _PALETTE_BITS = frozenset({8, 16})
 _UNCOMPRESSED = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422"})
 _YBR_BY_JPEG = frozenset({"YBR_FULL", "YBR_FULL_422"})
+_ALIKE = frozenset({"imagecodecs", "pyjpegls"})
+"""Decoders that share their library with one that is used before them: a comparison would tell nothing."""
 # photometric interpretations that are certain in each syntax; not RGB in JPEG, which the encoder may have transformed
 _COLOURS: dict[str, frozenset[str]] = {
     RLELossless: frozenset({"RGB", "YBR_FULL"}),
@@ -194,7 +196,7 @@ def _encoded(frame: FrameInfo, decoder: str) -> EncodedFrame:
 def _compare_with_second(frame: FrameInfo, colours: NDArray[np.uint8], limits: Limits) -> None:
     """Refuses colours that another decoder does not return, if one is installed and decoding is lossless."""
     syntax = frame.instance.transfer_syntax_uid
-    others = [] if syntax in LOSSY else [name for name in decoders_of(str(syntax))[1:] if name != "imagecodecs"]
+    others = [] if syntax in LOSSY else [name for name in decoders_of(str(syntax))[1:] if name not in _ALIKE]
     if not others:
         return
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -229,6 +230,7 @@ INT16, UINT16, INT32, FLOAT = (np.dtype(name) for name in ("i2", "u2", "i4", "f4
         (stored(12), {(2.0**20, 0.0, None)}, FLOAT),  # beyond 32 bits
         (stored(12), {(1.0, 0.0, ModalityLut(0, np.array([5, 40000], np.uint16)))}, UINT16),
         (stored(12, signed=True), {(1.0, 0.0, ModalityLut(0, np.array([5, 9], np.uint16)))}, INT16),
+        (stored(16), {(1.0, 0.0, ModalityLut(0, np.array([5, 40000], np.uint16)))}, UINT16),
     ],
 )
 def test_the_type_of_rescaled_values_is_known_before_they_are_read(
@@ -310,6 +312,37 @@ def test_the_unit_of_a_parametric_map_is_that_of_its_mapping() -> None:
     top.SOPClassUID = EnhancedMRImageStorage  # there a mapping is one meaning of several
     assert unit_of(frame(mapping, top)) == ""
     assert mark(frame(mapping, top), "LUTLabel") is None
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "code", "unit"),
+    [
+        (2.0, -8.0, "Hz", "Hz"),
+        (2.0 * (1 + 5e-6), -8.0 * (1 - 5e-6), "Hz", "Hz"),  # decimal strings round
+        (2.0 * (1 + 5e-5), -8.0, "Hz", ""),
+        (2.0, -8.0 * (1 + 5e-5), "Hz", ""),
+        (2.0, 8.0, "Hz", ""),
+        (None, -8.0, "Hz", ""),
+        (2.0, None, "Hz", ""),
+        (2.0, -8.0, "1", ""),  # no unit
+    ],
+)
+def test_values_without_a_unit_have_that_of_a_mapping_to_the_same_values(
+    slope: float | None, intercept: float | None, code: str, unit: str
+) -> None:
+    mapping = dataset(MeasurementUnitsCodeSequence=[dataset(CodeValue=code)])
+    if slope is not None:
+        mapping.RealWorldValueSlope = slope
+    if intercept is not None:
+        mapping.RealWorldValueIntercept = intercept
+    group = within("PixelValueTransformationSequence", RescaleType="US")
+    group.RealWorldValueMappingSequence = [mapping]
+    made = replace(frame(group, dataset(Modality="MR")), slope=2.0, intercept=-8.0)
+    assert unit_of(made) == unit
+    shared = replace(made, places=(within("PixelValueTransformationSequence", RescaleType="US"), *made.places))
+    assert unit_of(shared) == unit
+    group.PixelValueTransformationSequence[0].RescaleType = "HU"
+    assert unit_of(made) == "HU"
 
 
 def test_a_frame_of_reference_is_one_that_all_frames_have() -> None:

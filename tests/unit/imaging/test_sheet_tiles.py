@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dcm_processor_service.imaging.pictures.contact_sheet import SheetLayout
+
 AXIAL, CORONAL, SAGITTAL = (1, 0, 0, 0, 1, 0), (1, 0, 0, 0, 0, -1), (0, 1, 0, 0, 0, -1)
 FOOTER = 22
 
@@ -154,3 +156,24 @@ def test_a_legend_that_is_too_long_says_how_many_it_leaves_out(entries: int, lin
     if entries > lines:  # one line less leaves no room for the last of them
         fewer = FusedPictures((height - 1, 200), 1, legend).draw(grey[1:], [])
         assert lines == 1 or not (fewer == legend[lines - 2].colour).all(axis=2).any()
+
+
+def test_a_series_is_drawn_in_the_layout_that_is_asked_for(tmp_path: Path) -> None:
+    paths = single_frame(Recipe(slices=6), tmp_path)
+    volume = read_volume(paths)
+    layouts: tuple[SheetLayout, ...] = ("both", "planes", "grid")
+    assert [preview_series(paths, layout=layout) for layout in layouts] == [
+        preview_volume(volume, layout=layout) for layout in layouts
+    ]
+    assert preview_series(paths) == preview_volume(volume, layout="both")
+    assert preview_volume(volume, layout="grid") != preview_volume(volume, layout="planes")
+
+
+def test_slices_of_which_the_least_value_is_white_are_drawn_so(tmp_path: Path) -> None:
+    pictures = []
+    for meaning in ("MONOCHROME2", "MONOCHROME1"):
+        (tmp_path / meaning).mkdir()
+        window = {"WindowCenter": "0", "WindowWidth": "70000", "PhotometricInterpretation": meaning}
+        paths = single_frame(Recipe(slices=1, rows=40, columns=40, extra=window), tmp_path / meaning)
+        pictures.append(opened(picture_of_scan(paths, 1).png).astype(int)[100:380, 100:380])
+    np.testing.assert_allclose(pictures[0] + pictures[1], 255, atol=6)  # a palette has few greys
