@@ -302,9 +302,10 @@ def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
 
 
 def _with_doubt(stack: Stack) -> Stack:
-    """Doubts volumes with uneven slices that an attribute shows to be several, as for a single volume.
+    """Doubts volumes with uneven slices if an attribute has several values within one of them.
 
-    Volumes that are shifted by little lie at the same place as far as positions tell, each with another.
+    Volumes that are shifted against each other by less than a step can look like volumes of one place, each of which
+    mixes slices of two.
     """
     if stack.is_uneven:
         for line in stack.grid:

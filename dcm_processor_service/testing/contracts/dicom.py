@@ -99,8 +99,8 @@ class DicomContract(Contract):
 
     async def test_the_hierarchy_is_seen_from_every_level(self, store: StoreUnderTest) -> None:
         seed(store)
-        subject = job_about(store, SERIES)
-        dicom = store.session(subject).dicom
+        job_id = job_about(store, SERIES)
+        dicom = store.session(job_id).dicom
         assert (await dicom.subject()).id == SERIES.id
         assert [study.id for study in await dicom.studies()] == [STUDY.id]
         assert [series.id for series in await dicom.series()] == [SERIES.id]
