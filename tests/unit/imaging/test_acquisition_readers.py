@@ -21,9 +21,11 @@ from dcm_processor_service.imaging.acquisition.siemens import siemens_readout
 from dcm_processor_service.imaging.volumes.voxel_grid import SliceSource, VoxelGrid
 from dcm_processor_service.models import MrAcquisition
 from tests.unit.imaging.csa import add_csa
+from tests.unit.imaging.synthetic import MR, Recipe, new_instance, save
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from dcm_processor_service.imaging.series.stack import Stack
 
@@ -224,6 +226,22 @@ def test_one_time_with_a_fraction_shows_that_the_clock_of_siemens_has_them(
     clock = [f"2024030112000{second}.{part:03}000" for second, part in enumerate(thousandths)]
     found = siemens_readout(scan(header, (8, 6, 3), grid=[timed_frames(clock, [None] * 3)])).slice_times_s
     assert found == (tuple(second + part / 1000 for second, part in enumerate(thousandths)) if fine else ())
+
+
+@pytest.mark.parametrize(("later", "is_timed"), [(0.0, True), (5.0, True), (7.5, False)])
+def test_siemens_mosaics_are_timed_if_the_last_keeps_the_times_of_the_first(
+    tmp_path: Path, later: float, *, is_timed: bool
+) -> None:
+    grid = []
+    for number, moved in enumerate((0.0, later)):
+        header = new_instance(Recipe(modality="MR"), "1.2.3", MR)
+        header.ScanningSequence, header.RepetitionTime = "EP", "2000"
+        private(header, 0x19, "SIEMENS MR HEADER", times=(0x29, "FD", [500.0, 0.0, 1000.0 + moved]))
+        mosaic = frame_of(header)
+        mosaic.instance.path = save(header, tmp_path / f"{number}.dcm")
+        grid.append([mosaic])
+    found = siemens_readout(scan(grid[0][0].instance.header, (8, 6, 3, 2), grid=grid))
+    assert found.slice_times_s == ((0.5, 0.0, 1.0) if is_timed else ())
 
 
 def test_a_single_siemens_slice_is_not_timed() -> None:
