@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# a shell's background process ignores Ctrl-C, and its children would too
+_COMMAND = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("dcm_processor_service", run_name="__main__")
+"""
+
+
 def write(folder: Path, value: int) -> None:
     (folder / "callback.py").write_text(f"def run(): return {value}\n", encoding="utf-8")
 
@@ -23,7 +31,7 @@ def test_a_change_of_the_code_runs_it_again(tmp_path: Path) -> None:
     write(tmp_path, 1)
     command = ["run", "callback.py", "--sample", "--no-preview", "--json", "--watch"]
     with subprocess.Popen(
-        [sys.executable, "-m", "dcm_processor_service", *command],
+        [sys.executable, "-c", _COMMAND, *command],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
