@@ -110,7 +110,7 @@ def test_a_file_that_is_no_certificate_is_configuration(
 
 def test_a_url_without_tls_is_told_that_the_server_may_ask_for_it(secret: Mongod, opener: Opener) -> None:
     plain = secret.url.partition("&tls")[0]
-    assert "asks for TLS (tls=true in the URL)" in refused(plain, opener, StoreUnavailableError)
+    assert "ask for TLS (tls=true in the URL)" in refused(plain, opener, StoreUnavailableError)
 
 
 @pytest.mark.parametrize("ours", ["none", "of another authority"])

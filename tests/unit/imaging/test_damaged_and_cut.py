@@ -357,7 +357,7 @@ def test_a_last_element_of_undefined_length_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_scan_keeps_what_has_a_value_and_is_asked_for(tmp_path: Path) -> None:
-    dataset = image(SeriesNumber=None, AccessionNumber="7", StudyID="8")
+    dataset = image(SeriesNumber=None, InstitutionName="7", StudyID="8")
     item = Dataset()
     item.ReferencedSOPInstanceUID = "1.2.3.4.5"
     item.is_undefined_length_sequence_item = True

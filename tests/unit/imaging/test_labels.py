@@ -35,6 +35,8 @@ VALUES: dict[str, Any] = {
 
 
 def value_of(name: str, part: int) -> Any:
+    if name == "DiffusionGradientOrientation":
+        return np.eye(3)[part].tolist()
     return VALUES.get(dictionary_VR(name), ["some", "others", "more"])[part]
 
 
