@@ -27,6 +27,9 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, database=No
 hypothesis.settings.register_profile("short", max_examples=10, suppress_health_check=_PATIENT)
 
 
+LONGEST_NAMED_BYTES = 32
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds what makes a run at a desk that of continuous integration."""
     parser.addoption("--all", action="store_true", help="run all tests, cases and random examples")
@@ -44,6 +47,11 @@ def pytest_configure(config: pytest.Config) -> None:
         hypothesis.settings.load_profile("repeatable")
     elif is_short(config):
         hypothesis.settings.load_profile("short")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Keeps contents out of the names of tests: those of an archive hold the time, and differ between processes."""
+    return argname if isinstance(val, bytes) and len(val) > LONGEST_NAMED_BYTES else None
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
