@@ -16,6 +16,7 @@ from tests.faults.mongo.proxy import Proxy, proxied
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dcm_processor_service.ports import DataRepository
     from tests.faults.mongo.servers import Mongod
 
 IDS = {"session_id": ObjectId(KEY.session_id), "job_id": ObjectId(KEY.job_id)}
@@ -24,6 +25,20 @@ IDS = {"session_id": ObjectId(KEY.session_id), "job_id": ObjectId(KEY.job_id)}
 async def set_value(backend: Backend, name: str, value: Any) -> str | int:
     assert backend.documents is not None
     return await backend.documents.set_value(KEY, name, value)
+
+
+def set_beside_an_increment(
+    backend: Backend, others: DataRepository, line: Proxy, value: float
+) -> tuple[Any, float | None]:
+    """Adds 1 while a value whose answer was lost is about to be stored again; returns what each call returned."""
+    said: list[Any] = []
+    setting = threading.Thread(target=lambda: said.append(run_inline(set_value(backend, "n", value))))
+    setting.start()
+    assert line.lost.wait(30)
+    total = run_inline(others.increment(KEY, "n", 1))
+    setting.join()
+    [answer] = said
+    return answer, total
 
 
 @pytest.fixture
@@ -45,15 +60,11 @@ def test_a_value_whose_answers_are_lost_does_not_overwrite_later_changes(
         values.insert_one({**IDS, "name": "n", "value": 1})
     run_inline(backend.data.find(KEY, "n"))
     line.lose_the_answer_to("update", times)
-    said: list[Any] = []
-    setting = threading.Thread(target=lambda: said.append(run_inline(set_value(backend, "n", 100))))
-    setting.start()
-    assert line.lost.wait(30)
-    assert run_inline(others.increment(KEY, "n", 1)) == 101  # while the value is about to be stored again
-    setting.join()
+    said, total = set_beside_an_increment(backend, others, line, 100)
+    assert total == 101
     (document,) = values.find()
     assert document["value"] == 101
-    assert said == ([str(document["_id"])] if before == "nothing" else [1])
+    assert said == (str(document["_id"]) if before == "nothing" else 1)
     assert run_inline(set_value(backend, "n", 7)) == 1
     assert run_inline(others.find(KEY, "n")) == Found(7)
 
@@ -92,14 +103,10 @@ def test_an_equal_number_of_another_type_takes_back_no_increment(
     backend, others = opener(line.url), opener(standalone.url).data
     run_inline(backend.data.put(KEY, "n", 1))
     line.lose_the_answer_to("update")
-    said: list[Any] = []
-    setting = threading.Thread(target=lambda: said.append(run_inline(set_value(backend, "n", 1.0))))
-    setting.start()
-    assert line.lost.wait(30)
-    assert run_inline(others.increment(KEY, "n", 1)) == 2  # while the value is about to be stored again
-    setting.join()
+    said, total = set_beside_an_increment(backend, others, line, 1.0)
+    assert total == 2
     assert run_inline(others.find(KEY, "n")) == Found(2.0)
-    assert said == [1]
+    assert said == 1
 
 
 def test_of_a_twin_that_the_published_package_made_meanwhile_every_operation_uses_the_same(
