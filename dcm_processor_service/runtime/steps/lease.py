@@ -21,14 +21,14 @@ from dcm_processor_service.errors import StepBusyError, StoreError, StoreUnavail
 from dcm_processor_service.models.platform_ids import platform_id
 from dcm_processor_service.models.steps import StepRecord
 from dcm_processor_service.ports import ABSENT, JobKey
-from dcm_processor_service.runtime.steps.tools import StepTiming
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from dcm_processor_service.ports import DataRepository, FileRepository
+    from dcm_processor_service.runtime.steps.tools import StepTiming
 
-__all__ = ["StepLease", "StepTiming", "overtaken"]
+__all__ = ["StepLease", "overtaken"]
 
 _LOG = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.steps.inputs import input_digest
 from dcm_processor_service.runtime.steps.lease import StepLease, overtaken
 from dcm_processor_service.runtime.steps.outputs import StepDataRepository, StepFileRepository
-from dcm_processor_service.runtime.steps.tools import StepTools
 from dcm_processor_service.session.data import AsyncData, Data
 from dcm_processor_service.session.files import Files
 from dcm_processor_service.session.jobs import AsyncJobs
@@ -29,9 +28,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from dcm_processor_service.models.steps import StepRecord
+    from dcm_processor_service.runtime.steps.tools import StepTools
     from dcm_processor_service.session.files import AsyncFiles
 
-__all__ = ["AsyncStep", "Step", "StepTools"]
+__all__ = ["AsyncStep", "Step"]
 
 _OUTSIDE = "a step has a record and outputs from the beginning of its with block on; write: with ctx.step(…) as step"
 _FULL_PERCENT = 100

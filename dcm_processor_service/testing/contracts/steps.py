@@ -18,8 +18,8 @@ from dcm_processor_service.errors import (
 from dcm_processor_service.models import SeriesRecord
 from dcm_processor_service.models.platform_ids import platform_id
 from dcm_processor_service.ports import JobKey
-from dcm_processor_service.runtime.steps.lease import StepTiming
 from dcm_processor_service.runtime.steps.running import AsyncStep
+from dcm_processor_service.runtime.steps.tools import StepTiming
 from dcm_processor_service.testing.contracts.store import JOB_ID, SESSION_ID, Contract
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 RUN = """
 import json, os, sys
 from dcm_processor_service import Container, RuntimeSettings, opened
-from dcm_processor_service.runtime.steps.lease import StepTiming
+from dcm_processor_service.runtime.steps.tools import StepTiming
 
 folder, kill_at = sys.argv[1:]
 waited = []

@@ -13,7 +13,7 @@ from dcm_processor_service import AsyncRuntimeContext, RuntimeContext, RuntimeSe
 from dcm_processor_service.errors import ConfigurationError, StepBusyError, StoreUnavailableError, UnsupportedValueError
 from dcm_processor_service.ports.concurrency import inline, run_inline
 from dcm_processor_service.runtime.steps.inputs import code_version, input_digest
-from dcm_processor_service.runtime.steps.lease import StepTiming
+from dcm_processor_service.runtime.steps.tools import StepTiming
 from dcm_processor_service.testing import fake_async_context, fake_context, synthetic_series
 
 if TYPE_CHECKING:
