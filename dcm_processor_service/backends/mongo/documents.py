@@ -144,7 +144,7 @@ def plain(value: Any, what: str) -> NormalValue:
     """Returns a stored value in plain Python types: no Int64, no ObjectId (its text), no Binary (its bytes).
 
     Raises:
-        StoredValueError: The value holds a BSON type that Python lacks here, such as a regular expression.
+        StoredValueError: The value holds a BSON type that this function does not convert, such as a regular expression.
     """
     if type(value) in _PLAIN_TYPES:
         return value
@@ -226,7 +226,7 @@ def replaced_query(key: JobKey, name: str, document: Document) -> Document:
         "$or": [
             {"version": {"$lt": version}},
             {"version": version, "_id": {"$lt": file_id}},
-            {"version": {"$exists": False}},  # it was there before, whatever its date says
+            {"version": {"$exists": False}},  # a file of another program counts as older, whatever its date says
         ],
     }
 
@@ -335,7 +335,7 @@ _PEER_OPTIONS = (
     *("cert_file", "key_file", "ca_file", "url", "transfer_syntax_uid", "timeout_s", "connection_timeout_s"),
     *("max_associations", "max_pdu_bytes", "max_request_bytes", "tls_server_name", "certificate_sha256"),
 )
-"""The platform writes the files; the other fields are ours, for an operator to add to a document."""
+"""The platform writes the fields of the three files; an operator may add the others, which only this package reads."""
 
 
 def peer(document: Document) -> Peer:

@@ -69,7 +69,10 @@ _LEVEL_OF_MEMBERS = {
 }
 _FULL_PERCENT = 100
 _CHECKED_AT_ONCE = 100
-"""How many outputs one check reads: fewer take longer, more hold more memory, and fail together."""
+"""How many outputs one check reads: smaller groups take longer, larger ones need more memory.
+
+If one output of a group is malformed, the whole group is checked again, one output at a time.
+"""
 _SPELLED = {"name": "job_name", "params": "data.kwargs.params", "added_params": "data.kwargs.added_params"}
 _EVENTS = {event.value: event for event in JobEvent}
 
@@ -172,7 +175,7 @@ def _output_fields(document: Document, by_job: Mapping[str, Document], what: str
 
 
 def _output(document: Document, by_job: Mapping[str, Document], what: str, fields: Document | None) -> JobOutput:
-    """Reads one output; it says what of it cannot be read."""
+    """Reads one output; its ``problem`` says which part cannot be read."""
     problem, value, found = "", None, False
     try:
         about = job(document, fields)
@@ -196,11 +199,11 @@ def readable_jobs(rows: Iterable[Document]) -> list[Job]:
 
 
 def job(document: Document, fields: Document | None = None) -> Job:
-    """Reads a job's document, or takes its fields as they were read already."""
+    """Reads a job's document; ``fields`` are those of the document, if they were read before."""
     fields = fields or _fields(document)
     try:
         return Job.model_validate(fields)  # with its subject in one check
-    except ValidationError:  # of which of the two?
+    except ValidationError:  # checks the subject alone first, so that the error names the job or its subject
         return modelled(Job, _what(document), {**fields, "subject": _checked_subject(document)}, _SPELLED)
 
 

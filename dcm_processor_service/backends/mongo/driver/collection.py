@@ -79,7 +79,7 @@ class Collection:
         limit: int = 0,
         codec: CodecOptions[Document] | None = None,
     ) -> list[Document]:
-        """Returns all documents (or ``limit``) that the query finds, decoded by the database's options or by others."""
+        """Returns the documents that the query finds, at most ``limit`` if it is set; decodes them with ``codec``."""
 
         def found(driver: Any) -> Any:
             decoding = driver if codec is None else driver.with_options(codec_options=codec)
@@ -232,7 +232,7 @@ class Collection:
         return answer
 
     async def all_answered(self) -> bool:
-        """Returns whether no write that was cancelled lacks its answer, for which the next one would wait."""
+        """Returns whether every cancelled write has its answer; if not, the next write would wait for it."""
         return await self._mode.all_answered(0.0)
 
     async def names_of_all(self) -> list[str]:

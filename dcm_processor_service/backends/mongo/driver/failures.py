@@ -1,4 +1,4 @@
-"""Translates PyMongo's errors into this package's errors; no other module knows them. motor raises the same classes.
+"""Translates PyMongo's errors, which motor raises, too, into this package's errors.
 
 The server's own messages are not repeated, because they quote stored values (a duplicate key, the operand of an
 increment), and messages about the URL quote parts of it.

@@ -140,11 +140,11 @@ def _no_result(evidence: Evidence) -> Postmortem:
 
 
 def _starved(memory: MemoryRecord, may_exit: str = "") -> Postmortem:
-    """It ended some time after memory ran short, which may have passed.
+    """Returns the causes for a process that ended after memory ran short; the shortage may have passed before.
 
     Args:
-        memory: That memory ran short in that run.
-        may_exit: A call in its code that ends a process; empty without one.
+        memory: The record that memory ran short in that run.
+        may_exit: The call in the service's code that ends a process; empty if there is none.
     """
     otherwise = f"by {may_exit}, or killed for another reason" if may_exit else "for another reason"
     return Postmortem(
@@ -156,10 +156,10 @@ def _starved(memory: MemoryRecord, may_exit: str = "") -> Postmortem:
 
 
 def cause_of_early_end(left_behind: str, memory: MemoryRecord | None) -> Postmortem:
-    """Returns why a process ended for which this package left a result in place of the callback's.
+    """Returns why a job's process ended before its callback returned.
 
     Args:
-        left_behind: The traceback in that result, which matches :data:`EARLY_END`.
+        left_behind: The traceback that this package wrote in place of a result; it matches :data:`EARLY_END`.
         memory: The record that memory ran short in that run.
     """
     if left_behind.startswith("JobTimeoutError"):

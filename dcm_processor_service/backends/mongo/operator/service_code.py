@@ -150,7 +150,7 @@ class EntryCode:
         return names | {"*"} if "__getattr__" in names else names
 
     def _reached(self) -> Iterator[tuple[str, ast.stmt]]:
-        """Yields the top-level statements of the module's files that the entry refers to, directly or not."""
+        """Yields the top-level statements that the entry refers to, directly or through others, each with its file."""
         edge, seen = [("__init__.py", self.entry)], set()
         while edge:
             path, name = edge.pop()
