@@ -325,7 +325,7 @@ class AsyncContainer(Container):
 
 @contextmanager
 def opened(container: C) -> Iterator[C]:
-    """Returns the container; at the end closes what it opened: the store, then the temporary files.
+    """Yields the container; at the end closes what it opened: the store, then the temporary files.
 
     Each part is closed even if another fails to close; the failure is raised after that.
 

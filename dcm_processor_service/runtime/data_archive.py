@@ -55,7 +55,7 @@ def require_files_inside(archive: Path, files: list[zipfile.ZipInfo]) -> None:
     """Checks that an archive holds readable files of one folder and nothing else.
 
     Raises:
-        ConfigurationError: It does not.
+        ConfigurationError: A file would lead out of the folder, is a link or is encrypted.
     """
     for one in files:
         place = PurePosixPath(one.filename)
@@ -87,7 +87,7 @@ def damage_as_error(archive: Path) -> Iterator[None]:
 
 
 def listing(archive: Path) -> str:
-    """Returns the SHA-256 of the archive's own list of its files, with their sizes and check sums: quickly read.
+    """Returns the SHA-256 of the archive's own list of its files, with sizes and checksums; reads no file, so is quick.
 
     Raises:
         ConfigurationError: It has no list that can be read.

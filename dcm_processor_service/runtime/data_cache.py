@@ -37,7 +37,7 @@ _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _MANIFEST, _LISTING, _CONTENT, _LOCK, _PART = "manifest.json", "listing.sha256", "content", ".lock", ".part"
 
 _in_use: dict[Path, int] = {}
-"""Open lock files of this process, by their paths: what it uses is not removed until it ends."""
+"""Open lock files of this process, by their paths; they stay open, so that no entry in use is removed."""
 
 _one_thread = SharedLock()
 
@@ -183,12 +183,12 @@ def _is_whole(entry: _Entry) -> bool:
         content = entry.folder / _CONTENT
         names = {str(one.relative_to(content)) for one in content.rglob("*") if not one.is_dir()}
         return names == {*recorded} and all(file_sha256(content / name) == recorded[name] for name in recorded)
-    except (OSError, ValueError, TypeError):  # not there, or torn
+    except (OSError, ValueError, TypeError):  # not there, or incomplete
         return False
 
 
 def _is_of_another(entry: _Entry, archive: Path) -> bool:
-    """Returns whether an entry was filled from another archive, to which the checksum beside this one belongs."""
+    """Returns whether an entry was filled from another archive than this one, whose stated checksum it has."""
     try:
         recorded = (entry.folder / _LISTING).read_text(encoding="ascii")
     except OSError:  # not filled yet

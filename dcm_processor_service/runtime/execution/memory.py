@@ -24,7 +24,7 @@ __all__ = ["KilledForMemory", "MemoryLimit", "MemoryWatch", "memory_watched"]
 _EVERY_S = 0.1
 """Seconds between two measurements.
 
-One takes a ten-thousandth of that time; a program may fill the last tenth of its memory within a second.
+A measurement takes a ten-thousandth of that time; a program may fill the last tenth of its memory within a second.
 """
 
 _WARN_AT = 0.9

@@ -51,7 +51,7 @@ __all__ = ["entrypoint", "run_for_worker"]
 T = TypeVar("T")
 
 RESULT_BYTES = 8 * 1024 * 1024
-"""The queue stores a result inside the job's document, of at most 16 MiB; one that does not fit ends the queue."""
+"""The queue stores a result inside the job's document, of at most 16 MiB; a result that does not fit ends the queue."""
 
 
 def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
@@ -149,7 +149,7 @@ def _run_hook(work: Callable[[Container], T], container: Container, job: Job | N
 
 
 def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
-    """Returns the environment's settings; variables that a shell has dropped are taken from the arguments.
+    """Returns the environment's settings; values that the environment lacks are taken from the arguments.
 
     Raises:
         ConfigurationError: A value is missing or malformed, or environment and arguments name different sessions or
@@ -204,7 +204,7 @@ def _storable(result: Any) -> Any:
     size_bytes = len(json.dumps(result))
     if size_bytes > RESULT_BYTES:
         raise UnsupportedValueError(
-            f"the callback returned {size_bytes} bytes of JSON, of which a job keeps {RESULT_BYTES}; store it with "
+            f"the callback returned {size_bytes} bytes of JSON, and a job keeps at most {RESULT_BYTES}; store it with "
             "session.files.save(name, value), and return its name"
         )
     return result

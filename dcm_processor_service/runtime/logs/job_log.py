@@ -127,7 +127,7 @@ class _ScrubbedRecords:
             _silence_identifiers()
         try:
             text = record.getMessage()
-        except Exception as error:  # noqa: BLE001  what logging would print of it shows the arguments
+        except Exception as error:  # noqa: BLE001  the error's own text would show the arguments
             text = f"a message that cannot be formatted: {type(error).__name__}"
         if library in _NO_DEBUG and record.levelno < logging.INFO:
             text = f"{library} has a DEBUG line, which may hold stored values and is not shown"

@@ -30,7 +30,7 @@ _Hook = Callable[..., None]
 class _LastLines:
     """The hooks of this process; they remove what the scrubber of its latest job knows.
 
-    Each hook keeps what was there before it, so that one put over the hook of other code never calls itself.
+    Each hook keeps the function that it replaced, so that one put over the hook of other code never calls itself.
     """
 
     def __init__(self) -> None:

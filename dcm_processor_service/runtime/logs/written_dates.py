@@ -72,7 +72,7 @@ def date_pattern(day: date, *, short_year: bool) -> str:
 
     Args:
         day: The date.
-        short_year: Whether a year of two digits is one too, which may also be an ordinary number.
+        short_year: Whether the year may have two digits, too; such a date may as well be an ordinary number.
 
     Example:
         >>> import re

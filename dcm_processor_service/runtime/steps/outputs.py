@@ -76,7 +76,7 @@ class StepFileRepository:
         return await self._repository.put(key, name, source, new)
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
-        """Returns what is known of the file."""
+        """Returns the file's record, or None."""
         return await self._repository.find(key, name)
 
     async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:
