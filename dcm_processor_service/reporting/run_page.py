@@ -79,7 +79,7 @@ def _header(title: str, report: RunReport) -> Html:
 
 
 def _service(job: JobReport) -> str:
-    """Returns name and version; nothing of a local run without a service, which has neither."""
+    """Returns name and version of the service; empty for a local run of a callback, which has no service."""
     version = "" if job.service_version == _NO_VERSION else job.service_version
     return "" if job.service_name == _LOCAL else f"{job.service_name} {version}".strip()
 
