@@ -126,7 +126,7 @@ def print_json_line(value: Any) -> None:
 
 
 def _json_text(text: str) -> str:
-    """Returns the same JSON with escapes for what a terminal should not get; this occurs only in strings."""
+    """Returns the same JSON with escapes for characters that would steer a terminal; JSON has them only in strings."""
     return _UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 

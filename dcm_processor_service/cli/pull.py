@@ -145,7 +145,7 @@ def _warn(report: PullReport) -> None:
         say("warning: everything is as it was, with the patient", style="bold red", soft_wrap=True)
     elif not report.only_headers:
         say(
-            "The pixels are unchanged: a face can be made out of a head, and text may stand in a picture.",
+            "The pixels are unchanged: a face can be rebuilt from the scan of a head, and pictures may show text.",
             soft_wrap=True,
         )
     for uid in report.burned_in:

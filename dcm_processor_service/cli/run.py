@@ -198,7 +198,7 @@ def service_source(
 
 
 def _names(service: LoadedService, job_name: str) -> list[str]:
-    """Returns which jobs of a pulled session are to run.
+    """Returns the names of the jobs of a pulled session that are to run.
 
     Raises:
         ConfigurationError: The service has no job of the name.

@@ -1,4 +1,4 @@
-"""Storage commitments that are awaited later: a transaction in a file, and ``commitment``, which takes its answer."""
+"""Storage commitments whose answer comes later: keeps a transaction in a file; ``commitment`` waits for its answer."""
 
 from __future__ import annotations
 
