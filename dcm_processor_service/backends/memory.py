@@ -1,4 +1,4 @@
-"""A store in memory: the fakes of unit tests, which pass the same contract tests as the real stores."""
+"""A store in memory, for unit tests and fetched files; it passes the same contract tests as the other stores."""
 
 from __future__ import annotations
 
@@ -475,7 +475,7 @@ class MemorySessionRepository:
             return sorted(rows, key=lambda session: session.created_at)
 
     async def ensure_indexes(self) -> list[str]:
-        """Makes nothing: a dictionary needs no index."""
+        """Returns an empty list: a dictionary needs no index."""
         return []
 
     async def remove(self, session_id: str, part: SessionPart) -> int:

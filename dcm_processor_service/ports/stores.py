@@ -331,7 +331,7 @@ class PlatformDocuments(Protocol):
     """Documents as the platform's own packages see them, for the functions of the 0.0.1 API."""
 
     async def set_value(self, key: JobKey, name: str, value: NormalValue) -> str | int:
-        """Stores a value in one round trip; returns the id of a new one, else 1 if it changed and 0 if not."""
+        """Stores a value in one round trip; returns the id of a new document, else 1 if the value changed, 0 if not."""
 
     async def file(self, key: JobKey, name: str) -> dict[str, Any] | None:
         """Returns the document of a file."""

@@ -131,12 +131,12 @@ def listed(value: Any) -> Sequence[Any]:
 
 
 def id_texts(values: Any) -> Any:
-    """Returns a list of ids as text; returns any other value unchanged, so that :func:`modelled` refuses it."""
+    """Returns a list of ids as text; None becomes an empty list; :func:`modelled` refuses any other value."""
     return tuple(map(id_text, values)) if isinstance(values, (list, tuple)) else values or ()
 
 
 def utc(value: T) -> T:
-    """Returns a datetime as an aware one, in UTC, in which BSON stores it; returns any other value unchanged."""
+    """Returns a naive datetime as an aware one, in UTC, as BSON stores it; returns any other value unchanged."""
     return value.replace(tzinfo=timezone.utc) if isinstance(value, datetime) and value.tzinfo is None else value
 
 
@@ -258,7 +258,7 @@ def upload_mark(key: JobKey, name: str) -> Document:
 
 
 def uploads_pipeline(session_id: str, job_id: str | None = None) -> list[Document]:
-    """Returns the pipeline that lists files by the marks of their chunks, with names; it reads only the index."""
+    """Returns the pipeline that lists the ids and names of uploads that have chunks; it reads only the index."""
     query: Document = {"upload.session_id": either(session_id)}
     if job_id is not None:
         query |= {"upload.job_id": either(job_id)}

@@ -88,7 +88,7 @@ def jobs_query(
     ids: Sequence[str] | None = None,
     near: Patient | Study | SeriesRecord | None = None,
 ) -> Document:
-    """Returns the query for jobs of a session: all, or those of a name, of some ids, or near a subject, combined."""
+    """Returns the query for jobs of a session; a name, ids and a subject that they are near restrict it further."""
     # repeated in each branch, so that each branch uses an index
     only: Document = {} if name is None else {"job_name": check_text(name, "name of a job")}
     if ids is not None:

@@ -1,8 +1,8 @@
 """A workspace in MongoDB: a database of its own that this package fills with documents like the platform's.
 
-This module writes for the jobs of ``run --store`` what the platform's scheduler and DICOM server write for theirs. It
-never writes to a database that the platform or another program fills: it first stores a mark, and that only in an empty
-database.
+For the jobs of ``run --store``, this module writes the documents that the platform's scheduler and DICOM server write
+for theirs. It never writes to a database that the platform or another program fills: it first stores a mark, and it
+stores the mark only in an empty database.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Opens the workspace's database: for writing, and makes it if needed, or for reading a read-only one."""
+"""Opens the workspace's database: to write, after making it if needed, or, if it is read-only, to read."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class SqliteDataRepository:
     async def scan(self, key: JobKey, *, values: bool) -> list[tuple[str, NormalValue]]:
         """Lists names in order."""
         column = "value" if values else "'null'"
-        statement = f"SELECT name, {column} FROM data WHERE session_id = ? AND job_id = ? ORDER BY name"  # noqa: S608  no input
+        statement = f"SELECT name, {column} FROM data WHERE session_id = ? AND job_id = ? ORDER BY name"  # noqa: S608  no user's text is in it
         rows = await self._store.read(statement, key.session_id, key.job_id)
         return [(name, decode(text)) for name, text in rows]
 

@@ -44,7 +44,7 @@ class SqliteSessionRepository:
         return []
 
     async def ensure_indexes(self) -> list[str]:
-        """Makes nothing: the schema has all indexes."""
+        """Returns an empty list: the schema has all indexes."""
         return []
 
     async def remove(self, session_id: str, part: SessionPart) -> int:

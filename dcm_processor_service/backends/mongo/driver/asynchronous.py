@@ -45,7 +45,7 @@ def daemon_threads() -> DaemonThreads:
     """Returns the threads of this process, and makes motor use them; a forked child makes threads of its own."""
     motor: Any = motor_framework
     with _lock:
-        threads = motor._EXECUTOR  # noqa: SLF001  motor has no setting for it, and gets no new versions but fixes
+        threads = motor._EXECUTOR  # noqa: SLF001  motor has no setting for it, and gets only fixes now
         if not isinstance(threads, DaemonThreads) or threads.pid != os.getpid():
             threads = motor._EXECUTOR = DaemonThreads(motor.max_workers)  # noqa: SLF001
         return threads
@@ -186,7 +186,7 @@ async def _close_when_the_loop_ends(client: Any) -> AsyncGenerator[None, None]:
     finally:
         with pymongo.timeout(CLOSING_S):
             await client.close()
-        for _turn in range(3):  # transports close a turn later
+        for _turn in range(3):  # transports close one turn of the event loop later
             await asyncio.sleep(0)
 
 

@@ -109,7 +109,7 @@ class LazyClient:
     def _client_options(self) -> dict[str, Any]:
         """Returns the options for the driver, except those that the URL sets.
 
-        ``timeoutMS`` is the limit for operations that set none: each message of a transfer.
+        ``timeoutMS`` is the limit for operations that set none themselves, which are the messages of a transfer.
         """
         wanted: dict[str, Any] = {
             "timeoutMS": _milliseconds(self.patience.transfer_s),

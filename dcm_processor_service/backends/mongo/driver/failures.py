@@ -67,13 +67,16 @@ _TOO_LARGE = (
 _BAD_VALUE = 2
 _TYPE_MISMATCH = 14
 _CONVERSION_FAILURE = 241
-_BEYOND_64_BITS = 28766  # of $ln, by which an increment refuses the sum
+_BEYOND_64_BITS = 28766  # of $ln for a negative number, by which an increment refuses the sum
 _DUPLICATE_KEY = 11000
 _UNSATISFIABLE_WRITE_CONCERN = frozenset({79, 100})  # UnknownReplWriteConcern, UnsatisfiableWriteConcern
 _INDEX_CODES = frozenset({85, 86})  # IndexOptionsConflict, IndexKeySpecsConflict
 _LOGIN_CODES = frozenset({11, 13, 18, 8000})  # UserNotFound, Unauthorized, AuthenticationFailed, Atlas' own
 _TOO_LARGE_CODES = frozenset({15, 10334, 16493, 17419, 17420})
-"""Overflow (depth), BSONObjectTooLarge, text in a pipeline, document after update."""
+"""Codes for a value that no document can hold.
+
+Overflow (nested too deep), BSONObjectTooLarge, too large a text in a pipeline, too large a document after an update.
+"""
 _NOT_APPLIED_CODES = frozenset(
     {
         *(10107, 13435, 13436),  # NotWritablePrimary, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["LEASE_S", "Changes"]
 
 LEASE_S = 300
-"""The length of the lease: longer than the clean-up of one session, before each of which it is renewed."""
+"""The length of the lease, longer than one clean-up of a session takes; a sweep renews it before each clean-up."""
 
 _LEASE = "sessions"
 _ESCAPED_PARTS = ("headers", "params", "added_params")

@@ -29,7 +29,7 @@ EARLY_END = r"^(ProcessEnded|JobTimeoutError): "
 """The start of a traceback that this package wrote in place of a result; other tracebacks may hold patient data."""
 
 RESTART_GAP = timedelta(minutes=15)
-"""A worker whose last sign is at most this long before MongoDB's start died because MongoDB ended."""
+"""If a worker's last sign came at most this long before MongoDB's start, the worker died because MongoDB ended."""
 
 _SECOND = timedelta(seconds=1)
 """MongoDB reports its start in whole seconds."""
@@ -54,7 +54,7 @@ class Evidence:
     """The evidence besides the job's document."""
 
     kwargs: dict[str, Any]
-    """The arguments of the worker's generated script; they hold patient data, which no result contains."""
+    """The arguments of the worker's generated script; they hold patient data, which must not get into a result."""
     code: EntryCode | None
     """The service's code; None if it is gone, or was installed after the job started."""
     stored_something: bool

@@ -60,7 +60,7 @@ class Overview:
         self._sessions = sessions
 
     async def clock(self) -> ServerClock:
-        """Asks the server for its time, so that no clock of this machine decides."""
+        """Asks the server for its time, because the clock of this machine may be wrong."""
         hello = await self._collection("sessions").command("hello")
         process = mapping(hello.get("topologyVersion")).get("processId")
         started_at = process.generation_time if isinstance(process, ObjectId) else None
