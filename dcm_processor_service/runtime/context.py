@@ -46,7 +46,7 @@ def _values(settings: RuntimeSettings) -> dict[str, Any]:
 class _Context(RuntimeSettings):
     """The common part of the contexts of both modes."""
 
-    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(defer_build=True)  # a process has one of the modes
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(defer_build=True)  # a process uses one mode
 
     _log: JobLog | None = PrivateAttr(default=None)
     _cancellation: Cancellation | None = PrivateAttr(default=None)
@@ -164,10 +164,10 @@ class RuntimeContext(_Context):
         """Returns a part of this job that happens once, as :class:`Step` explains: ``with ctx.step("x") as step``.
 
         Args:
-            name: Its name.
-            inputs: What it depends on, by name: values that session data can hold, arrays, a series (by the UIDs and
-                contents of its instances), paths (by content), stored files. With other inputs it is another step.
-            code: Version of its code; by default a digest of the source file that calls this.
+            name: Name of the step.
+            inputs: What the step depends on, by name: values that session data can hold, arrays, a series (by the UIDs
+                and contents of its instances), paths (by content), stored files. With other inputs it is another step.
+            code: Version of the step's code; by default a digest of the source file that calls this.
 
         Raises:
             InvalidNameError: The name is not allowed.

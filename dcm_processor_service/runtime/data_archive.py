@@ -32,7 +32,7 @@ _DAMAGE = (
     EOFError,
     NotImplementedError,
 )
-"""What unpacking raises for damaged data; bzip2 raises an OSError without a number."""
+"""The errors that unpacking raises for damaged data; in addition, bzip2 raises an OSError without a number."""
 _TWO_OF_A_NAME = (FileExistsError, NotADirectoryError, IsADirectoryError)
 
 
@@ -47,7 +47,7 @@ def unpack(archive: zipfile.ZipFile, one: zipfile.ZipInfo, folder: Path) -> str:
             file.write(block)
         file.flush()
         os.fsync(file.fileno())
-    place.chmod(0o444)  # a job that changed it would change it for all
+    place.chmod(0o444)  # all jobs read this file, so none may change it
     return digest.hexdigest()
 
 

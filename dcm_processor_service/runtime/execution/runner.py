@@ -70,7 +70,7 @@ class CallbackOutcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the callback returned; it may have been asked to, see the exit code."""
+        """Whether there was no error; the exit code shows whether the callback returned because it was asked to end."""
         return self.error is None
 
     @property

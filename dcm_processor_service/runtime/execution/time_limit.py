@@ -45,7 +45,7 @@ if not select.select([sys.stdin], [], [], float(seconds))[0] and is_still_promis
         file.write(text)
     os.replace(path + ".part", path)
 """
-"""Waits for a text on its standard input, or for the end of that; writes the file if neither comes in time.
+"""Waits until its standard input has a text or is closed; writes the file if neither happens in time.
 
 A file whose content is not the promise is the job's own result, and is left as it is.
 """

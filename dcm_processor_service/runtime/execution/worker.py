@@ -109,7 +109,10 @@ def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
 
 
 def _ended(result: WorkerResult | None, limit: TimeLimit) -> AbstractContextManager[None]:
-    """Returns the context manager that ends the process after the time limit; writes ``result`` before, if given."""
+    """Returns the context manager that ends the process after the time limit, and before that writes the result file.
+
+    Without a result file, it only ends the process.
+    """
     if result is None:
         return process_ends_at(limit)
     return last_words(result.path, result.after(limit), limit, result.promise_text())

@@ -37,7 +37,7 @@ class _LastLines:
         self._scrubber: Scrubber | None = None
 
     def serve(self, scrubber: Scrubber) -> None:
-        """Puts the hooks in place, unless they are there and no other hook replaces them."""
+        """Puts each hook in place, unless it is already the current one."""
         self._scrubber = scrubber
         made: list[tuple[Any, str, Callable[[_Hook], _Hook]]] = [
             (logging.Logger, "handle", self._handled),

@@ -1,4 +1,4 @@
-"""Errors on their way out of a job, without the patient's values, wherever they are raised and printed."""
+"""Removes the patient's values from errors that leave a job, wherever these are raised and printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scrubs log records that other code makes, on their way to handlers of other code."""
+"""Scrubs log records that other code makes, before handlers of other code receive them."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ class Scrubber:
         digits = re.sub(r"\D", "", written)[:_DATE_DIGITS]
         try:
             day = date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
-        except ValueError:  # not a date: half of one, or none at all
+        except ValueError:  # an incomplete date, or no date
             self._add_id(written)
             return
         if self._days.get(day) is None or (short_year and not self._days[day]):

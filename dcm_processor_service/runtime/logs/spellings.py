@@ -36,7 +36,7 @@ _SHORTEST_GLUED = 6
 _SHORTEST_BESIDE_DIGITS = 3
 _SHORTEST_IN_CAMEL_CASE = 4
 _MOST_PAIRED = 4
-"""Most parts of a name that are looked for side by side: the number of pairs grows with the square."""
+"""The largest number of parts of a name that are paired, because the number of pairs grows with its square."""
 
 _HYPHENS = "\u2010-\u2015\u2212"
 _NAME_SEPARATOR = rf"(?:[\s^,_.=+'’{_HYPHENS}-]|%5E|%20){{0,3}}"

@@ -1,4 +1,4 @@
-"""Repositories of a step's outputs: written while it runs, read when it is done."""
+"""Repositories of a step's outputs, which can be written only while the step's block runs."""
 
 from __future__ import annotations
 
