@@ -1,8 +1,8 @@
 """Child processes for code that must not end this process: decoders and encoders of libraries, which may abort.
 
 A child is a new interpreter that gets its requests through a pipe. So it needs no ``__main__`` guard, inherits no lock
-of a thread, and ends when its pipe does. A forked process leaves the children to its parent and starts its own. The
-functions for the child's side are in :mod:`.inside`.
+of a thread, and ends when the pipe is closed. A forked process leaves the children to its parent and starts its own.
+The functions for the child's side are in :mod:`.inside`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Prints the output of commands: for people on a terminal, for programs with ``--json``.
 
 Names of data, header values, paths and messages may hold anything. Whatever is printed here cannot move the cursor,
-change colours or reverse the text: the consoles ensure this for every text, :func:`styled` and the progress bar
-for theirs, and no command prints in any other way.
+change colours or reverse the text: the consoles ensure this for every text that they print, :func:`styled` and the
+progress bar for the texts that they make, and no command prints in any other way.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def _print(report: PullReport) -> None:
 
 
 def _warn(report: PullReport) -> None:
-    """Prints to the standard error what was left behind, and where the patient may still show."""
+    """Prints to the standard error what was left behind, and where the patient may still be recognised."""
     say = error_console().print
     for one in report.left_behind:
         say(f"left behind: {one.what}: {one.reason}", soft_wrap=True)

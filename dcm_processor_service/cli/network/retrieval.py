@@ -1,4 +1,4 @@
-"""``find`` and ``fetch``: what DICOM peers hold, from the shell, without a session."""
+"""``find`` and ``fetch``: lists and fetches what DICOM peers hold, without a session."""
 
 from __future__ import annotations
 
