@@ -34,6 +34,7 @@ _DAMAGE = (
 )
 """The errors that unpacking raises for damaged data; in addition, bzip2 raises an OSError without a number."""
 _TWO_OF_A_NAME = (FileExistsError, NotADirectoryError, IsADirectoryError)
+"""The errors of the disk for an archive that has two files of one name, or a file and a folder of one name."""
 
 
 def unpack(archive: zipfile.ZipFile, one: zipfile.ZipInfo, folder: Path) -> str:

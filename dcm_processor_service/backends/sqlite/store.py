@@ -61,7 +61,7 @@ class SqliteStore:
         return await self._offload(work)
 
     def transaction(self, work: Callable[[sqlite3.Connection], T], need_bytes: int = 0) -> T:
-        """Runs one transaction: its changes are stored when this returns; if it raises, none is."""
+        """Runs one transaction: if this returns, all its changes are stored; if it raises, none of them is stored."""
         with self._lock, translated(self.folder, lambda: need_bytes):
             connection = self._to_write()
             try:

@@ -180,7 +180,7 @@ class Async:
 
 
 async def _close_when_the_loop_ends(client: Any) -> AsyncGenerator[None, None]:
-    """Closes a client when the event loop shuts down its generators, as ``asyncio.run`` makes it do at the end."""
+    """Closes a client when the event loop closes its generators, as it does at the end of ``asyncio.run``."""
     try:
         yield
     finally:

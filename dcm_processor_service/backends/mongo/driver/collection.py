@@ -138,8 +138,8 @@ class Collection:
             query: What to find.
             change: The update.
             upsert: Whether to make a document if none is found.
-            unless: The condition of a document that this update has changed. After a lost answer, such a document is
-                left as it is, and no other one is made.
+            unless: A condition that holds for a document which this update has changed. After a lost answer, such a
+                document is left as it is, and no other one is made.
             lost: A list that gets an entry when an answer was lost, so that the result is that of a repetition. An
                 entry at the start means that an answer was lost before.
         """
@@ -180,7 +180,7 @@ class Collection:
         Args:
             query: What to find.
             sort: The order that decides which is first.
-            lasting: Whether to wait until no crash can bring the document back; False if it would do no harm.
+            lasting: Whether to wait until no crash can bring the document back; False if its return does no harm.
             lost: A list that gets an entry when an answer was lost: then another document may be removed, too.
         """
         lost = [] if lost is None else lost
