@@ -62,8 +62,8 @@ def pull(
 
     Headers are cleaned by the Basic Application Confidentiality Profile of DICOM, PS3.15 annex E; each UID is
     replaced by the same new UID everywhere, all dates are moved by the same number of days. Pixels stay as they are,
-    with any text in them: the command names the series to look at. The command only reads the platform's database. Then
-    run CODE --workspace FOLDER, without --dicom, runs a job as the platform did.
+    with any text in them: the command names the series to look at. The command only reads the platform's database.
+    After that, the command "run CODE --workspace FOLDER", without --dicom, runs a job as the platform did.
     """
     with sentences():
         options = PullOptions(identified, only_headers, with_files, _parse_kept(keep or []))

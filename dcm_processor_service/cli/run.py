@@ -66,8 +66,8 @@ def run(
     callback: Annotated[
         str,
         typer.Argument(
-            help="path/to/file.py:FUNCTION or MODULE:FUNCTION; if FUNCTION is left out, run() is called; or the folder of a "
-            "service, which holds dcm-processor.json"
+            help="path/to/file.py:FUNCTION or MODULE:FUNCTION; if FUNCTION is left out, run() is called; or the folder "
+            "of a service, which holds dcm-processor.json"
         ),
     ],
     dicom: Annotated[

@@ -69,7 +69,7 @@ __all__ = [
 
 
 def file_formats() -> FileFormats:
-    """Returns the formats in which values become files."""
+    """Returns the functions that write values as files, and read them back."""
     from dcm_processor_service.imaging.file_formats import read_value, write_value
     from dcm_processor_service.session.functions import FileFormats
 
@@ -220,7 +220,7 @@ def fetched_store() -> Backend:
 
 
 def legacy_sender(settings: RuntimeSettings, **arguments: Any) -> DicomSender:
-    """Returns the sender of 0.0.1, with our own AE title unless ``arguments`` name another."""
+    """Returns the sender of the 0.0.1 API, with our own AE title unless ``arguments`` name another."""
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender
 
     return DicomSender(**({"ae_title": settings.ae_title} | arguments))
@@ -235,7 +235,7 @@ def producer(settings: RuntimeSettings) -> Producer:
 
 
 def limits() -> Limits:
-    """Returns the limits of what reading a file may use."""
+    """Returns the limits within which files are read."""
     from dcm_processor_service.models.images.limits import Limits
 
     return Limits()

@@ -200,7 +200,7 @@ def new_data(key: JobKey, name: str) -> Document:
 def same_document(row: Document) -> Document:
     """Returns the condition that a document is the one of ``row``, not one made later under the same ``_id``.
 
-    A document of another program has an ``_id`` that is never used again.
+    For a document of another program, the ``_id`` is enough, because it is never used again.
     """
     made = mapping(row.get("operations")).get("made")
     return {"_id": row["_id"]} if made is None else {"_id": row["_id"], _MADE: made}
