@@ -142,7 +142,7 @@ def _warn(report: PullReport) -> None:
     for one in report.left_behind:
         say(f"left behind: {one.what}: {one.reason}", soft_wrap=True)
     if not report.deidentified:
-        say("warning: everything is as it was, with the patient", style="bold red", soft_wrap=True)
+        say("warning: everything was copied as it is, with the patient's identity", style="bold red", soft_wrap=True)
     elif not report.only_headers:
         say(
             "The pixels are unchanged: a face can be rebuilt from the scan of a head, and pictures may show text.",

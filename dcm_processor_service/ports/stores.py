@@ -440,7 +440,9 @@ class Backend:
             ConfigurationError: Only the platform fills this store: it has no such repository.
         """
         if self.workspace is None:
-            raise ConfigurationError("this store is filled by the platform; a workspace is a store of sqlite or memory")
+            raise ConfigurationError(
+                "this store is filled by the platform alone; a workspace is a store of sqlite, memory or mongodb"
+            )
         return self.workspace
 
 

@@ -29,7 +29,7 @@ __all__ = ["run_page"]
 
 _LOCAL, _NO_VERSION = "local", "0"
 _LEFT_OUT = (
-    "The pictures of {} of the jobs are left out, so that a browser opens the page: they lie beside the jobs' files."
+    "The pictures of {} of the jobs are left out, so that a browser can open the page: they lie beside the jobs' files."
 )
 _TIMES = "%Y-%m-%d %H:%M UTC"
 

@@ -164,7 +164,7 @@ def plain(value: Any, what: str) -> NormalValue:
         return float(value.to_decimal())
     if isinstance(value, Timestamp):
         return value.as_datetime()
-    raise StoredValueError(f"{what} holds a BSON {type(value).__name__}, which has no counterpart here; store it anew")
+    raise StoredValueError(f"{what} holds a BSON {type(value).__name__}, which is not supported; store another value")
 
 
 # session data
@@ -350,7 +350,7 @@ def peer(document: Document) -> Peer:
         "tls": bool(document.get("tls")),
         **{name: document.get(name) or None for name in _PEER_OPTIONS},
     }
-    what = f"the DICOM node {document.get('name') or id_text(document['_id'])!r}"
+    what = f"the DICOM peer {document.get('name') or id_text(document['_id'])!r}"
     return modelled(Peer, what, fields, {"ae_title": "aet", "calling_ae_title": "calling_aet"})
 
 

@@ -142,7 +142,7 @@ class MemoryWatch:
         if used_bytes < _WARN_AT * self._limit.limit_bytes:
             return False
         self._log.warning(
-            "nine tenths of the memory limit are in use; beyond it the process is killed without a word: raise the "
+            "nine tenths of the memory limit are in use; beyond it the process is killed without a message: raise the "
             "limit, or hold fewer volumes at once",
             used_bytes=used_bytes,
             limit_bytes=self._limit.limit_bytes,
@@ -155,7 +155,7 @@ class MemoryWatch:
         try:
             record(short)
         except Exception as error:  # noqa: BLE001  the job goes on: the record is only a hint for sessions why
-            self._log.debug("that memory ran short is not recorded: %s", type(error).__name__)
+            self._log.debug("the record that memory ran short was not stored: %s", type(error).__name__)
 
 
 @contextmanager

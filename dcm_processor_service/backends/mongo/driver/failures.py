@@ -274,7 +274,7 @@ def _from_server(error: OperationFailure, fate: str, *, maybe_applied: bool) -> 
         )
     if code in _UNSATISFIABLE_WRITE_CONCERN:
         return ConfigurationError(
-            f"MongoDB has not the members that {_URL_VARIABLE} asks to acknowledge a write (code {code}); correct w "
+            f"MongoDB lacks the members that {_URL_VARIABLE} wants to acknowledge a write (code {code}); correct w "
             "in it"
         )
     if code in _TOO_LARGE_CODES:

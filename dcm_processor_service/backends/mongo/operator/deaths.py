@@ -77,7 +77,7 @@ def cause_of_death(job: QueueJob, evidence: Evidence) -> Postmortem:
     if job.in_progress and not job.error:
         return _explain_lost_worker(job, evidence)
     if _STORE_FAULTS.search(job.error_trace):
-        return Postmortem(("database_restarted",), "MongoDB was not there while the worker prepared it")
+        return Postmortem(("database_restarted",), "MongoDB did not answer while the worker prepared the job")
     if _NO_JSON.search(job.error_trace or job.error_text):
         if job.error_text.rstrip().endswith(_EMPTY_FILE):
             return Postmortem(
