@@ -244,7 +244,7 @@ def _fields(document: Document) -> Document:
 
 
 def _timeout_s(document: Document) -> float | None:
-    """Reads the time limit, in any spelling of the manifest; logs a limit that cannot be read, and returns None."""
+    """Reads the time limit, in any form of a manifest; logs a limit that cannot be read, and returns None."""
     limit = document.get("job_timeout")
     if limit is None:
         return None
