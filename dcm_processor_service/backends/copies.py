@@ -1,4 +1,4 @@
-"""Refuses a UID of several subjects: the platform stores a study twice if two peers send it; no store may choose."""
+"""Refuses a UID that several subjects have: if two peers send a study, the platform stores it twice under one UID."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def refuse_copies(level: SubjectLevel, uid: str, ids: Sequence[str]) -> None:
     """Raises if several subjects have a UID.
 
     Raises:
-        AmbiguousSeriesError: There is more than one id; the message lists the ids, by which one can be chosen.
+        AmbiguousSeriesError: There is more than one id; the message lists the ids, so that the caller can choose one.
     """
     if len(ids) > 1:
         whose = "that identity" if level is SubjectLevel.PATIENT else f"the UID {uid}"

@@ -1,4 +1,4 @@
-"""A store in memory: the fakes of unit tests, which pass the same contract tests as the real stores."""
+"""A store in memory, for unit tests and fetched files; it passes the same contract tests as the other stores."""
 
 from __future__ import annotations
 
@@ -394,13 +394,13 @@ class MemoryWorkspaceRepository:
         self._store = store
 
     async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
-        """Files a patient, study or series."""
+        """Stores a patient, study or series."""
         with self._store.lock:
             del peer_id  # a memory store does not record who sent an image
             self._store.subjects[subject.id] = subject
 
     async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
-        """Files one DICOM file."""
+        """Stores one DICOM file."""
         with self._store.lock:
             self._store.instances[instance.id] = (instance, content)
             self._store.arrived_at[instance.id] = datetime.now(timezone.utc)
@@ -409,7 +409,7 @@ class MemoryWorkspaceRepository:
                 members.append(instance.id)
 
     async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
-        """Returns by id the files that are not gone."""
+        """Returns the paths of the files that are not gone, by the instance's id."""
         return {one: path for one, path in self._paths(instances) if not is_gone(path)}
 
     def _paths(self, instances: Sequence[Instance]) -> list[tuple[str, Path]]:
@@ -418,13 +418,13 @@ class MemoryWorkspaceRepository:
         return [(one, content) for one, content in known if not isinstance(content, bytes)]
 
     async def checksums(self, instances: Sequence[Instance]) -> dict[str, str]:
-        """Returns those of contents; the files are compared where they lie."""
+        """Returns by id the SHA-256 of the contents that are held as bytes; an instance held as a path has none."""
         with self._store.lock:
             known = [(one.id, self._store.instances[one.id][1]) for one in instances if one.id in self._store.instances]
         return {one: hashlib.sha256(held).hexdigest() for one, held in known if isinstance(held, bytes)}
 
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
-        """Removes instances whose file is gone from below these folders."""
+        """Removes instances whose file was below these folders and is gone."""
         lost = [one for one, path in self._paths(instances) if is_lost(path, folders)]
         with self._store.lock:
             for instance_id in lost:
@@ -434,7 +434,7 @@ class MemoryWorkspaceRepository:
             return lost
 
     async def add_job(self, job: Job) -> None:
-        """Files a job."""
+        """Stores a job."""
         with self._store.lock:
             self._store.jobs[job.id] = job
 
@@ -444,7 +444,7 @@ class MemoryWorkspaceRepository:
             self._store.jobs.pop(job_id, None)
 
     async def add_peer(self, peer: Peer) -> None:
-        """Files a peer."""
+        """Stores a peer."""
         with self._store.lock:
             self._store.peers[peer.name] = peer
 
@@ -475,7 +475,7 @@ class MemorySessionRepository:
             return sorted(rows, key=lambda session: session.created_at)
 
     async def ensure_indexes(self) -> list[str]:
-        """Makes nothing: a dictionary needs no index."""
+        """Returns an empty list: a dictionary needs no index."""
         return []
 
     async def remove(self, session_id: str, part: SessionPart) -> int:

@@ -24,7 +24,7 @@ class PlainDocuments:
         self._backend = backend
 
     async def set_value(self, key: JobKey, name: str, value: NormalValue) -> str | int:
-        """Stores a value; returns the id if it is new, else 1 if it changed and 0 if not."""
+        """Stores a value; returns the id of a new document, else 1 if the value changed and 0 if not."""
         before = await self._backend.data.find(key, name)
         await self._backend.data.put(key, name, value)
         if before is None:

@@ -1,1 +1,1 @@
-"""Processes of their own for what may end its process: libraries that decode and encode pixels."""
+"""Child processes for code that may end its process: libraries that decode and encode pixels."""

@@ -1,4 +1,4 @@
-"""Functions for use inside a child process: its output for answers, its limits, and that it ignores Ctrl-C.
+"""Functions for use inside a child process: they reserve its output for answers, limit it, and let it ignore Ctrl-C.
 
 The child lives as long as its input is open, so it ends with the process that started it, whatever ends that. A failure
 of a library there (an exception, a panic, an abort) ends a request or the child, and nothing else.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["HEAD", "as_failure", "begin", "limit", "write_answer"]
 
 HEAD = struct.Struct("<I")
-"""Stands before each answer: the length of its JSON, which says how many bytes follow."""
+"""The first bytes of each answer: the length of its JSON. The JSON says how many bytes follow."""
 
 _MOST_CHARACTERS = 2000
 
@@ -69,7 +69,7 @@ def _address_space_bytes() -> int:
 
 
 def as_failure(error: BaseException) -> dict[str, Any]:
-    """Returns the answer that says what went wrong."""
+    """Returns the answer that reports an error."""
     return {"failure": f"{type(error).__name__}: {error}"[:_MOST_CHARACTERS]}
 
 

@@ -1,8 +1,8 @@
 """Child processes for code that must not end this process: decoders and encoders of libraries, which may abort.
 
 A child is a new interpreter that gets its requests through a pipe. So it needs no ``__main__`` guard, inherits no lock
-of a thread, and ends when its pipe does. A forked process leaves the children to its parent and starts its own. The
-functions for the child's side are in :mod:`.inside`.
+of a thread, and ends when the pipe is closed. A forked process leaves the children to its parent and starts its own.
+The functions for the child's side are in :mod:`.inside`.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class ChildProcess:
     """One child process; used by one thread at a time.
 
     Args:
-        module: The module whose ``main()`` it runs.
-        purpose: What it is for, as "decode compressed pixels".
+        module: The module whose ``main()`` the process runs.
+        purpose: What the process is for, such as "decode compressed pixels"; the error message names it.
 
     Raises:
         ConfigurationError: It cannot be started.
@@ -71,7 +71,7 @@ class ChildProcess:
         _widen(self._answers.fileno())
 
     def fileno(self) -> int:
-        """The pipe to wait for."""
+        """Returns the descriptor of the pipe on which answers arrive."""
         return self._answers.fileno()
 
     def ask(self, request: dict[str, Any], content: bytes = b"") -> None:
@@ -86,7 +86,7 @@ class ChildProcess:
         """Waits for the JSON of the next answer; the bytes that follow it are still in the pipe.
 
         Raises:
-            ChildEndedError: The process ended instead.
+            ChildEndedError: The process ended before it answered.
         """
         head = bytearray(HEAD.size)
         self.read_exactly(memoryview(head))
@@ -99,7 +99,7 @@ class ChildProcess:
         """Fills ``target`` from the pipe.
 
         Raises:
-            ChildEndedError: The process ended before.
+            ChildEndedError: The process ended before it had sent as many bytes.
         """
         filled = 0
         while filled < len(target):
@@ -125,7 +125,7 @@ class ChildProcess:
         self._answers.close()
 
     def leave(self) -> None:
-        """Forgets the process in a fork, whose parent it belongs to."""
+        """Forgets the process in a forked child: it belongs to the parent."""
         self._process.returncode = 0  # it is not ours to wait for
         self._requests.close()
         self._answers.close()
@@ -158,7 +158,7 @@ class ChildPool(Generic[P]):
         atexit.register(self.close)
 
     def borrow(self, most: int) -> list[P]:
-        """Returns processes for one use, one at least: those that wait, and new ones up to ``most``."""
+        """Returns at least one process for one use: those that wait, and new ones, up to ``most`` in all."""
         with self._lock:
             taken = [self._idle.pop() for _ in range(min(most, len(self._idle)))]
         try:

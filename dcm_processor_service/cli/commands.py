@@ -132,7 +132,7 @@ COMMANDS = {
 
 
 class Commands(TyperGroup):
-    """All commands: the help of all shows their summaries, and a call loads the one that is called."""
+    """The group of all commands: its help shows their summaries, and a call loads only the command that is called."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)

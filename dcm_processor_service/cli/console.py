@@ -1,8 +1,8 @@
 """Prints the output of commands: for people on a terminal, for programs with ``--json``.
 
 Names of data, header values, paths and messages may hold anything. Whatever is printed here cannot move the cursor,
-change colours or reverse the text: the consoles ensure this for every text, :func:`styled` and the progress bar
-for theirs, and no command prints in any other way.
+change colours or reverse the text: the consoles ensure this for every text that they print, :func:`styled` and the
+progress bar for the texts that they make, and no command prints in any other way.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def print_json_line(value: Any) -> None:
 
 
 def _json_text(text: str) -> str:
-    """Returns the same JSON with escapes for what a terminal should not get; this occurs only in strings."""
+    """Returns the same JSON with escapes for characters that would steer a terminal; JSON has them only in strings."""
     return _UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 

@@ -118,7 +118,7 @@ def _public(name: str) -> type:
 
 
 def _members(owner: type) -> dict[str, Any]:
-    """Returns the public methods and properties of a class that this package wrote, with the first sentence of each."""
+    """Returns the public members of a class that this package wrote, each with the first paragraph of its docstring."""
     members = [*_fields(owner)]
     found = {name: item for base in reversed(owner.__mro__) for name, item in vars(base).items()}
     for name, item in sorted(found.items()):
@@ -136,7 +136,7 @@ def _members(owner: type) -> dict[str, Any]:
 
 
 def _fields(owner: type) -> Iterator[dict[str, str]]:
-    """Lists the fields of a dataclass with the text behind each, which only the source has."""
+    """Lists the fields of a dataclass, each with the string that follows it, which only the source code has."""
     for base in reversed(owner.__mro__):
         if not dataclasses.is_dataclass(base) or not base.__module__.startswith(_OWN_MODULE):
             continue

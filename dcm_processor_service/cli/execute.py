@@ -34,7 +34,8 @@ __all__ = ["execute"]
 
 def execute(
     callback: Annotated[
-        str, typer.Argument(help="MODULE:FUNCTION or path/to/file.py:FUNCTION; FUNCTION is run if left out")
+        str,
+        typer.Argument(help="MODULE:FUNCTION or path/to/file.py:FUNCTION; if FUNCTION is left out, run() is called"),
     ],
 ) -> None:
     """Run a callback as the job that the environment names, and print its result as one line of JSON.

@@ -62,8 +62,8 @@ def pull(
 
     Headers are cleaned by the Basic Application Confidentiality Profile of DICOM, PS3.15 annex E; each UID is
     replaced by the same new UID everywhere, all dates are moved by the same number of days. Pixels stay as they are,
-    with any text in them: the command names the series to look at. The command only reads the platform's database. Then
-    run CODE --workspace FOLDER, without --dicom, runs a job as the platform did.
+    with any text in them: the command names the series to look at. The command only reads the platform's database.
+    After that, the command "run CODE --workspace FOLDER", without --dicom, runs a job as the platform did.
     """
     with sentences():
         options = PullOptions(identified, only_headers, with_files, _parse_kept(keep or []))
@@ -137,15 +137,15 @@ def _print(report: PullReport) -> None:
 
 
 def _warn(report: PullReport) -> None:
-    """Prints to the standard error what was left behind, and where the patient may still show."""
+    """Prints to the standard error what was left behind, and where the patient may still be recognised."""
     say = error_console().print
     for one in report.left_behind:
         say(f"left behind: {one.what}: {one.reason}", soft_wrap=True)
     if not report.deidentified:
-        say("warning: everything is as it was, with the patient", style="bold red", soft_wrap=True)
+        say("warning: everything was copied as it is, with the patient's identity", style="bold red", soft_wrap=True)
     elif not report.only_headers:
         say(
-            "The pixels are unchanged: a face can be made out of a head, and text may stand in a picture.",
+            "The pixels are unchanged: a face can be rebuilt from the scan of a head, and pictures may show text.",
             soft_wrap=True,
         )
     for uid in report.burned_in:

@@ -66,8 +66,8 @@ def run(
     callback: Annotated[
         str,
         typer.Argument(
-            help="path/to/file.py:FUNCTION or MODULE:FUNCTION, FUNCTION is run if left out; or the folder of a "
-            "service, which holds dcm-processor.json"
+            help="path/to/file.py:FUNCTION or MODULE:FUNCTION; if FUNCTION is left out, run() is called; or the folder "
+            "of a service, which holds dcm-processor.json"
         ),
     ],
     dicom: Annotated[
@@ -76,7 +76,9 @@ def run(
     sample: Annotated[bool, typer.Option("--sample", help="Use a real CT series that comes with pydicom")] = False,
     event: Annotated[
         JobEvent | None,
-        typer.Option(help="Run once for each series (if left out), study or patient; of a service, these jobs alone"),
+        typer.Option(
+            help="Run once for each series (if left out), study or patient; for a service, only its jobs of this event"
+        ),
     ] = None,
     param: Annotated[
         list[str] | None,
@@ -132,7 +134,7 @@ def run(
     with sentences(), _cluster(on, workers) as cluster:
         place = Workspace(workspace, chosen_store(store))
         if store and not (dicom or sample):
-            raise ConfigurationError("--store takes scans, which it files in the database; give a folder: --dicom DIR")
+            raise ConfigurationError("--store takes scans, which it stores in the database; give a folder: --dicom DIR")
         session = None if dicom or sample else pulled_session(workspace)
         source = service_source(callback, event, job_name, one_of_several=session is not None)
         service = source.load()
@@ -198,7 +200,7 @@ def service_source(
 
 
 def _names(service: LoadedService, job_name: str) -> list[str]:
-    """Returns which jobs of a pulled session are to run.
+    """Returns the names of the jobs of a pulled session that are to run.
 
     Raises:
         ConfigurationError: The service has no job of the name.

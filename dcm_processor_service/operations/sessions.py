@@ -83,7 +83,8 @@ def retry_session(session_id: str, job: str = "", *, settings: RuntimeSettings |
 
     Raises:
         SessionNotFoundError: There is no such session.
-        JobNotFoundError: The session has no such job, or several dead jobs of that name.
+        JobNotFoundError: The session has no such job.
+        AmbiguousJobError: Several dead jobs have that name.
         RetryRefusedError: The job is done, waiting or in progress, has changed meanwhile, or would die of the same
             cause; or no job died, or a sweep has begun.
         SessionsLockedError: A sweep or another retry is at work.
@@ -121,7 +122,8 @@ def _dead_jobs(session: QueuedSession, name: str) -> list[QueueJob]:
     """Returns the jobs to run again.
 
     Raises:
-        JobNotFoundError: The session has no such job, or several dead jobs of that name.
+        JobNotFoundError: The session has no such job.
+        AmbiguousJobError: Several dead jobs have that name.
         RetryRefusedError: The job is done, waiting or in progress; or no job died, or a sweep has begun.
     """
     if any(job.swept for job in session.jobs):

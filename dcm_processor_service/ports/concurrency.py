@@ -2,7 +2,7 @@
 
 Every facade is written once, as ``async def``. In the blocking mode nothing below a facade suspends: repositories do
 their work where they are called. Such a coroutine runs to its end in a single step, and the step is an ordinary call:
-short tracebacks, a debugger that steps through, no thread.
+tracebacks are short, a debugger can step through it, and no thread is needed.
 """
 
 from __future__ import annotations

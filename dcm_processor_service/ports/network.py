@@ -52,7 +52,7 @@ class Sender(Protocol):
     ) -> SendReport:
         """Sends instances that are not acknowledged yet; calls ``on_record`` for each, and ``cancelled`` before each.
 
-        Calls ``on_begin`` with the SOPInstanceUIDs that are sent next, first the one that is sent at once. Calls
+        Calls ``on_begin`` with the SOPInstanceUIDs that are sent next; the first of them is sent at once. Calls
         ``may_hold`` to learn whether an instance that the peer reports as a duplicate may come from an earlier sending
         of ours. Calls ``on_commitment`` with a storage commitment before the peer is asked for it, and again when it is
         settled.
@@ -81,7 +81,7 @@ class Sender(Protocol):
         the new transaction that it first starts for each.
 
         Raises:
-            ConfigurationError: The port that answers may come to is taken, or it cannot speak as all of the peers do.
+            ConfigurationError: The port for the answers is in use, or the peers need different TLS settings on it.
         """
 
     def echo(self, peer: Peer, *, options: SendOptions = ...) -> EchoResult:

@@ -154,7 +154,7 @@ def require_scan(path: Path) -> None:
 
 
 def is_gone(path: Path) -> bool:
-    """Returns whether there is certainly no file at a path; one that cannot be looked at may be there.
+    """Returns whether there is certainly no file at a path; False if the path cannot be examined.
 
     Example:
         >>> from pathlib import Path
@@ -171,14 +171,14 @@ def is_gone(path: Path) -> bool:
 
 
 def is_lost(path: Path, folders: Iterable[Path]) -> bool:
-    """Returns whether a file is gone from below some folders.
+    """Returns whether a path lies below one of the folders, and there is no file at it any more.
 
     Example:
         >>> from pathlib import Path
         >>> is_lost(Path("gone.dcm"), [Path()]), is_lost(Path("gone.dcm"), [Path("elsewhere")])
         (True, False)
     """
-    place = os.path.abspath(path)  # noqa: PTH100  links and all
+    place = os.path.abspath(path)  # noqa: PTH100  follows no links
     is_below = any(place.startswith(os.path.join(os.path.abspath(one), "")) for one in folders)  # noqa: PTH100, PTH118
     return is_below and is_gone(path)
 
@@ -331,7 +331,7 @@ class PlatformDocuments(Protocol):
     """Documents as the platform's own packages see them, for the functions of the 0.0.1 API."""
 
     async def set_value(self, key: JobKey, name: str, value: NormalValue) -> str | int:
-        """Stores a value in one round trip; returns the id of a new one, else 1 if it changed and 0 if not."""
+        """Stores a value in one round trip; returns the id of a new document, else 1 if the value changed, 0 if not."""
 
     async def file(self, key: JobKey, name: str) -> dict[str, Any] | None:
         """Returns the document of a file."""
@@ -347,31 +347,37 @@ class WorkspaceRepository(Protocol):
     """Fills a store that the platform does not fill: a laptop's workspace, or the memory of a test."""
 
     async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
-        """Files a patient, study or series; replaces one of the same id."""
+        """Stores a patient, study or series; replaces one of the same id."""
 
     async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
-        """Files one DICOM file of a series that was added."""
+        """Stores one DICOM file of a series that was added: its content, or its path."""
 
     async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
-        """Returns by id the files to which the store refers and which are not gone; none if it holds the content."""
+        """Returns, by the instance's id, the paths that the store refers to; leaves out files that are gone.
+
+        Returns an empty dict if the store holds the content itself.
+        """
 
     async def checksums(self, instances: Sequence[Instance]) -> dict[str, str]:
-        """Returns by id the SHA-256 of the contents that the store holds itself; none if it refers to files."""
+        """Returns, by the instance's id, the SHA-256 of the contents that the store holds itself.
+
+        Returns an empty dict if the store refers to files.
+        """
 
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
-        """Removes instances whose file is gone from below these folders; returns their ids.
+        """Removes instances whose file was below these folders and is gone; returns their ids.
 
-        A store that holds the content itself loses none.
+        A store that holds the content itself removes none.
         """
 
     async def add_job(self, job: Job) -> None:
-        """Files a job; replaces one of the same id."""
+        """Stores a job; replaces one of the same id."""
 
     async def remove_job(self, job_id: str) -> None:
         """Removes a job, if there is one; its data and files stay, and belong to no job."""
 
     async def add_peer(self, peer: Peer) -> None:
-        """Files a peer; replaces one of the same name."""
+        """Stores a peer; replaces one of the same name."""
 
 
 @dataclass(frozen=True)
@@ -408,7 +414,7 @@ class StoreLocation:
 class Backend:
     """The repositories of one store.
 
-    ``warnings``, if a store has it, returns what endangers acknowledged writes in this store, a sentence each.
+    ``warnings``, if a store has it, returns a sentence for each thing that endangers acknowledged writes in this store.
 
     Example:
         >>> from dcm_processor_service.testing import MemoryStore
@@ -428,13 +434,15 @@ class Backend:
     warnings: Callable[[], Coroutine[Any, Any, list[str]]] | None = None
 
     def fillable(self) -> WorkspaceRepository:
-        """Returns the workspace, if this store is one.
+        """Returns the repository that fills this store.
 
         Raises:
-            ConfigurationError: The platform fills this store.
+            ConfigurationError: Only the platform fills this store: it has no such repository.
         """
         if self.workspace is None:
-            raise ConfigurationError("this store is filled by the platform; a workspace is a store of sqlite or memory")
+            raise ConfigurationError(
+                "this store is filled by the platform alone; a workspace is a store of sqlite, memory or mongodb"
+            )
         return self.workspace
 
 

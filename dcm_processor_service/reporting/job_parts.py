@@ -1,4 +1,4 @@
-"""The parts of a job on its page, each a function of what it shows; empty if there is nothing to show."""
+"""Functions that return the parts of a job's page, as HTML; a part is empty if there is nothing to show."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def error_part(job: JobReport) -> Html:
 
 
 def pictures_part(pictures: Sequence[ResultPicture]) -> Html:
-    """Returns contact sheets, each with its legend: names, colours, ml."""
+    """Returns contact sheets, each with its legend: the name, colour and volume of each label."""
     shown = []
     for one in pictures:
         entries = [
@@ -104,7 +104,7 @@ def files_part(files: Sequence[OutputFile]) -> Html:
 
 
 def derived_part(made: Sequence[DerivedObject]) -> Html:
-    """Returns the DICOM objects that the job made; those of one series in one line."""
+    """Returns the DICOM objects that the job made: a line for each series and SOP class."""
     series: dict[tuple[str, str], list[DerivedObject]] = {}
     for one in made:
         series.setdefault((one.series_instance_uid, one.sop_class_uid), []).append(one)
@@ -121,12 +121,12 @@ def derived_part(made: Sequence[DerivedObject]) -> Html:
 
 
 def sent_part(reports: Sequence[SendReport]) -> Html:
-    """Returns what was sent where, with the result of each instance."""
+    """Returns a report of each sending: the peer, and the result of each instance."""
     return join([element("h3", "Sent"), *map(sending_html, reports)]) if reports else _NOTHING
 
 
 def steps_part(steps: Sequence[StepRecord]) -> Html:
-    """Returns what each step took."""
+    """Returns the time, peak memory and number of attempts of each step."""
     rows = [
         [
             one.name,

@@ -29,7 +29,7 @@ __all__ = ["run_page"]
 
 _LOCAL, _NO_VERSION = "local", "0"
 _LEFT_OUT = (
-    "The pictures of {} of the jobs are left out, so that a browser opens the page: they lie beside the jobs' files."
+    "The pictures of {} of the jobs are left out, so that a browser can open the page: they lie beside the jobs' files."
 )
 _TIMES = "%Y-%m-%d %H:%M UTC"
 
@@ -79,7 +79,7 @@ def _header(title: str, report: RunReport) -> Html:
 
 
 def _service(job: JobReport) -> str:
-    """Returns name and version; nothing of a local run without a service, which has neither."""
+    """Returns name and version of the service; empty for a local run of a callback, which has no service."""
     version = "" if job.service_version == _NO_VERSION else job.service_version
     return "" if job.service_name == _LOCAL else f"{job.service_name} {version}".strip()
 

@@ -23,7 +23,7 @@ _PACKAGES = (
     "SimpleITK",
     "torch",
 )
-"""Those that read, compute or send."""
+"""The packages that read, compute or send."""
 
 
 @lru_cache

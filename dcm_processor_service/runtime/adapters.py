@@ -69,7 +69,7 @@ __all__ = [
 
 
 def file_formats() -> FileFormats:
-    """Returns the formats in which values become files."""
+    """Returns the functions that write values as files, and read them back."""
     from dcm_processor_service.imaging.file_formats import read_value, write_value
     from dcm_processor_service.session.functions import FileFormats
 
@@ -147,7 +147,7 @@ def _pictures_of_results(
 
 
 def derived_functions() -> DerivedFunctions:
-    """Returns what makes DICOM objects of results."""
+    """Returns the functions that make DICOM objects from results."""
     from dcm_processor_service.derived import make, save, validate
     from dcm_processor_service.derived.fingerprint import fingerprint
     from dcm_processor_service.session.functions import DerivedFunctions
@@ -184,7 +184,7 @@ def reading_functions(limits: Limits) -> ReadingFunctions:
 
 
 def nifti_converter(limits: Limits) -> NiftiConverter:
-    """Returns the converter that chooses the engine by what a series is, and reads within these limits."""
+    """Returns the converter that chooses the engine by the kind of the series, and reads within these limits."""
     from dcm_processor_service.imaging.nifti.convert import AutoConverter
 
     return AutoConverter(limits=limits)
@@ -213,14 +213,14 @@ def retriever(settings: RuntimeSettings) -> Retriever:
 
 
 def fetched_store() -> Backend:
-    """Returns an empty store in memory, in which fetched files are filed."""
+    """Returns an empty store in memory, for fetched files."""
     from dcm_processor_service.backends.memory import MemoryStore
 
     return MemoryStore().backend()
 
 
 def legacy_sender(settings: RuntimeSettings, **arguments: Any) -> DicomSender:
-    """Returns the sender of 0.0.1, with our own AE title unless ``arguments`` name another."""
+    """Returns the sender of the 0.0.1 API, with our own AE title unless ``arguments`` name another."""
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender
 
     return DicomSender(**({"ae_title": settings.ae_title} | arguments))
@@ -235,7 +235,7 @@ def producer(settings: RuntimeSettings) -> Producer:
 
 
 def limits() -> Limits:
-    """Returns the limits of what reading a file may use."""
+    """Returns the limits within which files are read."""
     from dcm_processor_service.models.images.limits import Limits
 
     return Limits()
@@ -271,28 +271,28 @@ def async_sending(repository: DataRepository, peers: AsyncPeers, **tools: Any) -
 
 
 def async_derive(*parts: Any) -> AsyncDerive:
-    """Returns what makes DICOM objects of results."""
+    """Returns the facade that makes DICOM objects from results."""
     from dcm_processor_service.session.images.derive_async import AsyncDerive
 
     return AsyncDerive(*parts)
 
 
 def async_dicom(*parts: Any) -> AsyncDicom:
-    """Returns the images of a session."""
+    """Returns the facade that reads the images of a session."""
     from dcm_processor_service.session.images.dicom_async import AsyncDicom
 
     return AsyncDicom(*parts)
 
 
 def platform_documents(backend: Backend) -> PlatformDocuments:
-    """Returns the store's documents as the platform sees them; a store without such makes them of its values."""
+    """Returns the store's documents as the platform sees them; builds them from values if the store has none."""
     from dcm_processor_service.backends.plain_documents import PlainDocuments
 
     return backend.documents or PlainDocuments(backend)
 
 
 def capabilities() -> dict[str, list[Capability]]:
-    """Lists the converters and the decoders, each with whether it is there and how to get it."""
+    """Lists the converters and the decoders, each with whether it is installed, and how it works or is installed."""
     from dcm_processor_service.imaging.capabilities import converter_capabilities, decoder_capabilities
 
     return {"converter": converter_capabilities(), "decoder": decoder_capabilities()}

@@ -80,10 +80,10 @@ C = TypeVar("C", bound=containers.Container)
 T = TypeVar("T")
 
 _first_use = SharedLock()
-"""A lock, held while a provider makes its part: one for all providers, so that no two threads wait for each other.
+"""The lock that is held while a provider makes its part.
 
-dependency-injector's own ThreadSafeSingleton has a lock for each provider, which a forked child may inherit locked; its
-Resource has no lock.
+All providers share it: with a lock for each, two threads could wait for each other. dependency-injector's own
+ThreadSafeSingleton has a lock for each provider, which a forked child may inherit locked; its Resource has no lock.
 """
 
 
@@ -325,7 +325,7 @@ class AsyncContainer(Container):
 
 @contextmanager
 def opened(container: C) -> Iterator[C]:
-    """Returns the container; at the end closes what it opened: the store, then the temporary files.
+    """Yields the container; at the end closes what it opened: the store, then the temporary files.
 
     Each part is closed even if another fails to close; the failure is raised after that.
 
@@ -338,7 +338,7 @@ def opened(container: C) -> Iterator[C]:
     try:
         yield container
     finally:
-        with ExitStack() as closing:  # unwinds from the end
+        with ExitStack() as closing:  # calls these from the last to the first
             closing.callback(adapters.close_decoders)
             closing.callback(container.shutdown_resources)  # closes what an overriding provider has opened
             for provider in container.providers.values():

@@ -46,14 +46,14 @@ def _values(settings: RuntimeSettings) -> dict[str, Any]:
 class _Context(RuntimeSettings):
     """The common part of the contexts of both modes."""
 
-    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(defer_build=True)  # a process has one of the modes
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(defer_build=True)  # a process uses one mode
 
     _log: JobLog | None = PrivateAttr(default=None)
     _cancellation: Cancellation | None = PrivateAttr(default=None)
 
     @property
     def log(self) -> JobLog:
-        """The job's log: ``ctx.log.info("segmented", volume_ml=12.5)``; its lines know session, job and service.
+        """The job's log: ``ctx.log.info("segmented", volume_ml=12.5)``; each line names session, job and service.
 
         Raises:
             ConfigurationError: The context was made from the environment alone.
@@ -62,11 +62,11 @@ class _Context(RuntimeSettings):
 
     @property
     def cancelled(self) -> bool:
-        """Whether the job should end: finish the step, and return.
+        """Whether the job should end; if so, the callback should finish its step and return.
 
         True when the process was asked to end (SIGTERM; its exit code is then 143), and when the job's time limit is
-        reached. A job that looks after the limit and returns fails with :class:`~.errors.JobTimeoutError`, since its
-        result may be incomplete; the process of one that does not return within ``grace_s`` is ended.
+        reached. A job that reads this after the limit and returns fails with :class:`~.errors.JobTimeoutError`, since
+        its result may be incomplete; the process of a job that does not return within ``grace_s`` is ended.
 
         Raises:
             ConfigurationError: The context was made from the environment alone.
@@ -164,14 +164,14 @@ class RuntimeContext(_Context):
         """Returns a part of this job that happens once, as :class:`Step` explains: ``with ctx.step("x") as step``.
 
         Args:
-            name: Its name.
-            inputs: What it depends on, by name: values that session data can hold, arrays, a series (by the UIDs and
-                contents of its instances), paths (by content), stored files. With other inputs it is another step.
-            code: Version of its code; by default a digest of the source file that calls this.
+            name: Name of the step.
+            inputs: What the step depends on, by name: values that session data can hold, arrays, a series (by the UIDs
+                and contents of its instances), paths (by content), stored files. With other inputs it is another step.
+            code: Version of the step's code; by default a digest of the source file that calls this.
 
         Raises:
             InvalidNameError: The name is not allowed.
-            UnsupportedValueError: An input is of another type; raised by the block, as are the following.
+            UnsupportedValueError: An input is of another type. The ``with`` statement raises this and the following.
             StepBusyError: Another run of this job does the step, and is alive.
             ConfigurationError: The context was made from the environment alone.
         """
@@ -253,7 +253,7 @@ class AsyncRuntimeContext(_Context):
 def _step(
     tools: StepTools | None, name: str, inputs: Mapping[str, object] | None, code: str | None, caller: str
 ) -> AsyncStep:
-    """Returns a step; its modules are loaded by the first one alone."""
+    """Returns a step; the first call loads the modules of steps."""
     from dcm_processor_service.runtime.steps.inputs import code_version
     from dcm_processor_service.runtime.steps.running import AsyncStep
 

@@ -32,8 +32,9 @@ _DAMAGE = (
     EOFError,
     NotImplementedError,
 )
-"""What unpacking raises for damaged data; bzip2 raises an OSError without a number."""
+"""The errors that unpacking raises for damaged data; in addition, bzip2 raises an OSError without a number."""
 _TWO_OF_A_NAME = (FileExistsError, NotADirectoryError, IsADirectoryError)
+"""The errors of the disk for an archive that has two files of one name, or a file and a folder of one name."""
 
 
 def unpack(archive: zipfile.ZipFile, one: zipfile.ZipInfo, folder: Path) -> str:
@@ -47,7 +48,7 @@ def unpack(archive: zipfile.ZipFile, one: zipfile.ZipInfo, folder: Path) -> str:
             file.write(block)
         file.flush()
         os.fsync(file.fileno())
-    place.chmod(0o444)  # a job that changed it would change it for all
+    place.chmod(0o444)  # all jobs read this file, so none may change it
     return digest.hexdigest()
 
 
@@ -55,7 +56,7 @@ def require_files_inside(archive: Path, files: list[zipfile.ZipInfo]) -> None:
     """Checks that an archive holds readable files of one folder and nothing else.
 
     Raises:
-        ConfigurationError: It does not.
+        ConfigurationError: A file would lead out of the folder, is a link or is encrypted.
     """
     for one in files:
         place = PurePosixPath(one.filename)
@@ -87,7 +88,7 @@ def damage_as_error(archive: Path) -> Iterator[None]:
 
 
 def listing(archive: Path) -> str:
-    """Returns the SHA-256 of the archive's own list of its files, with their sizes and check sums: quickly read.
+    """Returns the SHA-256 of the archive's own list of its files, with sizes and checksums; reads no file, so is quick.
 
     Raises:
         ConfigurationError: It has no list that can be read.

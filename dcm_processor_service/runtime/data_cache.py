@@ -1,10 +1,10 @@
 """Large data of a service, such as a model's weights, kept unpacked between jobs.
 
 The platform unpacks a worker's data anew for every job. Data that is itself one zip file costs it only a copy; this
-module unpacks the file once, into a folder named by its SHA-256, which every later job finds. A job holds a shared lock
-on the entry that it uses, from before it looks for it until its process ends; a process that fills, repairs or removes
-an entry holds an exclusive lock. An entry has another name until it is complete, so a killed process leaves nothing
-that looks like an entry.
+module unpacks the file once, into a folder named by its SHA-256, which every later job finds. Before a job looks for
+its entry, it takes a shared lock on it, and holds the lock until its process ends; a process that fills, repairs or
+removes an entry holds an exclusive lock. An entry has another name until it is complete, so a killed process leaves
+nothing that looks like an entry.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _MANIFEST, _LISTING, _CONTENT, _LOCK, _PART = "manifest.json", "listing.sha256", "content", ".lock", ".part"
 
 _in_use: dict[Path, int] = {}
-"""Open lock files of this process, by their paths: what it uses is not removed until it ends."""
+"""Open lock files of this process, by their paths; they stay open, so that no entry in use is removed."""
 
 _one_thread = SharedLock()
 
@@ -104,7 +104,7 @@ def cached_data_dir(data_dir: Path | None, cache: Path | None, most_bytes: int) 
 
 
 def _archive(data: Path) -> Path | None:
-    """Returns the zip file that the data is; None where it is a folder of other files."""
+    """Returns the path of the zip file, if the data is one zip file; None if the data is a folder of other files."""
     if is_file(data):
         return data if data.suffix.lower() == _SUFFIX else None
     if not is_folder(data):
@@ -137,7 +137,7 @@ def _told_checksum(archive: Path) -> str:
 if sys.platform != "win32":
 
     def _lock(descriptor: int, *, exclusive: bool) -> None:
-        """Waits until this process has the lock; releases one that it has already."""
+        """Waits until this process has the lock; gives up a lock of the other kind that it holds."""
         fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
 
     @contextmanager
@@ -183,12 +183,12 @@ def _is_whole(entry: _Entry) -> bool:
         content = entry.folder / _CONTENT
         names = {str(one.relative_to(content)) for one in content.rglob("*") if not one.is_dir()}
         return names == {*recorded} and all(file_sha256(content / name) == recorded[name] for name in recorded)
-    except (OSError, ValueError, TypeError):  # not there, or torn
+    except (OSError, ValueError, TypeError):  # not there, or incomplete
         return False
 
 
 def _is_of_another(entry: _Entry, archive: Path) -> bool:
-    """Returns whether an entry was filled from another archive, to which the checksum beside this one belongs."""
+    """Returns whether an entry was filled from another archive than this one, whose stated checksum it has."""
     try:
         recorded = (entry.folder / _LISTING).read_text(encoding="ascii")
     except OSError:  # not filled yet

@@ -93,7 +93,7 @@ def serving(container: Container) -> Iterator[None]:
         yield
     finally:
         with _own.lock:
-            if container in _own.served:  # a forked child has forgotten it
+            if container in _own.served:  # in a forked child, the list has been emptied
                 _own.served.remove(container)
 
 

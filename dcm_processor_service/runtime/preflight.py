@@ -23,7 +23,7 @@ class RiskyArguments(NamedTuple):
     """The parts of a job's arguments that would break its script."""
 
     about: str
-    """The series, study or patient whose header it is, or the job whose params they are."""
+    """The series, study or patient that the header belongs to, or the job that the params belong to."""
     sentence: str
 
 
@@ -32,7 +32,8 @@ async def risky_arguments(
 ) -> list[RiskyArguments]:
     """Returns every series, study, patient and job of a session whose headers or params would end a job's script.
 
-    The patient's documents are read, since the scheduler is still making the jobs when the first of them runs.
+    Headers are read from the documents of patient, studies and series: when the first job runs, the scheduler is still
+    making the others.
     """
     found = []
     async for subject in _subjects(session_id, sessions, dicom):

@@ -224,7 +224,7 @@ class RuntimeSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Reads arguments first, then the environment; the other sources are part of the latter."""
+        """Reads arguments first, then the environment, through this package's own source in place of pydantic's."""
         del env_settings, dotenv_settings, file_secret_settings
         return (init_settings, _EnvironmentSource(settings_cls))
 
@@ -263,7 +263,7 @@ class RuntimeSettings(BaseSettings):
 
     @property
     def backend_name(self) -> str:
-        """The provider's canonical name: ``mongo`` and ``mongodb`` are one."""
+        """The provider's canonical name: both ``mongo`` and ``mongodb`` become ``mongodb``."""
         return _canonical(self.db_provider)
 
     def __str__(self) -> str:

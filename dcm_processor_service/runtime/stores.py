@@ -1,4 +1,4 @@
-"""Which stores there are, and what opens each: the built-in ones and those of the entry-point group.
+"""Finds the function that opens a store by the store's name: of the built-in stores and of the entry-point group.
 
 Adapters are imported when they are asked for. The arguments that the platform's worker passes to an entry are parts of
 its store's documents, so this module reads them too.
@@ -93,7 +93,7 @@ def job_of_arguments(arguments: Mapping[str, Any]) -> Job | None:
     """Returns the job that a worker's keyword arguments name; None if they name no job.
 
     Raises:
-        StoredValueError: A part of them is malformed.
+        StoredValueError: A part of the arguments is malformed.
     """
     from dcm_processor_service.backends.mongo.driver import arguments as platform
 
@@ -101,7 +101,7 @@ def job_of_arguments(arguments: Mapping[str, Any]) -> Job | None:
 
 
 def platform_database(location: StoreLocation) -> AbstractContextManager[PlatformDatabase]:
-    """Returns what opens the platform's own database for an operator."""
+    """Returns the context manager that opens the platform's own database for an operator."""
     from dcm_processor_service.backends.mongo.operator.repository import open_platform_database
 
     return open_platform_database(location)

@@ -36,7 +36,7 @@ GROUP_CHUNKS = 100
 GROUP_BYTES = 6 * 1024 * 1024
 """With larger answers, server, network and decoder wait for each other; smaller ones cost more round trips."""
 
-_CHUNK_BYTES = 255 * 1024  # of GridFS unless a writer asks for more
+_CHUNK_BYTES = 255 * 1024  # the chunk size of GridFS, unless a writer sets another
 
 
 class MongoDicomRepository:

@@ -131,12 +131,12 @@ def listed(value: Any) -> Sequence[Any]:
 
 
 def id_texts(values: Any) -> Any:
-    """Returns a list of ids as text; returns any other value unchanged, so that :func:`modelled` refuses it."""
+    """Returns a list of ids as text; None becomes an empty list; :func:`modelled` refuses any other value."""
     return tuple(map(id_text, values)) if isinstance(values, (list, tuple)) else values or ()
 
 
 def utc(value: T) -> T:
-    """Returns a datetime as an aware one, in UTC, in which BSON stores it; returns any other value unchanged."""
+    """Returns a naive datetime as an aware one, in UTC, as BSON stores it; returns any other value unchanged."""
     return value.replace(tzinfo=timezone.utc) if isinstance(value, datetime) and value.tzinfo is None else value
 
 
@@ -144,7 +144,7 @@ def plain(value: Any, what: str) -> NormalValue:
     """Returns a stored value in plain Python types: no Int64, no ObjectId (its text), no Binary (its bytes).
 
     Raises:
-        StoredValueError: The value holds a BSON type that Python lacks here, such as a regular expression.
+        StoredValueError: The value holds a BSON type that this function does not convert, such as a regular expression.
     """
     if type(value) in _PLAIN_TYPES:
         return value
@@ -164,7 +164,7 @@ def plain(value: Any, what: str) -> NormalValue:
         return float(value.to_decimal())
     if isinstance(value, Timestamp):
         return value.as_datetime()
-    raise StoredValueError(f"{what} holds a BSON {type(value).__name__}, which has no counterpart here; store it anew")
+    raise StoredValueError(f"{what} holds a BSON {type(value).__name__}, which is not supported; store another value")
 
 
 # session data
@@ -200,7 +200,7 @@ def new_data(key: JobKey, name: str) -> Document:
 def same_document(row: Document) -> Document:
     """Returns the condition that a document is the one of ``row``, not one made later under the same ``_id``.
 
-    A document of another program has an ``_id`` that is never used again.
+    For a document of another program, the ``_id`` is enough, because it is never used again.
     """
     made = mapping(row.get("operations")).get("made")
     return {"_id": row["_id"]} if made is None else {"_id": row["_id"], _MADE: made}
@@ -226,7 +226,7 @@ def replaced_query(key: JobKey, name: str, document: Document) -> Document:
         "$or": [
             {"version": {"$lt": version}},
             {"version": version, "_id": {"$lt": file_id}},
-            {"version": {"$exists": False}},  # it was there before, whatever its date says
+            {"version": {"$exists": False}},  # a file of another program counts as older, whatever its date says
         ],
     }
 
@@ -258,7 +258,7 @@ def upload_mark(key: JobKey, name: str) -> Document:
 
 
 def uploads_pipeline(session_id: str, job_id: str | None = None) -> list[Document]:
-    """Returns the pipeline that lists files by the marks of their chunks, with names; it reads only the index."""
+    """Returns the pipeline that lists the ids and names of uploads that have chunks; it reads only the index."""
     query: Document = {"upload.session_id": either(session_id)}
     if job_id is not None:
         query |= {"upload.job_id": either(job_id)}
@@ -335,7 +335,7 @@ _PEER_OPTIONS = (
     *("cert_file", "key_file", "ca_file", "url", "transfer_syntax_uid", "timeout_s", "connection_timeout_s"),
     *("max_associations", "max_pdu_bytes", "max_request_bytes", "tls_server_name", "certificate_sha256"),
 )
-"""The platform writes the files; the other fields are ours, for an operator to add to a document."""
+"""The platform writes the fields of the three files; an operator may add the others, which only this package reads."""
 
 
 def peer(document: Document) -> Peer:
@@ -350,7 +350,7 @@ def peer(document: Document) -> Peer:
         "tls": bool(document.get("tls")),
         **{name: document.get(name) or None for name in _PEER_OPTIONS},
     }
-    what = f"the DICOM node {document.get('name') or id_text(document['_id'])!r}"
+    what = f"the DICOM peer {document.get('name') or id_text(document['_id'])!r}"
     return modelled(Peer, what, fields, {"ae_title": "aet", "calling_ae_title": "calling_aet"})
 
 

@@ -85,7 +85,7 @@ class MongoFileRepository:
         self._indexed = False
         self._under_way: set[ObjectId] = set()
         self._left: dict[JobKey, dict[str, set[ObjectId]]] = {}
-        """Uploads from before this process first wrote for a job, by job and name.
+        """Uploads that existed before this process first wrote for a job, by job and name.
 
         A put takes out those of its name, to remove them.
         """
@@ -270,7 +270,7 @@ class MongoFileRepository:
         return None
 
     async def _copy(self, document: Document, stored: StoredFile, sink: BinaryIO) -> str:
-        """Copies the chunks; returns their fault, or an empty text."""
+        """Copies the chunks; returns what is wrong with them, or an empty text."""
         try:
             chunk_bytes = int(document.get("chunkSize") or 0) or CHUNK_BYTES
         except (TypeError, ValueError, OverflowError):
@@ -324,7 +324,7 @@ def _marking_maybe_applied() -> Iterator[None]:
 
 
 def _among(uploads: set[ObjectId]) -> Document:
-    """Returns the query for those of some uploads that are visible."""
+    """Returns the query for the visible ones among these uploads."""
     return {"_id": {"$in": list(uploads)}, "retired": {"$exists": False}}
 
 

@@ -69,7 +69,10 @@ _LEVEL_OF_MEMBERS = {
 }
 _FULL_PERCENT = 100
 _CHECKED_AT_ONCE = 100
-"""How many outputs one check reads: fewer take longer, more hold more memory, and fail together."""
+"""How many outputs one check reads: smaller groups take longer, larger ones need more memory.
+
+If one output of a group is malformed, the whole group is checked again, one output at a time.
+"""
 _SPELLED = {"name": "job_name", "params": "data.kwargs.params", "added_params": "data.kwargs.added_params"}
 _EVENTS = {event.value: event for event in JobEvent}
 
@@ -85,7 +88,7 @@ def jobs_query(
     ids: Sequence[str] | None = None,
     near: Patient | Study | SeriesRecord | None = None,
 ) -> Document:
-    """Returns the query for jobs of a session: all, or those of a name, of some ids, or near a subject, combined."""
+    """Returns the query for jobs of a session; a name, ids and a subject that they are near restrict it further."""
     # repeated in each branch, so that each branch uses an index
     only: Document = {} if name is None else {"job_name": check_text(name, "name of a job")}
     if ids is not None:
@@ -172,7 +175,7 @@ def _output_fields(document: Document, by_job: Mapping[str, Document], what: str
 
 
 def _output(document: Document, by_job: Mapping[str, Document], what: str, fields: Document | None) -> JobOutput:
-    """Reads one output; it says what of it cannot be read."""
+    """Reads one output; its ``problem`` says which part cannot be read."""
     problem, value, found = "", None, False
     try:
         about = job(document, fields)
@@ -196,11 +199,11 @@ def readable_jobs(rows: Iterable[Document]) -> list[Job]:
 
 
 def job(document: Document, fields: Document | None = None) -> Job:
-    """Reads a job's document, or takes its fields as they were read already."""
+    """Reads a job's document; ``fields`` are those of the document, if they were read before."""
     fields = fields or _fields(document)
     try:
         return Job.model_validate(fields)  # with its subject in one check
-    except ValidationError:  # of which of the two?
+    except ValidationError:  # checks the subject alone first, so that the error names the job or its subject
         return modelled(Job, _what(document), {**fields, "subject": _checked_subject(document)}, _SPELLED)
 
 
@@ -241,7 +244,7 @@ def _fields(document: Document) -> Document:
 
 
 def _timeout_s(document: Document) -> float | None:
-    """Reads the time limit, in any spelling of the manifest; logs a limit that cannot be read, and returns None."""
+    """Reads the time limit, in any form of a manifest; logs a limit that cannot be read, and returns None."""
     limit = document.get("job_timeout")
     if limit is None:
         return None

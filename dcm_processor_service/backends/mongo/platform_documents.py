@@ -20,7 +20,7 @@ __all__ = ["MongoPlatformDocuments"]
 
 
 class MongoPlatformDocuments:
-    """Returns what the functions of the 0.0.1 API returned: ids as ObjectId, whole documents."""
+    """Reads documents as the functions of the 0.0.1 API returned them: whole, with ids as ObjectId."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class MongoPlatformDocuments:
         self._peers = (collection("peers"), collection("dicomnodes"))
 
     async def set_value(self, key: JobKey, name: str, value: NormalValue) -> str | int:
-        """Stores a value; returns the id if it is new, else 1 if it changed and 0 if not."""
+        """Stores a value; returns the id of a new document, else 1 if the value changed and 0 if not."""
         return await self._set_value(key, name, value)
 
     async def file(self, key: JobKey, name: str) -> dict[str, Any] | None:

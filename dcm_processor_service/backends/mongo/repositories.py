@@ -72,10 +72,10 @@ def bundle(client: LazyClient, mode: DriverMode, offload: Offload) -> Backend:
 class MongoDataRepository:
     """Named values: one document each, read in one command.
 
-    The published package of 0.0.1 looks for a document and then inserts one under a random id, so beside a writer of it
-    a second document of one name can appear, which only a unique index could prevent; the collection is the platform's.
-    Every operation here, and those of that package, use the document that was there first, as if the value in the other
-    had been overwritten before anyone read it; delete removes both.
+    The published package 0.0.1 first looks for a document and then inserts one under a random id. If it writes a name
+    at the same time as this class, the name may have two documents. Only a unique index could prevent that, and the
+    collection is the platform's. Every operation of both packages uses the document that was there first, as if the
+    value in the other had been overwritten before anyone read it; delete removes both.
     """
 
     def __init__(self, values: Collection) -> None:
@@ -113,7 +113,7 @@ class MongoDataRepository:
     async def _put_if(self, query: Document, change: Document, operation: Operation, *, upsert: bool) -> bool:
         """Stores a value on a condition; after a lost answer, checks whether the document records this operation."""
         lost: list[bool] = []
-        unless = None if upsert else operation.was_applied()  # else applied twice, over later changes
+        unless = None if upsert else operation.was_applied()  # else a repetition could overwrite later changes
         try:
             done = await self._values.update_one(query, change, upsert=upsert, unless=unless, lost=lost)
             applied = done.upserted_id is not None if upsert else done.matched_count > 0

@@ -194,7 +194,7 @@ class MongoSessionRepository:
         return found
 
     async def _forget(self, level: str, members: str, parents: Sequence[str], gone: Iterable[str]) -> None:
-        """Removes ids of members that are gone from their parents' lists."""
+        """Removes, from the lists of their parents, the ids of members that no longer exist."""
         ids = either(*gone)["$in"]
         if ids:
             with_list = {"_id": either(*parents), members: {"$type": "array"}}
@@ -204,7 +204,7 @@ class MongoSessionRepository:
         return (await self._collection(level).delete_many({"_id": either(*ids), members: _EMPTY})).documents
 
     async def _close(self, level: str, members: str, ids: Sequence[str], below: str, member_ids: Sequence[str]) -> int:
-        """Removes ids of members that do not exist from their parents' lists; then removes parents without members."""
+        """Removes, from lists of parents, ids of members that do not exist; then removes parents without members."""
         left = by_id(await self._collection(below).find({"_id": either(*member_ids)}, projection=["_id"]))
         await self._forget(level, members, ids, [member for member in member_ids if member not in left])
         return await self._remove_empty(level, members, ids)

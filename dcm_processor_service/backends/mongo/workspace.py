@@ -1,8 +1,8 @@
 """A workspace in MongoDB: a database of its own that this package fills with documents like the platform's.
 
-This module writes for the jobs of ``run --store`` what the platform's scheduler and DICOM server write for theirs. It
-never writes to a database that the platform or another program fills: it first stores a mark, and that only in an empty
-database.
+For the jobs of ``run --store``, this module writes the documents that the platform's scheduler and DICOM server write
+for theirs. It never writes to a database that the platform or another program fills: it first stores a mark, and it
+stores the mark only in an empty database.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class MongoWorkspaceRepository:
         if not await self._is_marked():
             filed = await self._first_filed()
             if not filed:
-                await self._ensure_indexes()  # before the mark: else a kill between would leave a workspace without
+                await self._ensure_indexes()  # before the mark: so no kill leaves a marked workspace without indexes
                 change = {"$set": {"made_at": datetime.now(timezone.utc)}}
                 await self._collection(_MARKS).update_one({"_id": _MARK}, change, upsert=True)
-            elif not await self._is_marked():  # else another first run has marked it meanwhile
+            elif not await self._is_marked():  # if it is marked now, another first run did so meanwhile
                 raise ConfigurationError(
-                    f"the database holds {filed!r} that the platform or another program has filed, and is no "
+                    f"the database holds {filed!r} that the platform or another program has stored, and is no "
                     "workspace; name one that is empty, which becomes the workspace"
                 )
         self._is_own = True
@@ -93,7 +93,7 @@ class MongoWorkspaceRepository:
         await self._collection(name).update_one({"_id": document["_id"]}, change, upsert=True)
 
     async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
-        """Files a patient, study or series."""
+        """Stores a patient, study or series."""
         name = "patients" if isinstance(subject, Patient) else "studies" if isinstance(subject, Study) else "series"
         await self._put(name, _subject_document(subject) | {"PeerUID": peer_id})
 
@@ -117,7 +117,7 @@ class MongoWorkspaceRepository:
         await self._put("dicomfiles.files", _file_document(instance, len(data), sha256))
 
     async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
-        """Returns none: the database holds the files' content."""
+        """Returns an empty dict: the database holds the files' content."""
         del instances
         return {}
 
@@ -128,12 +128,12 @@ class MongoWorkspaceRepository:
         return {str(row["_id"]): row["sha256"] for row in rows}
 
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
-        """Removes none: the database holds the files' content."""
+        """Removes no instance: the database holds the files' content."""
         del instances, folders
         return []
 
     async def add_job(self, job: Job) -> None:
-        """Files a job."""
+        """Stores a job."""
         document = _job_document(job)
         await self._put("jobs", document, without=tuple(name for name in _OF_A_RUN if name not in document))
 
@@ -143,7 +143,7 @@ class MongoWorkspaceRepository:
         await self._collection("jobs").delete_many({"_id": either(job_id)})
 
     async def add_peer(self, peer: Peer) -> None:
-        """Files a peer."""
+        """Stores a peer."""
         await self._own()
         fields = peer.model_dump(mode="json", exclude={"id", "ae_title", "calling_ae_title"}, exclude_none=True)
         fields |= {"aet": peer.ae_title, "whitelist_aet": [], "whitelist_ip": []}

@@ -41,7 +41,7 @@ class Claim:
         self.going: list[str] = []
 
     def names(self, content: str, need_bytes: Callable[[], int]) -> None:
-        """Writes the name of a content that will be written; ``need_bytes`` returns its size, for an error."""
+        """Writes the name of a content that will be written; if the disk is full, the error names ``need_bytes()``."""
         self._write([content], need_bytes)
 
     def removes(self, *contents: str) -> None:
@@ -94,7 +94,7 @@ class Contents:
         while True:
             path = self._claims / uuid.uuid4().hex
             file = claim_file(path, new=True)
-            if file is not None:  # else another process took it for a dead one's before it was claimed
+            if file is not None:  # None: another process locked it first, because it took it for a dead one's
                 return path, file
 
     def write(self, claim: Claim, content: str, source: BinaryIO) -> tuple[int, str]:
@@ -112,7 +112,7 @@ class Contents:
         return counted.size_bytes, counted.digest.hexdigest()
 
     def sweep(self, *, whole: bool = False) -> None:
-        """Removes contents that dead processes have claimed; the first time, or if ``whole``, all without a row.
+        """Removes contents that dead processes have claimed; at the first call, or if ``whole``, all without a row.
 
         Raises:
             StoreError: A content cannot be removed.
@@ -120,7 +120,7 @@ class Contents:
         self._store.require_writable()
         with translated(self._store.folder):
             whole = whole or not self._swept
-            # in this order: a content written from now on is not in ``found``, or its claim is a living process's
+            # in this order: a content that is written from now on is not in ``found``, or a living process claims it
             found = {path.name for path in self.path("").iterdir()} if whole else set()
             for path in list(self._claims.iterdir()):
                 with suppress(FileNotFoundError):  # the claim has just ended

@@ -1,4 +1,4 @@
-"""Opens the workspace's database: for writing, and makes it if needed, or for reading a read-only one."""
+"""Opens the workspace's database: to write, after making it if needed, or, if it is read-only, to read."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _prepare(connection: sqlite3.Connection, timeout_s: float) -> None:
             if _version(connection) == 0:
                 connection.execute("PRAGMA journal_mode = WAL")
                 _migrate(connection)
-                # rows in the database file itself can be changed on a full disk, and closing then removes the log
+                # on a full disk, rows that are in the database file itself can be changed, and closing removes the log
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.OperationalError as error:
             if not is_locked(error) or time.monotonic() > deadline:

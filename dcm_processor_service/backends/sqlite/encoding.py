@@ -52,7 +52,7 @@ def decode(text: str) -> NormalValue:
         return json.loads(text, object_hook=_untag)
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise StoredValueError(
-            "what is stored in the workspace is damaged: it is not the JSON that was written; store it again"
+            "a value stored in the workspace is damaged: it is not the JSON that was written; store it again"
         ) from error
 
 

@@ -1,6 +1,7 @@
 """Translates errors of SQLite and of the system about a workspace into this package's errors.
 
-Python 3.10 does not report SQLite's error codes, so its messages, which are part of its interface, are used instead.
+Python 3.10 does not report SQLite's error codes, so this module recognises errors by SQLite's messages, which are part
+of SQLite's interface.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class SqliteDataRepository:
     async def scan(self, key: JobKey, *, values: bool) -> list[tuple[str, NormalValue]]:
         """Lists names in order."""
         column = "value" if values else "'null'"
-        statement = f"SELECT name, {column} FROM data WHERE session_id = ? AND job_id = ? ORDER BY name"  # noqa: S608  no input
+        statement = f"SELECT name, {column} FROM data WHERE session_id = ? AND job_id = ? ORDER BY name"  # noqa: S608  no user's text is in it
         rows = await self._store.read(statement, key.session_id, key.job_id)
         return [(name, decode(text)) for name, text in rows]
 
@@ -178,7 +178,7 @@ class SqliteJobRepository:
 
 
 def _output(about: Job, document: str, text: str | None) -> JobOutput:
-    """Returns a job with its value; where one of the two is damaged, with a sentence in place of it."""
+    """Returns a job with its value; if one of the two is damaged, ``problem`` says so."""
     problem, value, found = "", None, False
     try:
         about = load(Job, document)
@@ -307,7 +307,7 @@ class SqliteWorkspaceRepository:
         await self._store.run(lambda connection: connection.execute(statement, values), need_bytes)
 
     async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
-        """Files a patient, study or series."""
+        """Stores a patient, study or series."""
         del peer_id  # a workspace has no peers that send to it
         await self._change(
             "INSERT INTO subjects VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document",
@@ -318,7 +318,7 @@ class SqliteWorkspaceRepository:
         )
 
     async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
-        """Files one DICOM file by its path."""
+        """Stores the path of one DICOM file."""
         if isinstance(content, bytes):
             raise UnsupportedValueError("a workspace refers to DICOM files by path; write the bytes to a file first")
         await self._change(
@@ -331,7 +331,7 @@ class SqliteWorkspaceRepository:
         )
 
     async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
-        """Returns by id the files that are not gone."""
+        """Returns the paths of the files that are not gone, by the instance's id."""
         known = await self._paths(instances)
         return await self._store.compute(lambda: {one: path for one, path in known.items() if not is_gone(path)})
 
@@ -343,25 +343,25 @@ class SqliteWorkspaceRepository:
         return {one: self._store.folder.joinpath(path) for one, path in rows}
 
     async def checksums(self, instances: Sequence[Instance]) -> dict[str, str]:
-        """Returns none: the files are compared where they lie."""
+        """Returns an empty dict: the store holds paths, and no content."""
         del instances
         return {}
 
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
-        """Removes instances whose file is gone from below these folders."""
+        """Removes instances whose file was below these folders and is gone."""
         lost = [one for one, path in (await self._paths(instances)).items() if is_lost(path, folders)]
         for instance_id in lost:
             await self._change("DELETE FROM instances WHERE id = ?", instance_id)
         return lost
 
     def _place(self, content: Path) -> str:
-        """Returns the path of a file with its links; inside the workspace a relative one, so that this can be moved."""
-        path, folder = (os.path.abspath(one) for one in (content, self._store.folder))  # noqa: PTH100  links and all
+        """Returns a file's path, with links not followed; inside the workspace a relative one, so that it can move."""
+        path, folder = (os.path.abspath(one) for one in (content, self._store.folder))  # noqa: PTH100  follows no links
         inside = path.startswith(os.path.join(folder, ""))  # noqa: PTH118  with the separator at the end
         return path[len(folder) + 1 :] if inside else path
 
     async def add_job(self, job: Job) -> None:
-        """Files a job."""
+        """Stores a job."""
         await self._change(
             "INSERT INTO jobs (id, session_id, name, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
             "session_id = excluded.session_id, name = excluded.name, document = excluded.document",
@@ -376,7 +376,7 @@ class SqliteWorkspaceRepository:
         await self._change("DELETE FROM jobs WHERE id = ?", job_id)
 
     async def add_peer(self, peer: Peer) -> None:
-        """Files a peer."""
+        """Stores a peer."""
         await self._change(
             "INSERT INTO peers VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET id = excluded.id, "
             "document = excluded.document",

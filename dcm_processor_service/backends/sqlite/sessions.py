@@ -39,12 +39,12 @@ class SqliteSessionRepository:
         return SessionRecord(id=session_id, created_at=first.created_at or _WHEN_UNKNOWN)
 
     async def of_patient(self, patient_id: str) -> list[SessionRecord]:
-        """Returns an empty list: a clean-up asks for other sessions that need its images, and removes none here."""
+        """Returns an empty list: only a clean-up asks which sessions need the images, and here it removes no image."""
         check_text(patient_id, "id")
         return []
 
     async def ensure_indexes(self) -> list[str]:
-        """Makes nothing: the schema has all indexes."""
+        """Returns an empty list: the schema has all indexes."""
         return []
 
     async def remove(self, session_id: str, part: SessionPart) -> int:

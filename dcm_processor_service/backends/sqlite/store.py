@@ -53,15 +53,15 @@ class SqliteStore:
         self._lock.release()
 
     async def run(self, work: Callable[[sqlite3.Connection], T], need_bytes: int = 0) -> T:
-        """Runs one transaction that writes about ``need_bytes``, by the offload."""
+        """Runs one transaction that writes about ``need_bytes``, through the offload."""
         return await self._offload(lambda: self.transaction(work, need_bytes))
 
     async def compute(self, work: Callable[[], T]) -> T:
-        """Runs work on files, by the offload."""
+        """Runs work on files, through the offload."""
         return await self._offload(work)
 
     def transaction(self, work: Callable[[sqlite3.Connection], T], need_bytes: int = 0) -> T:
-        """Runs one transaction: its changes are stored when this returns; if it raises, none is."""
+        """Runs one transaction: if this returns, all its changes are stored; if it raises, none of them is stored."""
         with self._lock, translated(self.folder, lambda: need_bytes):
             connection = self._to_write()
             try:
@@ -85,7 +85,7 @@ class SqliteStore:
             return connection.execute(statement, values).fetchall()
 
     async def read(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Returns the rows of a query, by the offload."""
+        """Returns the rows of a query, through the offload."""
         return await self._offload(lambda: self.rows(statement, values))
 
     def close(self) -> None:

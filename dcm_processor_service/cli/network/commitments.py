@@ -1,4 +1,4 @@
-"""Storage commitments that are awaited later: a transaction in a file, and ``commitment``, which takes its answer."""
+"""Storage commitments whose answer comes later: keeps a transaction in a file; ``commitment`` waits for its answer."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def keeper(file: Path, calling: str) -> Callable[[StorageCommitment], None]:
     """Returns a function that keeps a transaction in a file, with the AE title that the peer knows us by.
 
     Raises:
-        ConfigurationError: The file is there, with a transaction whose answer is still missing, or with other things;
+        ConfigurationError: The file holds a transaction that has no answer yet, or something else than a transaction;
             or it cannot be written, which is tried before anything is sent.
     """
     if exists(file) and _read(file).is_open:

@@ -283,7 +283,7 @@ def _shown(text: str) -> str:
 
 
 def _refused(error: ValidationError, otherwise: str) -> ConfigurationError:
-    """Returns an error that names each option whose value no peer can have; if there is none, says ``otherwise``."""
+    """Returns an error that names each option whose value no peer can have, or else with the text ``otherwise``."""
     options = {"certificate_sha256": "--fingerprint", "tls_server_name": "--tls-name"}
     found = {str(one["loc"][0]): one["msg"].removeprefix("Value error, ") for one in error.errors() if one["loc"]}
     faults = [f"{option}: {found[name]}" for name, option in options.items() if name in found]

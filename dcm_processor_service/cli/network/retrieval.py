@@ -1,4 +1,4 @@
-"""``find`` and ``fetch``: what DICOM peers hold, from the shell, without a session."""
+"""``find`` and ``fetch``: lists and fetches what DICOM peers hold, without a session."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ StudyDate = Annotated[str, typer.Option(help="StudyDate: YYYYMMDD, or a range su
 Modality = Annotated[str, typer.Option(help="Modality, such as CT")]
 StudyUid = Annotated[list[str] | None, typer.Option("--study", help="StudyInstanceUID; may be repeated")]
 SeriesUid = Annotated[list[str] | None, typer.Option("--series", help="SeriesInstanceUID; may be repeated")]
-Limit = Annotated[int, typer.Option(min=1, help="More answers are an error, and the peer is told to stop")]
+Limit = Annotated[
+    int, typer.Option(min=1, help="The largest number of answers; more are an error, and the peer is told to stop")
+]
 
 
 @takes_peer_options

@@ -1,4 +1,4 @@
-"""``send``, ``echo`` and ``probe``: DICOM peers from the shell, without a session."""
+"""``send``, ``echo`` and ``probe``: sends to DICOM peers and asks what they accept, without a session."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def print_contexts(contexts: Sequence[AcceptedContext], *, as_json: bool) -> Non
         for context in contexts:
             print_json_line(context.model_dump(mode="json"))
         return
-    table = Table("object", "taken in")
+    table = Table("object", "accepted in")
     for context in contexts:
         if context.accepted:
             table.add_row(context.name, ", ".join(context.transfer_syntax_uids))

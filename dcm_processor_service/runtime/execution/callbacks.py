@@ -1,6 +1,6 @@
 """Finds a callback and reads from its annotations which arguments it takes.
 
-A callback is any function whose parameters are annotated with what should be given to it:
+A callback is any function whose parameters are annotated with the types of their arguments:
 :class:`~dcm_processor_service.RuntimeContext`, :class:`~dcm_processor_service.Session`, a pydantic model of its own
 (the job's params, validated), or, where the function is ``async def``, ``AsyncRuntimeContext`` and ``AsyncSession``.
 """
@@ -44,7 +44,7 @@ CallbackFunction: TypeAlias = Callable[..., Any]
 Want: TypeAlias = "Literal['context', 'session'] | type[BaseModel]"
 
 CALLBACK_ATTRIBUTE = "__dcm_processor_callback__"
-"""Attribute of a worker's entry: the callback that ``entrypoint`` made the entry of."""
+"""Attribute of a worker's entry: the callback from which ``entrypoint`` made the entry."""
 
 DEFAULT_FUNCTION = "run"
 _EXAMPLE = "def run(ctx: RuntimeContext)"
@@ -113,7 +113,7 @@ def _import_module(name: str) -> ModuleType:
 
 
 def _search(folder: Path) -> None:
-    """Lets imports find a callback's neighbours, also those in its functions, as Python does for a script."""
+    """Lets a callback import the modules in its folder, also while it runs, as Python lets a script."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 

@@ -2,8 +2,8 @@
 
 The signal only sets a flag. The callback looks at ``ctx.cancelled`` between its steps and returns; the runner closes
 what is open, and the process ends with exit code 143, like a process that SIGTERM ended. A second signal ends the
-process without waiting for the step. The time limit sets such a flag too; :mod:`.time_limit` ends a job that
-does not look at it.
+process without waiting for the step. When the time limit is reached, ``ctx.cancelled`` is True as well;
+:mod:`.time_limit` ends a job that does not look at it.
 """
 
 from __future__ import annotations

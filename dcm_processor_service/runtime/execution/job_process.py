@@ -27,8 +27,8 @@ def job_process(container: Container) -> Iterator[None]:
     """Makes this process that of the container's job, within the block.
 
     Logging goes through the scrubber, SIGTERM asks for an end, and functions that are given no context use this
-    container. Uncaught errors, log lines and warnings are scrubbed until the process ends, which is after its job. At
-    the end, associations that were left open are aborted: each would keep the process alive for a minute.
+    container. Uncaught errors, log lines and warnings are scrubbed also after the block, until the process ends. At the
+    end of the block, associations that were left open are aborted: each would keep the process alive for a minute.
     """
     settings = container.settings()
     spare_own_limits()
@@ -39,7 +39,7 @@ def job_process(container: Container) -> Iterator[None]:
         kept = KeptLines(container.recording().add_line, bound)
         stack.enter_context(job_logging(bound, container.scrubber(), settings.log_level, kept=kept))
         stack.enter_context(cancelled_by_sigterm(container.cancellation()))
-        if container.mode() == "blocking":  # as functions without a context are
+        if container.mode() == "blocking":  # functions without a context are blocking
             stack.enter_context(serving(container))
         stack.callback(_abort_associations, container, set(threading.enumerate()))
         yield

@@ -24,7 +24,7 @@ __all__ = ["KilledForMemory", "MemoryLimit", "MemoryWatch", "memory_watched"]
 _EVERY_S = 0.1
 """Seconds between two measurements.
 
-One takes a ten-thousandth of that time; a program may fill the last tenth of its memory within a second.
+A measurement takes a ten-thousandth of that time; a program may fill the last tenth of its memory within a second.
 """
 
 _WARN_AT = 0.9
@@ -142,7 +142,7 @@ class MemoryWatch:
         if used_bytes < _WARN_AT * self._limit.limit_bytes:
             return False
         self._log.warning(
-            "nine tenths of the memory limit are in use; beyond it the process is killed without a word: raise the "
+            "nine tenths of the memory limit are in use; beyond it the process is killed without a message: raise the "
             "limit, or hold fewer volumes at once",
             used_bytes=used_bytes,
             limit_bytes=self._limit.limit_bytes,
@@ -155,7 +155,7 @@ class MemoryWatch:
         try:
             record(short)
         except Exception as error:  # noqa: BLE001  the job goes on: the record is only a hint for sessions why
-            self._log.debug("that memory ran short is not recorded: %s", type(error).__name__)
+            self._log.debug("the record that memory ran short was not stored: %s", type(error).__name__)
 
 
 @contextmanager

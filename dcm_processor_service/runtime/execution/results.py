@@ -30,7 +30,7 @@ def json_safe(value: object) -> Any:
     """Returns a value as plain JSON: types that JSON lacks become text, lists or dictionaries.
 
     Integers beyond 64 bits, ids and paths become text, datetimes ISO 8601, bytes base64, arrays lists, NaN and infinity
-    None. Anything else becomes its type's name: a result is for people and for jobs, never a reason to fail.
+    None. Any other object becomes the name of its type, so that a result never makes a job fail.
 
     Example:
         >>> from pathlib import Path
@@ -46,7 +46,7 @@ def readable(text: str) -> str:
 
 
 class _JsonWalk:
-    """One conversion; remembers the lists and dictionaries that it is inside of, in case an object contains itself."""
+    """One conversion; remembers the objects that it has begun and not ended, in case one contains itself."""
 
     def __init__(self) -> None:
         self._open: set[int] = set()

@@ -70,7 +70,7 @@ class CallbackOutcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the callback returned; it may have been asked to, see the exit code."""
+        """Whether there was no error; the exit code shows whether the callback returned because it was asked to end."""
         return self.error is None
 
     @property
@@ -143,7 +143,8 @@ def run_callback(
     """Runs a callback as a job: validates it, makes its container, injects, and closes what was opened.
 
     Args:
-        function: The callback; blocking ones run on this thread without an event loop, ``async def`` ones in one.
+        function: The callback; a blocking one runs in this thread without an event loop, an ``async def`` one in a new
+            event loop.
         settings: The job's settings; read from the environment when not given.
         job: The job's document, when it is at hand; read from the store when not given.
         customise: Overrides providers of the container before anything is used.
@@ -152,9 +153,9 @@ def run_callback(
             The callback knows the limit in any case. If ``ended_by`` is given, memory is watched.
 
     Returns:
-        The outcome. Errors of the callback and of the configuration are in it, not raised; KeyboardInterrupt and
-        SystemExit pass. After SIGTERM, the exit code is 143 in every case. A callback that saw its
-        time limit and returned has failed; one that did not look, and returned within the grace, is done.
+        The outcome. Errors of the callback and of the configuration are in it, not raised; KeyboardInterrupt is raised,
+        and so is SystemExit, except after SIGTERM. After SIGTERM, the exit code is 143 in every case. A callback that
+        saw its time limit and returned has failed; one that did not look, and returned within the grace, is done.
     """
     started = time.monotonic()
     run = _Run(job, customise, own_process, ended_by)
@@ -194,7 +195,7 @@ def _classify(error: Exception, scrubber: Scrubber, *, in_callback: bool) -> tup
 
 
 class _Run:
-    """One run of a callback, as seen from outside."""
+    """One run of a callback; keeps the state from which :func:`run_callback` makes the outcome."""
 
     def __init__(
         self,
@@ -242,7 +243,8 @@ class _Run:
             self._entering()
             try:
                 with forgotten_awaits(callback.name):
-                    return json_safe(await callback.function(**arguments))  # closes what was not awaited
+                    # within the block, so that a coroutine in the result is dropped here and reported
+                    return json_safe(await callback.function(**arguments))
             finally:
                 await container.async_progress().flush()
 

@@ -60,8 +60,8 @@ class Ended:
 def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
     """Runs work in a forked child, and returns the work's record and exit code; the child ends with that code.
 
-    SIGTERM goes on to the child, and the child is killed with its parent. Where there is no fork, or other threads run,
-    as in a notebook, the work runs in this process.
+    SIGTERM is passed on to the child, and the child is killed with its parent. Where there is no fork, where other
+    threads run, as in a notebook, or where the standard output is replaced, the work runs in this process.
     """
     is_replaced = sys.stdout is not sys.__stdout__
     if not hasattr(os, "fork") or threading.active_count() > 1 or is_replaced:

@@ -3,7 +3,7 @@
 A callback may be inside of a library that holds the interpreter's lock, so nothing here waits for Python code of this
 process: faulthandler's own thread, which needs no lock, prints where each thread is and ends the process; before that,
 a small second process writes the result file. The second process could not end this one: in a container the job is
-process 1, which takes no signal from within.
+process 1, which signals from inside of the container do not end.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ if not select.select([sys.stdin], [], [], float(seconds))[0] and is_still_promis
         file.write(text)
     os.replace(path + ".part", path)
 """
-"""Waits for a word, or the end of the job's process; writes the file where neither comes in time.
+"""Waits until its standard input has a text or is closed; writes the file if neither happens in time.
 
-A file that says more than the promise is the job's own result, and stays.
+A file whose content is not the promise is the job's own result, and is left as it is.
 """
 
 
@@ -117,7 +117,7 @@ def last_words(path: Path, text: str, limit: TimeLimit, promise: str) -> Iterato
         try:
             yield
         finally:
-            with suppress(OSError):  # it has written, and ended
+            with suppress(OSError):  # the waiting process has written the file and ended
                 # closing the pipe is not enough: a forked child may hold a copy of it
                 os.write(_descriptor(waiting), b"done")
 

@@ -51,7 +51,7 @@ __all__ = ["entrypoint", "run_for_worker"]
 T = TypeVar("T")
 
 RESULT_BYTES = 8 * 1024 * 1024
-"""The queue stores a result inside the job's document, of at most 16 MiB; one that does not fit ends the queue."""
+"""The queue stores a result inside the job's document, of at most 16 MiB; a result that does not fit ends the queue."""
 
 
 def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
@@ -109,7 +109,10 @@ def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
 
 
 def _ended(result: WorkerResult | None, limit: TimeLimit) -> AbstractContextManager[None]:
-    """Returns the context manager that ends the process after the time limit; writes ``result`` before, if given."""
+    """Returns the context manager that ends the process after the time limit, and before that writes the result file.
+
+    Without a result file, it only ends the process.
+    """
     if result is None:
         return process_ends_at(limit)
     return last_words(result.path, result.after(limit), limit, result.promise_text())
@@ -149,7 +152,7 @@ def _run_hook(work: Callable[[Container], T], container: Container, job: Job | N
 
 
 def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
-    """Returns the environment's settings; variables that a shell has dropped are taken from the arguments.
+    """Returns the environment's settings; values that the environment lacks are taken from the arguments.
 
     Raises:
         ConfigurationError: A value is missing or malformed, or environment and arguments name different sessions or
@@ -204,7 +207,7 @@ def _storable(result: Any) -> Any:
     size_bytes = len(json.dumps(result))
     if size_bytes > RESULT_BYTES:
         raise UnsupportedValueError(
-            f"the callback returned {size_bytes} bytes of JSON, of which a job keeps {RESULT_BYTES}; store it with "
+            f"the callback returned {size_bytes} bytes of JSON, and a job keeps at most {RESULT_BYTES}; store it with "
             "session.files.save(name, value), and return its name"
         )
     return result

@@ -45,9 +45,9 @@ _RESERVED = frozenset({"time", "level", "logger", "message", "session", "job", "
 _OWN_ARGUMENTS = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
 _DICOM_LIBRARIES = frozenset({"highdicom", "pydicom", "pynetdicom"})
 _NO_DEBUG = ("httpcore", "httpx", "motor", "pydicom", "pymongo")
-"""Libraries whose DEBUG lines hold whole commands, contents or elements: what a session stores, and any patient's."""
+"""Libraries whose DEBUG lines hold whole commands, contents or data elements, also of patients of other sessions."""
 _TALKATIVE = ("highdicom",)
-"""Libraries that log each module they copy at INFO; such lines are shown at DEBUG."""
+"""Libraries that log each DICOM module they copy at INFO; such lines are shown only if the job's level is DEBUG."""
 _FROM_DICOM_LIBRARY = re.compile(r"[/\\](?:highdicom|pydicom|pynetdicom)[/\\]")
 _QUOTED = re.compile(r"""(?<![\w])(?:b?'[^'\n]*'|"[^"\n]*")""")
 _ELEMENT_LINE = re.compile(r"^[ >]*\(?[0-9A-Fa-f]{4},\s?[0-9A-Fa-f]{4}\).*$", re.MULTILINE)
@@ -107,7 +107,7 @@ def _without_values(text: str) -> str:
 
 
 def _silence_identifiers() -> None:
-    """Turns off pynetdicom's lines about queries, which hold whole identifiers; also if it is loaded later."""
+    """Turns off pynetdicom's lines about queries, which hold whole identifiers, if pynetdicom is loaded."""
     config: Any = sys.modules.get("pynetdicom._config")
     if config is not None:
         config.LOG_REQUEST_IDENTIFIERS = config.LOG_RESPONSE_IDENTIFIERS = False
@@ -127,7 +127,7 @@ class _ScrubbedRecords:
             _silence_identifiers()
         try:
             text = record.getMessage()
-        except Exception as error:  # noqa: BLE001  what logging would print of it shows the arguments
+        except Exception as error:  # noqa: BLE001  the error's own text would show the arguments
             text = f"a message that cannot be formatted: {type(error).__name__}"
         if library in _NO_DEBUG and record.levelno < logging.INFO:
             text = f"{library} has a DEBUG line, which may hold stored values and is not shown"
@@ -145,7 +145,7 @@ class _ScrubbedRecords:
 
 
 class _Line(logging.Formatter):
-    """One record as one line of JSON, or for people."""
+    """Formats a record as one line of JSON, or as text for people."""
 
     def __init__(self, bound: Mapping[str, str], *, as_json: bool) -> None:
         super().__init__()

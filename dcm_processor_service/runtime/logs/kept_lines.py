@@ -20,7 +20,7 @@ LOGGER_NAME = "dcm_processor_service.job"
 
 
 class KeptLines(logging.Handler):
-    """Hands records on as lines."""
+    """Passes each record to ``keep``, as a :class:`LogLine`."""
 
     def __init__(self, keep: Callable[[LogLine], None], bound: Mapping[str, str]) -> None:
         super().__init__()

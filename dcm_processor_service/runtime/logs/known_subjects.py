@@ -52,14 +52,14 @@ class LearningDicomRepository:
         return found
 
     async def children(self, parent: Patient | Study) -> list[Study] | list[SeriesRecord]:
-        """Lists what lies below a subject."""
+        """Lists the studies of a patient or the series of a study."""
         found = await self._repository.children(parent)
         for child in found:
             self._scrubber.learn(child)
         return found
 
     async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
-        """Returns what a subject lies below."""
+        """Returns the patient of a study or the study of a series."""
         found = await self._repository.parent(child)
         self._scrubber.learn(found)
         return found

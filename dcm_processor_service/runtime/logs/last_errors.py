@@ -52,7 +52,7 @@ class _LastErrors:
     def _unraisable(
         self, before: Callable[[sys.UnraisableHookArgs], object] | None, failure: sys.UnraisableHookArgs, /
     ) -> None:
-        """Prints an error that cannot be raised; a hook of other code receives the scrubbed error."""
+        """Prints an error that cannot be raised; if other code has set a hook, calls it with the scrubbed error."""
         error = failure.exc_value
         if error is not None:
             self._clean(error)
@@ -75,7 +75,7 @@ class _LastErrors:
         trace: TracebackType | None,
         /,
     ) -> None:
-        """Prints an error that ends the process; a hook of other code receives the scrubbed error."""
+        """Prints an error that ends the process; if other code has set a hook, calls it with the scrubbed error."""
         self._clean(error)
         if before is not None:
             before(kind, error, trace)

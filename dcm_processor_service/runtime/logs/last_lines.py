@@ -1,8 +1,8 @@
 """Scrubs lines and warnings outside of the job's own log: of other handlers, and of code that runs after the job.
 
-A thread that goes on, an atexit function or a task that nobody awaited may log, warn and fail when the job's logging
-has ended. Fields that a library adds by ``extra``, records of a library's own record factory, and errors inside of a
-handler do not pass through the job's log. So these hooks stay in place until the process ends.
+A thread that outlives the job, an atexit function or a task that nobody awaited may log, warn and fail when the job's
+logging has ended. Fields that a library adds by ``extra``, records of a library's own record factory, and errors inside
+of a handler do not pass through the job's log. So these hooks stay in place until the process ends.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ _Hook = Callable[..., None]
 class _LastLines:
     """The hooks of this process; they remove what the scrubber of its latest job knows.
 
-    Each hook keeps what was there before it, so that one put over the hook of other code never calls itself.
+    Each hook calls the one function that it replaced. So no hook calls itself, even if other code has put its own
+    hook over one of these, and a further one of these is put over that.
     """
 
     def __init__(self) -> None:
         self._scrubber: Scrubber | None = None
 
     def serve(self, scrubber: Scrubber) -> None:
-        """Puts the hooks in place, unless they are there and no other hook replaces them."""
+        """Puts each hook in place, unless it is already the current one."""
         self._scrubber = scrubber
         made: list[tuple[Any, str, Callable[[_Hook], _Hook]]] = [
             (logging.Logger, "handle", self._handled),

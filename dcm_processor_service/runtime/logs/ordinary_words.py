@@ -26,7 +26,7 @@ VOCABULARY = frozenset(
     view volume volunteer von warning water we with write zu zur
     """.split()  # noqa: SIM905  a list would be a line for each
 )
-"""Removed only as a part of the whole name, or beside another part of it."""
+"""Words that are removed only within the whole name, or beside another part of it."""
 
 ALSO_NAMES = frozenset(
     """
@@ -43,4 +43,4 @@ ALSO_NAMES = frozenset(
     yes you young
     """.split()  # noqa: SIM905  a list would be a line for each
 )
-"""Removed alone only if written as a name, with a capital letter."""
+"""Words that are removed alone only if they are written as a name, with a capital letter."""

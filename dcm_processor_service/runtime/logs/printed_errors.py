@@ -1,4 +1,4 @@
-"""Errors on their way out of a job, without the patient's values, wherever they are raised and printed."""
+"""Removes the patient's values from errors that leave a job, wherever these are raised and printed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def scrub_error(error: BaseException, scrubber: Scrubber) -> None:
             if new is not held:
                 try:
                     setattr(one, name, new)
-                except AttributeError:  # read-only; who prints it asks printable()
+                except AttributeError:  # read-only; code that prints the error calls printable()
                     continue
 
 
@@ -108,8 +108,8 @@ def printable(error: BaseException, scrubber: Scrubber, message: str | None = No
     """Returns the error, scrubbed in place, or a replacement if its text still holds what must not be printed.
 
     Args:
-        error: What is going to be raised.
-        scrubber: What must not be printed.
+        error: The error that is going to be raised.
+        scrubber: Knows the texts that must not be printed.
         message: The message of the replacement; the error's own when not given.
     """
     scrub_error(error, scrubber)

@@ -1,4 +1,4 @@
-"""Scrubs log records that other code makes, on their way to handlers of other code."""
+"""Scrubs log records that other code makes, before handlers of other code receive them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def clean_record(record: logging.LogRecord, scrubber: Scrubber) -> None:
     """
     try:
         text = record.getMessage()
-    except Exception as error:  # noqa: BLE001  what logging would print of it shows the arguments
+    except Exception as error:  # noqa: BLE001  the error's own text would show the arguments
         record.msg, record.args = f"a message that cannot be formatted: {type(error).__name__}", ()
     else:
         if scrubber.text(text) != text or not _is_clean(record.msg, scrubber) or not _is_clean(record.args, scrubber):
@@ -42,7 +42,7 @@ def clean_record(record: logging.LogRecord, scrubber: Scrubber) -> None:
         held = vars(record)[name]
         try:
             vars(record)[name] = _clean_field(held, scrubber)
-        except Exception:  # noqa: BLE001  it has no text, so it cannot be printed either
+        except Exception:  # noqa: BLE001  its str() fails, so it cannot be printed either
             vars(record)[name] = f"<{type(held).__qualname__}>"
 
 
@@ -55,7 +55,7 @@ def clean_names(record: logging.LogRecord, scrubber: Scrubber) -> None:
 
 
 def _is_clean(held: Any, scrubber: Scrubber) -> bool:
-    """Returns whether there is nothing to remove; what has no text cannot be printed."""
+    """Returns whether a value holds nothing to remove; one whose ``str()`` fails cannot be printed, and is clean."""
     if isinstance(held, (list, tuple)):
         return all(_is_clean(one, scrubber) for one in held)
     if isinstance(held, dict) and scrubber.value(held) != _as_value(held):
@@ -68,7 +68,7 @@ def _is_clean(held: Any, scrubber: Scrubber) -> bool:
 
 
 def _as_value(held: Any) -> Any:
-    """Returns what the scrubber makes of a value that holds nothing to remove."""
+    """Returns a value in the types that :meth:`Scrubber.value` returns, with nothing removed."""
     if isinstance(held, dict):
         return {str(key): _as_value(item) for key, item in held.items()}
     if isinstance(held, (list, tuple)):

@@ -1,8 +1,8 @@
 """Removes patient attributes from text that is printed: the names, ids and dates of this session.
 
-What is removed is what the headers of the job's patient, study or series say, in the spellings of this module and of
-:mod:`.written_dates`; nothing is guessed from how a text looks. What could as well be an ordinary word or number is
-removed only where it is written as a name or stands after a word such as ``patient``. UIDs stay. SECURITY.md has the
+It removes the values in the headers of the job's patient, study or series, in the spellings of :mod:`.spellings` and
+:mod:`.written_dates`; it does not guess from how a text looks. A value that could as well be an ordinary word or number
+is removed only where it is written as a name or stands after a word such as ``patient``. UIDs stay. SECURITY.md has the
 rules.
 """
 
@@ -40,14 +40,14 @@ REMOVED = "[removed]"
 _NAME_GROUPS = frozenset({"Alphabetic", "Ideographic", "Phonetic"})  # of a person name in DICOM's JSON (PS3.18, F.2.2)
 _SHORTEST_NAME, _SHORTEST_ID, _SHORTEST_NUMBER = 2, 3, 5
 _SHORTEST_PIECE = 4
-"""Least letters of a piece of a name (as between hyphens) that is removed alone."""
+"""The fewest letters of a piece of a name (as between hyphens) that is removed alone."""
 _SHORTEST_JOINED = 4
-"""Least letters and digits of an id that is removed also with separators between its parts."""
+"""The fewest letters and digits of an id that is removed also with separators between its parts."""
 _DATE_DIGITS = 8
 
 
 class Scrubber:
-    """Removes what it has learned from texts.
+    """Removes from texts the values that it has learned.
 
     Several threads may use one.
 
@@ -156,7 +156,7 @@ class Scrubber:
         digits = re.sub(r"\D", "", written)[:_DATE_DIGITS]
         try:
             day = date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
-        except ValueError:  # not a date: half of one, or none at all
+        except ValueError:  # an incomplete date, or no date
             self._add_id(written)
             return
         if self._days.get(day) is None or (short_year and not self._days[day]):
@@ -166,7 +166,7 @@ class Scrubber:
             self._signs[day.year] = year_signs(day.year, short_year=in_two_digits)
 
     def text(self, text: str) -> str:
-        """Returns a text without what has been learned."""
+        """Returns a text without the values that were learned."""
         lower = text.lower()
         with self._lock:
             # look for the year first: most lines name none
@@ -185,7 +185,7 @@ class Scrubber:
         return self._dates[year]
 
     def value(self, value: Any) -> Any:
-        """Returns a JSON value without what has been learned: in texts, keys and numbers, at any depth."""
+        """Returns a JSON value without the values that were learned: in texts, keys and numbers, at any depth."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):

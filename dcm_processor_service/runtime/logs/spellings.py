@@ -30,13 +30,13 @@ __all__ = [
 
 _FIRST_IDEOGRAPH = "\u2e80"
 _SHORTEST_PLAIN = 4
-"""Least letters of a name without its accents; a shorter one is too often a word."""
+"""The fewest letters of a name without its accents; a shorter one is too often a word."""
 _SHORTEST_GLUED = 6
-"""Least letters of two names with nothing between them."""
+"""The fewest letters of two names with nothing between them."""
 _SHORTEST_BESIDE_DIGITS = 3
 _SHORTEST_IN_CAMEL_CASE = 4
 _MOST_PAIRED = 4
-"""Most parts of a name that are looked for side by side: the number of pairs grows with the square."""
+"""The largest number of parts of a name that are paired, because the number of pairs grows with its square."""
 
 _HYPHENS = "\u2010-\u2015\u2212"
 _NAME_SEPARATOR = rf"(?:[\s^,_.=+'’{_HYPHENS}-]|%5E|%20){{0,3}}"
@@ -112,7 +112,7 @@ def _misread(text: str) -> Iterator[str]:
 
 
 def any_of(texts: Iterable[str]) -> str:
-    """Returns the pattern of any of these, longest first; of none it never matches."""
+    """Returns a pattern that matches any of the texts, the longest first; without texts, it matches nothing."""
     ordered = sorted(texts, key=lambda text: (-len(text), text))
     return "|".join(map(re.escape, ordered)) or r"(?!)"
 
@@ -133,12 +133,12 @@ def word(pattern: str) -> str:
 
 
 def number(pattern: str) -> str:
-    """Returns the pattern where it is neither part of a longer number nor a component of a UID."""
+    """Returns the pattern, to match only where it is neither part of a longer number nor a component of a UID."""
     return rf"(?<!\d)(?<!\d\.){pattern}(?!\d)(?!\.\d)"
 
 
 def between_letters(names: Iterable[str]) -> Iterator[str]:
-    """Yields the patterns of names beside digits, and inside of a word whose capitals part it: ``CTMueller``.
+    """Yields the patterns of names beside digits, and inside of a word that capitals divide: ``CTMueller``.
 
     A name that could be part of a hexadecimal number has no such pattern.
     """

@@ -56,12 +56,12 @@ _TWO_DIGITS_LENGTH = 2
 _DASHES = "\\-\u2010-\u2015\u2212"
 _SEPARATOR = rf"(?:\s?[/.{_DASHES}]\s?|, ?|_|%2[DF]|\\\\?)"
 _WIDE_SEPARATOR = rf"(?:{_SEPARATOR}|\s)"
-"""Beside a year of four digits, where numbers with spaces between are a date too."""
+"""The separator in a date with a year of four digits: there, numbers separated by spaces are a date, too."""
 _GAP = rf"(?:[\s._/{_DASHES}]|,\s?|\.\s)?(?:of |de |del )?"
 _TIME = r"(?:\d\d){0,3}"
-"""What may follow the eight digits of a date in a DT value (PS3.5, section 6.2): HHMMSS, or its beginning."""
+"""The time that may follow the eight digits of a date in a DT value (PS3.5, section 6.2): HHMMSS, or its beginning."""
 _CLOCK = r"(?:\d\d:\d\d(?::\d\d)? )?"
-"""What stands before the year in the date of ``ctime``."""
+"""The time of day, which ``ctime`` writes before the year."""
 
 
 def date_pattern(day: date, *, short_year: bool) -> str:
@@ -72,7 +72,7 @@ def date_pattern(day: date, *, short_year: bool) -> str:
 
     Args:
         day: The date.
-        short_year: Whether a year of two digits is one too, which may also be an ordinary number.
+        short_year: Whether the year may have two digits, too; such a date may as well be an ordinary number.
 
     Example:
         >>> import re

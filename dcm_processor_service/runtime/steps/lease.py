@@ -161,7 +161,7 @@ class StepLease:
             for _ in range(_MOST_TRIES):
                 if self.lost:
                     return False
-                # this change has ended the step and its answer was lost, or this is a late beat
+                # the step has ended: by this change, whose answer was lost, or before this beat, which comes too late
                 if self.record.state != "running":
                     return fields.get("state") == self.record.state
                 record = self.record.model_copy(update={**fields, "beat": self.record.beat + 1})
@@ -202,7 +202,7 @@ class StepLease:
         """Ends a run that failed: removes its outputs, so that the next run may begin at once."""
         try:
             await self.change(state="failed")
-            # it is done if the change to "done" was cancelled after the store had made it
+            # the state is "done" if the change to it was cancelled after the store had made it
             if self.record.state != "done":
                 await self._remove(self._own)
         except StoreError as error:  # the failure itself is what the caller must see

@@ -1,4 +1,4 @@
-"""Repositories of a step's outputs: written while it runs, read when it is done."""
+"""Repositories of a step's outputs, which can be written only while the step's block runs."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class StepFileRepository:
         return await self._repository.put(key, name, source, new)
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
-        """Returns what is known of the file."""
+        """Returns the file's record, or None."""
         return await self._repository.find(key, name)
 
     async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:

@@ -26,10 +26,10 @@ _OPTIONS: JSONOptions = JSONOptions(tz_aware=True, tzinfo=timezone.utc)
 
 
 def job_of_arguments(arguments: Mapping[str, Any]) -> Job | None:
-    """Returns the job with all that its arguments say, without dependencies; None if they name no job.
+    """Returns the job that the arguments describe, without dependencies; None if they name no job.
 
     Raises:
-        StoredValueError: A part of them is malformed.
+        StoredValueError: A part of the arguments is malformed.
     """
     try:
         kwargs = _decoded(dict(arguments))

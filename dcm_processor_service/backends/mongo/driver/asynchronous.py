@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["open_async"]
 
 ANSWER_S = 1.0
-"""How long a cancelled write holds the cancellation for its answer."""
+"""How long the cancellation of a write is delayed to wait for the write's answer."""
 
 CLIENT: Any = AsyncIOMotorClient
 """The driver: this one, or ``pymongo.AsyncMongoClient``, whose clients can be closed only in their event loop."""
@@ -42,10 +42,10 @@ _lock = SharedLock()
 
 
 def daemon_threads() -> DaemonThreads:
-    """Returns the threads of this process, and makes motor use them, in a forked child again."""
+    """Returns the threads of this process, and makes motor use them; a forked child makes threads of its own."""
     motor: Any = motor_framework
     with _lock:
-        threads = motor._EXECUTOR  # noqa: SLF001  motor has no setting for it, and gets no new versions but fixes
+        threads = motor._EXECUTOR  # noqa: SLF001  motor has no setting for it, and gets only fixes now
         if not isinstance(threads, DaemonThreads) or threads.pid != os.getpid():
             threads = motor._EXECUTOR = DaemonThreads(motor.max_workers)  # noqa: SLF001
         return threads
@@ -87,7 +87,7 @@ class Async:
         self._client_class = client_class
         self._keepers: list[AsyncGenerator[None, None]] = []
         self._unanswered: dict[asyncio.Future[Any], float] = {}
-        """The cancelled writes, and until when each holds its cancellation."""
+        """The cancelled writes without an answer, and until when each of them delays its cancellation."""
 
     def make(self, url: str, **options: Any) -> Any:
         """Makes a client; does not connect."""
@@ -129,7 +129,7 @@ class Async:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            # a server that owes an answer already gets no more time for a further one
+            # if an earlier cancelled write still has no answer, this one waits no longer than that one
             held_until = min((*tuple(self._unanswered.values()), time.monotonic() + ANSWER_S))
             self._unanswered[task] = held_until
             task.add_done_callback(self._answered)
@@ -150,7 +150,7 @@ class Async:
     async def all_answered(self, within_s: float) -> bool:
         """Waits for the answers to cancelled writes of this event loop; returns whether they have come."""
         loop = asyncio.get_running_loop()
-        # of a copy: other threads have event loops, too
+        # iterates over a copy, because other threads, with event loops of their own, change the dictionary
         before = {task for task in tuple(self._unanswered) if task.get_loop() is loop}
         if not before:
             return True
@@ -180,13 +180,13 @@ class Async:
 
 
 async def _close_when_the_loop_ends(client: Any) -> AsyncGenerator[None, None]:
-    """Closes a client when the event loop shuts down its generators, as ``asyncio.run`` makes it do at the end."""
+    """Closes a client when the event loop closes its generators, as it does at the end of ``asyncio.run``."""
     try:
         yield
     finally:
         with pymongo.timeout(CLOSING_S):
             await client.close()
-        for _turn in range(3):  # transports close a turn later
+        for _turn in range(3):  # transports close one turn of the event loop later
             await asyncio.sleep(0)
 
 

@@ -105,7 +105,7 @@ class _ThreadAhead:
     def _run(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> None:
         try:
             self._future.set_result(run_inline(work()))
-        except BaseException as error:  # noqa: BLE001  raised where it is waited for
+        except BaseException as error:  # noqa: BLE001  raised where the documents are awaited
             self._future.set_exception(error)
 
     def __await__(self) -> Generator[Any, Any, list[Document]]:

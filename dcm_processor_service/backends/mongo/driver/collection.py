@@ -79,7 +79,7 @@ class Collection:
         limit: int = 0,
         codec: CodecOptions[Document] | None = None,
     ) -> list[Document]:
-        """Returns all documents (or ``limit``) that the query finds, decoded by the database's options or by others."""
+        """Returns the documents that the query finds, at most ``limit`` if it is set; decodes them with ``codec``."""
 
         def found(driver: Any) -> Any:
             decoding = driver if codec is None else driver.with_options(codec_options=codec)
@@ -88,7 +88,7 @@ class Collection:
         return await self._read(lambda driver: self._mode.read_all(lambda: found(driver)))
 
     async def find_bulk(self, query: Document, *, sort: Sort, batch_size: int = 0) -> list[Document]:
-        """Returns large documents: each message has the time limit of a transfer, not all messages together."""
+        """Returns large documents; the time limit of a transfer applies to each message, not to all together."""
         return await self._read(
             lambda driver: self._mode.read_all(lambda: driver.find(query, sort=sort, batch_size=batch_size)),
             patience_s=self._client.patience.transfer_s,
@@ -138,8 +138,8 @@ class Collection:
             query: What to find.
             change: The update.
             upsert: Whether to make a document if none is found.
-            unless: The condition of a document that this update has changed. After a lost answer, such a document is
-                left as it is, and no other one is made.
+            unless: A condition that holds for a document which this update has changed. After a lost answer, such a
+                document is left as it is, and no other one is made.
             lost: A list that gets an entry when an answer was lost, so that the result is that of a repetition. An
                 entry at the start means that an answer was lost before.
         """
@@ -180,7 +180,7 @@ class Collection:
         Args:
             query: What to find.
             sort: The order that decides which is first.
-            lasting: Whether to wait until no crash can bring the document back; False if it would do no harm.
+            lasting: Whether to wait until no crash can bring the document back; False if its return does no harm.
             lost: A list that gets an entry when an answer was lost: then another document may be removed, too.
         """
         lost = [] if lost is None else lost
@@ -232,7 +232,7 @@ class Collection:
         return answer
 
     async def all_answered(self) -> bool:
-        """Returns whether no write that was cancelled lacks its answer, for which the next one would wait."""
+        """Returns whether every cancelled write has its answer; if not, the next write would wait for it."""
         return await self._mode.all_answered(0.0)
 
     async def names_of_all(self) -> list[str]:

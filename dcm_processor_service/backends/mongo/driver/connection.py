@@ -28,8 +28,8 @@ __all__ = ["Handle", "LazyClient", "Patience"]
 CLOSING_S = 0.5
 """The longest time that closing may take, because a server that hangs or is gone does not answer.
 
-A server that is well answers within milliseconds. The process has to end within two seconds, with all else that it
-closes, and after a write that was cancelled.
+A healthy server answers within milliseconds. The process has to end within two seconds, and that includes everything
+else that it closes, and the wait for a cancelled write.
 """
 
 _NO_LIMIT_S = 3600.0
@@ -109,7 +109,7 @@ class LazyClient:
     def _client_options(self) -> dict[str, Any]:
         """Returns the options for the driver, except those that the URL sets.
 
-        ``timeoutMS`` is the limit for operations that set none: each message of a transfer.
+        ``timeoutMS`` is the limit for operations that set none themselves, which are the messages of a transfer.
         """
         wanted: dict[str, Any] = {
             "timeoutMS": _milliseconds(self.patience.transfer_s),
@@ -121,7 +121,7 @@ class LazyClient:
         return {"connect": False, **options}
 
     def _write_concern(self) -> dict[str, Any]:
-        """Returns the write concern: the majority, on disk, or less if the settings or the URL say so."""
+        """Returns the write concern: the majority of members, on disk; less if the settings or the URL ask for less."""
         named = self._url_options.keys() & {"w", "j", "journal"}
         if self._url_options.get("w") == "0":
             raise ConfigurationError(

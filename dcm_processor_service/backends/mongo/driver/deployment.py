@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["deployment_warnings"]
 
 _STANDALONE = (
-    "MongoDB is a standalone: with its machine or disk all results are lost, and nothing takes over meanwhile; "
+    "MongoDB is a standalone: if its machine or disk fails, all results are lost, and no other server takes over; "
     "run a replica set of three members that hold data"
 )
 _ARBITER = (

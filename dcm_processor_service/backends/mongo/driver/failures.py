@@ -1,4 +1,4 @@
-"""Translates PyMongo's errors into this package's errors; no other module knows them. motor raises the same classes.
+"""Translates PyMongo's errors, which motor raises, too, into this package's errors.
 
 The server's own messages are not repeated, because they quote stored values (a duplicate key, the operand of an
 increment), and messages about the URL quote parts of it.
@@ -67,13 +67,16 @@ _TOO_LARGE = (
 _BAD_VALUE = 2
 _TYPE_MISMATCH = 14
 _CONVERSION_FAILURE = 241
-_BEYOND_64_BITS = 28766  # of $ln, by which an increment refuses the sum
+_BEYOND_64_BITS = 28766  # of $ln for a negative number, by which an increment refuses the sum
 _DUPLICATE_KEY = 11000
 _UNSATISFIABLE_WRITE_CONCERN = frozenset({79, 100})  # UnknownReplWriteConcern, UnsatisfiableWriteConcern
 _INDEX_CODES = frozenset({85, 86})  # IndexOptionsConflict, IndexKeySpecsConflict
 _LOGIN_CODES = frozenset({11, 13, 18, 8000})  # UserNotFound, Unauthorized, AuthenticationFailed, Atlas' own
 _TOO_LARGE_CODES = frozenset({15, 10334, 16493, 17419, 17420})
-"""Overflow (depth), BSONObjectTooLarge, text in a pipeline, document after update."""
+"""Codes for a value that no document can hold.
+
+Overflow (nested too deep), BSONObjectTooLarge, too large a text in a pipeline, too large a document after an update.
+"""
 _NOT_APPLIED_CODES = frozenset(
     {
         *(10107, 13435, 13436),  # NotWritablePrimary, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary
@@ -271,7 +274,7 @@ def _from_server(error: OperationFailure, fate: str, *, maybe_applied: bool) -> 
         )
     if code in _UNSATISFIABLE_WRITE_CONCERN:
         return ConfigurationError(
-            f"MongoDB has not the members that {_URL_VARIABLE} asks to acknowledge a write (code {code}); correct w "
+            f"MongoDB lacks the members that {_URL_VARIABLE} wants to acknowledge a write (code {code}); correct w "
             "in it"
         )
     if code in _TOO_LARGE_CODES:

@@ -21,7 +21,7 @@ class Ahead(Protocol):
     def cancel(self) -> bool:
         """Says that the documents are no longer needed.
 
-        Returns whether the read is cancelled, which the blocking mode never does.
+        Returns whether the read was cancelled; the blocking mode cancels none, and returns False.
         """
 
 

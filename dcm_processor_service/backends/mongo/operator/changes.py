@@ -1,7 +1,7 @@
 """The operator's changes: releases a dead job to the queue again, and takes a session out of the queue.
 
-Every change first compares, so that a job which a worker has taken meanwhile is not changed. A lease lets one sweep or
-retry run at a time; if its holder dies, it expires by the server's clock.
+A retry changes a job only if its document is still as it was read, so a job that a worker has taken meanwhile is left
+as it is. A lease lets one sweep or retry run at a time; if its holder dies, it expires by the server's clock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["LEASE_S", "Changes"]
 
 LEASE_S = 300
-"""The length of the lease: longer than the clean-up of one session, before each of which it is renewed."""
+"""The length of the lease, longer than one clean-up of a session takes; a sweep renews it before each clean-up."""
 
 _LEASE = "sessions"
 _ESCAPED_PARTS = ("headers", "params", "added_params")
@@ -117,7 +117,7 @@ class Changes:
         return dict(mapping(mapping(rows[0].get("data")).get("kwargs"))) if rows else {}
 
     async def fence(self, session: QueuedSession) -> None:
-        """Keeps the queue from taking any job of a session that is not done."""
+        """Keeps the queue from taking those jobs of a session that are not done."""
         taken = {"swept": True, "attempts": {"$max": ["$attempts", "$max_attempts", 1]}}
         await self._jobs.update_many(_open_jobs(session.jobs), [{"$set": taken}])
 

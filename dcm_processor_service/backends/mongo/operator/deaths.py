@@ -29,7 +29,7 @@ EARLY_END = r"^(ProcessEnded|JobTimeoutError): "
 """The start of a traceback that this package wrote in place of a result; other tracebacks may hold patient data."""
 
 RESTART_GAP = timedelta(minutes=15)
-"""A worker whose last sign is at most this long before MongoDB's start died because MongoDB ended."""
+"""If a worker's last sign came at most this long before MongoDB's start, the worker died because MongoDB ended."""
 
 _SECOND = timedelta(seconds=1)
 """MongoDB reports its start in whole seconds."""
@@ -54,7 +54,7 @@ class Evidence:
     """The evidence besides the job's document."""
 
     kwargs: dict[str, Any]
-    """The arguments of the worker's generated script; they hold patient data, which no result contains."""
+    """The arguments of the worker's generated script; they hold patient data, which must not get into a result."""
     code: EntryCode | None
     """The service's code; None if it is gone, or was installed after the job started."""
     stored_something: bool
@@ -77,7 +77,7 @@ def cause_of_death(job: QueueJob, evidence: Evidence) -> Postmortem:
     if job.in_progress and not job.error:
         return _explain_lost_worker(job, evidence)
     if _STORE_FAULTS.search(job.error_trace):
-        return Postmortem(("database_restarted",), "MongoDB was not there while the worker prepared it")
+        return Postmortem(("database_restarted",), "MongoDB did not answer while the worker prepared the job")
     if _NO_JSON.search(job.error_trace or job.error_text):
         if job.error_text.rstrip().endswith(_EMPTY_FILE):
             return Postmortem(
@@ -140,11 +140,11 @@ def _no_result(evidence: Evidence) -> Postmortem:
 
 
 def _starved(memory: MemoryRecord, may_exit: str = "") -> Postmortem:
-    """It ended some time after memory ran short, which may have passed.
+    """Returns the causes for a process that ended after memory ran short; the shortage may have passed before.
 
     Args:
-        memory: That memory ran short in that run.
-        may_exit: A call in its code that ends a process; empty without one.
+        memory: The record that memory ran short in that run.
+        may_exit: The call in the service's code that ends a process; empty if there is none.
     """
     otherwise = f"by {may_exit}, or killed for another reason" if may_exit else "for another reason"
     return Postmortem(
@@ -156,10 +156,10 @@ def _starved(memory: MemoryRecord, may_exit: str = "") -> Postmortem:
 
 
 def cause_of_early_end(left_behind: str, memory: MemoryRecord | None) -> Postmortem:
-    """Returns why a process ended for which this package left a result in place of the callback's.
+    """Returns why a job's process ended before its callback returned.
 
     Args:
-        left_behind: The traceback in that result, which matches :data:`EARLY_END`.
+        left_behind: The traceback that this package wrote in place of a result; it matches :data:`EARLY_END`.
         memory: The record that memory ran short in that run.
     """
     if left_behind.startswith("JobTimeoutError"):

@@ -1,4 +1,7 @@
-"""Reads the state of the platform's sessions and its causes: few queries for many sessions; of headers only UIDs."""
+"""Reads the state of the platform's sessions, and why they do not end.
+
+A few queries read many sessions; of the headers they read only UIDs. Only a dead job's arguments are read whole.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ class Overview:
         self._sessions = sessions
 
     async def clock(self) -> ServerClock:
-        """Asks the server for its time, so that no clock of this machine decides."""
+        """Asks the server for its time, because the clock of this machine may be wrong."""
         hello = await self._collection("sessions").command("hello")
         process = mapping(hello.get("topologyVersion")).get("processId")
         started_at = process.generation_time if isinstance(process, ObjectId) else None
@@ -128,7 +131,7 @@ class Overview:
         return _death_of(job, verdict, sentence, "lastErrorAt", tuple(one.id for one in session.held_back_by(job)))
 
     async def _ended_early(self, session: QueuedSession) -> list[tuple[QueueJob, str]]:
-        """Returns the done jobs whose result this package left for a process that was ended early."""
+        """Returns the done jobs whose process ended early, each with the traceback that this package wrote for it."""
         done = {job.id: job for job in session.jobs if job.done and not job.error}
         found = []
         for start in range(0, len(done), _BATCH):
@@ -170,7 +173,7 @@ class Overview:
             query: Document = {field: either(job.id)}
             session_field = field.replace("job_id", "session_id")
             query[session_field] = either(job.session_id)
-            query["name"] = {"$ne": MEMORY_RECORD}  # an earlier run's may lie there, and the callback writes none
+            query["name"] = {"$ne": MEMORY_RECORD}  # it may be of an earlier run, and is not the callback's
             if await self._collection(name).find(query, projection=["_id"], limit=1):
                 return True
         return False
@@ -227,7 +230,7 @@ def _aware(value: datetime) -> datetime:
 def _death_of(
     job: QueueJob, verdict: Postmortem, sentence: str, died: str, holds_back: tuple[str, ...] = ()
 ) -> JobDeath:
-    """Returns what is known of a death; ``died`` names the date of the job's document at which it ended."""
+    """Returns the record of a death; ``died`` is the field of the job's document that has the date of its end."""
     return JobDeath(
         job_id=job.id,
         job=job.label,

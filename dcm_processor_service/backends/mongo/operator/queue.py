@@ -73,7 +73,7 @@ class QueueJob:
 
     @property
     def last_sign_of_run(self) -> datetime:
-        """When the job was started, or last reported progress."""
+        """The time when the job was started or last reported progress, whichever is later."""
         return max(
             [self.dates[name] for name in ("startedAt", "lastProgressAt") if name in self.dates],
             default=self.last_sign,

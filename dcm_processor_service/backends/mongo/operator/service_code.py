@@ -150,7 +150,7 @@ class EntryCode:
         return names | {"*"} if "__getattr__" in names else names
 
     def _reached(self) -> Iterator[tuple[str, ast.stmt]]:
-        """Yields the top-level statements of the module's files that the entry refers to, directly or not."""
+        """Yields the top-level statements that the entry refers to, directly or through others, each with its file."""
         edge, seen = [("__init__.py", self.entry)], set()
         while edge:
             path, name = edge.pop()
@@ -181,7 +181,7 @@ def _parsed(source: str, python: tuple[int, int] | None) -> ast.Module | str:
 
 
 def _run_at_import(tree: ast.Module | None) -> Iterator[ast.stmt]:
-    """Yields the statements that an import certainly runs: no imports in a ``try``, none for type checkers only."""
+    """Yields the statements that an import certainly runs; leaves out imports in a ``try`` or for type checkers."""
     for node in tree.body if tree else ():
         if isinstance(node, ast.If):
             if "TYPE_CHECKING" not in ast.unparse(node.test):
@@ -205,7 +205,7 @@ def _names_of(node: ast.stmt) -> list[str]:
         return [one.asname or one.name.partition(".")[0] for one in node.names]
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
     names = [one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)]
-    if not targets and not isinstance(node, ast.Expr):  # for, with, match: whatever they bind
+    if not targets and not isinstance(node, ast.Expr):  # the names that for, with and match bind
         names += [one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)]
     return names
 
