@@ -24,8 +24,8 @@ _SIGNIFICANT = 6
 def acquisition_fields(volume: VoxelGrid) -> dict[str, Any]:
     """Returns phase encoding, readout and slice times of a volume, as far as they are known.
 
-    If the volume was resampled, its lines and slices are no longer those that were acquired, and only the direction is
-    returned.
+    If the volume was resampled, its lines and slices are no longer those that were acquired, and only the direction and
+    the multiband factor are returned.
     """
     acquisition = volume.acquisition
     if acquisition is None:

@@ -33,7 +33,7 @@ _FRAME_CREATOR = "SIEMENS MR SDI 02"
 _DIGITS = 4
 _SECOND_US = 10**6
 _FINE = re.compile(r"\.\d{3,6}([+-]\d{4})?$")
-"""Of a time to the millisecond or finer: who takes names out of headers may cut the rest off."""
+"""Matches a time to the millisecond or finer; a program that de-identifies headers may cut the fraction off."""
 _SAME_S = 0.006
 """Tolerance for slice times, which have steps of 2.5 ms and may differ by two steps between volumes."""
 

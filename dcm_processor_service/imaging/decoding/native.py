@@ -1,4 +1,4 @@
-"""Replaces encoded frames by decoded ones, with the attributes that depend on it (PS3.5, sections 8.2 and A.4)."""
+"""Replaces encoded frames by decoded ones, and sets the attributes that depend on the encoding (PS3.5, 8.2 and A.4)."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def difference_of_values(values: NDArray[Any], native: NDArray[Any], *, any_orde
     """
     native = native.reshape(*native.shape, *(1,) * (4 - native.ndim))
     known = native[np.isfinite(native)] if native.dtype.kind == "f" else native
-    greatest = max(float(known.max(initial=0)), -float(known.min(initial=0)))  # int16 has no opposite of its least
+    greatest = max(float(known.max(initial=0)), -float(known.min(initial=0)))  # negating the least int16 would overflow
     allowed = _VALUE_PART * greatest
 
     def off(time: int, other: int) -> float:

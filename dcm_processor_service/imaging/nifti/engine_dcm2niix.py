@@ -46,6 +46,7 @@ _BY_PRODUCT = re.compile(r"_(Eq|Tilt|ROI)\d*(_|$|\d)", re.IGNORECASE)
 _ARGUMENTS = ("-f", _STEM, "-z", "n", "-b", "y", "-ba", "y", "-x", "i", "-w", "2", "-d", "0", "-g", "i")
 
 
+# codes of findings about several images in a series, which dcm2niix separates
 _SPLITS_BY_ITSELF = frozenset(
     {"LOCALIZER", "MIXED_FORMAT", "MIXED_ORIENTATION", "MIXED_SIZE", "MULTI_VOLUME", "SINGLE_SLICE"}
 )

@@ -49,7 +49,7 @@ _ALWAYS_KINDS = (
 )
 # frames that differ in one of these are different kinds if a position has several of them, or if they interleave
 _KIND_MARKS = ("ImageType", *_ALWAYS_KINDS, "EchoNumbers", "InversionTime", "FlipAngle", "ConvolutionKernel", "KVP")
-# slices of one volume may differ in it and interleave, so that only a position with several values makes kinds
+# slices of one volume may interleave with different values of it, so only several values at one position make kinds
 _ONLY_AT_ONE_PLACE = "InversionTime"
 _SAME_ECHO_MS = 0.02
 
@@ -195,7 +195,7 @@ def _single_volume(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> Sta
 
 
 def _kind_values(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> dict[str, list[Any]]:
-    """Returns the marks that separate kinds of image, with their values, without marks that separate alike."""
+    """Returns the marks that separate kinds of image, with their values; of marks that separate alike, the first."""
     chosen: dict[str, list[Any]] = {}
     partitions: list[list[int]] = []
     along = _along(frames)
@@ -304,8 +304,8 @@ def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
 def _with_doubt(stack: Stack) -> Stack:
     """Doubts volumes with uneven slices if an attribute has several values within one of them.
 
-    Volumes that are shifted against each other by less than a step can look like volumes of one place, each of which
-    mixes slices of two.
+    Volumes that are shifted against each other by less than a step can be taken for volumes at one place, each of which
+    would then mix slices of two.
     """
     if stack.is_uneven:
         for line in stack.grid:

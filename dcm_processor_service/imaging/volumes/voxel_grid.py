@@ -49,7 +49,7 @@ class SliceSource:
 
 @dataclass(frozen=True)
 class DisplayWindow:
-    """The window that the header proposes, in rescaled units (PS3.3, section C.11.2).
+    """The range of values that a picture shows, by centre and width, in rescaled units (PS3.3, section C.11.2).
 
     Example:
         >>> soft_tissue = DisplayWindow(center=40, width=400)

@@ -58,8 +58,8 @@ def order_instances(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
 def _stated_by_all(cells: Sequence[tuple[int, int]], times: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
     """Returns the keys of time without the values that an instance which shares its position with others lacks.
 
-    All positions of an orientation are ordered by the same attributes. InstanceNumber always counts, because only the
-    UID is behind it.
+    All positions of an orientation are ordered by the same attributes. InstanceNumber always counts, because without it
+    only the UID would order the instances.
     """
     several = {cell for cell, count in Counter(cells).items() if count > 1}
     lacking: defaultdict[int, set[int]] = defaultdict(set)

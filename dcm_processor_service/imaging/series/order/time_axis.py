@@ -219,7 +219,7 @@ def _are_indexed(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
 
 
 def _are_alike(times: Sequence[int], others: Sequence[Any]) -> bool:
-    """Returns whether both put the same frames into one group."""
+    """Returns whether both sort the frames into the same groups."""
     pairs = set(zip(times, others, strict=True))
     return len(pairs) == len(set(times)) == len(set(others))
 
