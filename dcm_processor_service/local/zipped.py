@@ -1,4 +1,4 @@
-"""Scans that come as a zip file: unpacked into a folder before they are read."""
+"""Unpacks scans that come as a zip file into a folder, before they are read."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class ServiceSource:
                     yield JobRead(name, f"{file.path.relative_to(self._folder)}:{node.lineno}")
 
     def _text(self, file: _File, value: ast.expr) -> str | None:
-        """Returns a text that stands in the call, or as a constant at the top of its file or of the one it is from."""
+        """Returns a text of a call: written there, or a constant at the top level of this or of an imported file."""
         if isinstance(value, ast.Constant):
             return value.value if isinstance(value.value, str) else None
         if not isinstance(value, ast.Name):

@@ -105,7 +105,7 @@ class HeaderCleaner:
                 dataset.preamble = bytes(128)
                 output = BytesIO()
                 dataset.save_as(output, enforce_file_format=True)
-        except Exception as error:  # noqa: BLE001  as above; the error may hold a value
+        except Exception as error:  # noqa: BLE001  pydicom raises many kinds; the error may hold a value
             raise UnreadableFileError(
                 f"damaged in its header, so it cannot be cleaned ({type(error).__name__})", faulty=True
             ) from None
@@ -150,7 +150,7 @@ class HeaderCleaner:
         return True
 
     def _remainder_stays(self, element: DataElement) -> bool:
-        """Removes known values of the patient from an element that the profile keeps."""
+        """Removes known values of the patient from an element that the profile keeps; returns False to remove it."""
         if element.VR in _TEXTS and element.VR != "CS":
             element.value = _each(element, lambda text: self._fitting(element.VR, self._to.text(text)))
         elif element.VR == "CS":

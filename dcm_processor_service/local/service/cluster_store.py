@@ -72,8 +72,8 @@ def code_checksum(folder: Path, service: str | None, callback: str | None, no_co
         folder: The folder to which relative paths refer.
         service: Folder of a service, whose ``.py`` and ``.json`` files are included, except those of hidden folders
             and of workspaces.
-        callback: Without a service, a callback: ``path/to/file.py:FUNCTION`` or ``MODULE:FUNCTION``, with
-            its file.
+        callback: A callback, whose file is included if there is no service: ``path/to/file.py:FUNCTION`` or
+            ``MODULE:FUNCTION``.
         no_code: Folders in the service's folder whose files are left out.
     """
     digest = hashlib.sha256()
@@ -102,7 +102,7 @@ def _is_code(folder: Path, no_code: set[Path]) -> bool:
 
 
 def _file_of(folder: Path, callback: str) -> list[Path]:
-    """Returns the callback's file: of a module, that in the folder, which Python looks through first."""
+    """Returns the callback's file; a module is looked for in the folder first, as Python does."""
     place = callback.rpartition(":")[0] or callback
     if place.endswith(".py"):
         found = [folder / place]
@@ -115,7 +115,7 @@ def _file_of(folder: Path, callback: str) -> list[Path]:
 def _installed(module: str) -> list[Path]:
     try:
         spec = importlib.util.find_spec(module)
-    except (Exception, SystemExit):  # noqa: BLE001  a package runs for that, and may raise anything
+    except (Exception, SystemExit):  # noqa: BLE001  this imports the packages around the module, which may raise anything
         return []
     return [Path(spec.origin)] if spec and spec.origin else []
 

@@ -20,7 +20,7 @@ __all__ = ["Seen", "end_subjects", "look_around", "run_subject"]
 _lock = threading.Lock()
 _running: dict[str, list[subprocess.Popen[bytes]]] = {}
 _ended: dict[str, list[subprocess.Popen[bytes]]] = {}
-"""The runs that were asked to end, each with the processes that know it."""
+"""The runs that were asked to end, each with the processes that have got the signal."""
 
 _BEGUN_BEFORE = (
     "the cluster's worker died while it ran this subject; its process may still go on, so no other was begun: wait "

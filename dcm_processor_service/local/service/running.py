@@ -129,10 +129,10 @@ class ServiceRun:
         """Asks the workers of the cluster, where there is one, whether they can run this.
 
         Args:
-            scans: Folders that are no code, though they may lie in the service's, as the workspace may.
+            scans: Folders of scans, which are no code even if they lie in the service's folder.
 
         Raises:
-            ConfigurationError: One cannot; the sentence says why.
+            ConfigurationError: A worker cannot; the message says why.
         """
         if self.cluster is None:
             return

@@ -45,14 +45,14 @@ class JobNotCreated:
     subject: Patient | Study | SeriesRecord
     reason: str
     faulty: bool = False
-    """Whether something is wrong, rather than that a registry function declined the job."""
+    """Whether something is wrong; False if a registry function has declined the job."""
 
     traceback_text: str = ""
     """Traceback of a registry function's error, without patient attributes."""
 
     @property
     def exit_code(self) -> int:
-        """The exit code that it gives a run."""
+        """The exit code of a run in which this job is not created."""
         return EXIT_FAILED if self.faulty else EXIT_DONE
 
 
@@ -272,7 +272,10 @@ class _Planner:
 
 
 def _unstorable(added: dict[str, Any]) -> str:
-    """Returns why a document of the platform cannot hold this, which would end the scheduler itself."""
+    """Returns why the platform's database cannot hold added params; empty if it can.
+
+    An attempt to store such params would end the scheduler itself.
+    """
     import bson
 
     try:

@@ -62,7 +62,7 @@ class Entry:
 
     @property
     def callback(self) -> CallbackFunction:
-        """The entry as a callback: one path runs all of them."""
+        """The entry as a callback, so that entries of all styles run alike."""
         return worker_callback(self.function) if self.style is EntryStyle.KEYWORDS else self.function
 
 
@@ -87,7 +87,7 @@ class LoadedService:
     """Warnings about code that works here and would not work in the platform."""
 
     def with_params(self, params: Mapping[str, Mapping[str, Any]]) -> LoadedService:
-        """Returns the service with other params in place of the manifest's, by job."""
+        """Returns the service with further params, by job; a param replaces that of the manifest with its name."""
         jobs = [
             replace(one, job=one.job.model_copy(update={"params": {**one.job.params, **params.get(one.job.name, {})}}))
             for one in self.jobs
@@ -119,7 +119,7 @@ def load_service(manifest: Manifest) -> LoadedService:
 
 
 def bare_callback_sentence(job: ServiceJob) -> str:
-    """Returns a sentence that an entry runs here and not in the platform."""
+    """Returns the warning that an entry runs here, but not in the platform."""
     return (
         f"the workerEntry {job.worker_entry!r} of the job {job.name!r} is a callback, which the platform's worker "
         f"cannot call; make it an entry: {job.worker_entry} = entrypoint({job.worker_entry})"
