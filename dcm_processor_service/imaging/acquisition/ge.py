@@ -92,7 +92,7 @@ def _is_positive(header: Dataset) -> bool | None:
 
 
 def _raw_polarity(content: object) -> bool | None:
-    """Reads flags of the scanner's raw header, whose layout changed with revision 25; None if it is not an EPI."""
+    """Reads flags of the scanner's raw header, whose layout changed with revision 25; None if the scan is no EPI."""
     if not isinstance(content, bytes):
         return None
     try:
@@ -144,7 +144,7 @@ def _slice_times(scan: MrScan) -> tuple[float, ...]:
 
 
 def _numbers_along(scan: MrScan) -> list[float]:
-    """Returns the InstanceNumbers of the first volume's slices; empty unless they grow or fall by one."""
+    """Returns the InstanceNumbers of the first volume's slices; empty unless each differs by 1 from the one before."""
     found = [number(frame.instance.header, "InstanceNumber") for frame in scan.stack.grid[0]]
     known = [one for one in found if one is not None]
     steps = {later - earlier for earlier, later in pairwise(known)}

@@ -35,7 +35,7 @@ class Readout(NamedTuple):
 
 @dataclass(frozen=True)
 class MrScan:
-    """The headers of one MR volume, or of several at one place."""
+    """The headers of one MR volume, or of several volumes at one place."""
 
     header: Dataset
     """Whole header of the first file, with private elements."""

@@ -150,6 +150,6 @@ def _is_same(times: Sequence[float], others: Sequence[float]) -> bool:
 
 
 def _simultaneous(times: tuple[float, ...]) -> int | None:
-    """Returns the number of slices that share each time; None if it differs between times, or is 1."""
+    """Returns the number of slices that share each time; None if the number differs between times, or is 1."""
     counts = {times.count(time) for time in times}
     return counts.pop() if len(counts) == 1 and counts != {1} else None

@@ -80,7 +80,7 @@ class EncodedImage:
         Args:
             number: Number of the frame, from 1.
             decoder: Name of the library.
-            for_display: Whether colours become RGB.
+            for_display: Whether colours are converted to RGB.
 
         Raises:
             ContradictionError: There is no such frame, or it declares another size than the header.

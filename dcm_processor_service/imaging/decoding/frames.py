@@ -50,7 +50,9 @@ class _Request:
 
 
 def decode_frames(frames: Sequence[EncodedFrame], limits: Limits) -> Generator[tuple[int, DecodedFrame], None, None]:
-    """Decodes frames in any order; yields the index and the answer of each, whose pixels must be read before the next.
+    """Decodes frames in any order; yields the index and the answer of each.
+
+    The caller reads the pixels of an answer before it asks for the next one.
 
     Raises:
         InvalidSeriesError: A frame cannot be decoded; the message names the instance.

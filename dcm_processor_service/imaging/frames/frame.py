@@ -1,8 +1,8 @@
 """Makes one record for each frame, in the same form for single-frame and multi-frame files.
 
-A classic file states the place of its slice at the top level. An enhanced file states that of each frame in functional
-groups, per frame or shared by all frames (PS3.3, section C.7.6.16.2); attributes that are in neither may be at the top
-level. Older multi-frame objects are read by :mod:`dcm_processor_service.imaging.frames.classic_multiframe`.
+A classic file states the place of its slice at the top level. An enhanced file states the place of each frame in
+functional groups, per frame or shared by all frames (PS3.3, section C.7.6.16.2); attributes that are in neither may be
+at the top level. :mod:`dcm_processor_service.imaging.frames.classic_multiframe` reads older multi-frame objects.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class FrameInfo:
     """Number of the frame in its instance, from 1."""
 
     places: tuple[Header, ...] = field(repr=False)
-    """The datasets that hold its attributes, nearest first: its functional groups, the shared ones, the header."""
+    """The datasets with the frame's attributes, nearest first: its functional groups, the shared groups, the header."""
 
     pixel_format: PixelFormat
     """Shared between frames whose pixels are stored alike."""

@@ -1,6 +1,6 @@
 """Reads slope and intercept of a frame, and finds values of the header that are malformed.
 
-They are at the top level, in a functional group (PS3.3, section C.7.6.16.2.9), in the dose grid's scaling (C.8.8.3), or
+Both are at the top level, in a functional group (PS3.3, section C.7.6.16.2.9), in the dose grid's scaling (C.8.8.3), or
 in a real world mapping (C.7.6.16.2.11): for a parametric map, whose values have no other meaning, and for nuclear
 medicine and PET without a rescale.
 """

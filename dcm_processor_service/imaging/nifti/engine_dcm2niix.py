@@ -177,7 +177,7 @@ def run_dcm2niix(
 
 @contextmanager
 def _inputs(paths: Sequence[Path], folder: Path) -> Iterator[Path]:
-    """Yields a folder with only the given files: their own, if it has no others, else one with a link to each.
+    """Yields a folder with only the given files: their own if it holds no others, else a new one with a link to each.
 
     dcm2niix skips some names, such as hidden ones, and takes some for other formats, but never names that end in .dcm.
     """
@@ -247,7 +247,7 @@ def _check_count(images: Sequence[Dcm2niixImage], report: SeriesReport) -> None:
 
 
 def _check_places(images: Sequence[Dcm2niixImage], report: SeriesReport) -> None:
-    """Compares the spacing of the images with that of the headers; images of mosaics need only several slices."""
+    """Compares the spacing of the images with that of the headers; of mosaics, it only requires several slices."""
     if report.kind is SeriesKind.MOSAIC:
         fits = all(_slices(image) > 1 for image in images)
     else:

@@ -53,7 +53,8 @@ def pictures_of_results(
 
     Args:
         files: By file name: the path, and the known names of its labels.
-        series: The files of the series that they were made from, which is drawn below labels; empty if there is none.
+        series: The files of the series from which the results were made; it is drawn below labels. Empty if there is
+            none.
         limits: Limits of memory and time for reading.
     """
     scan = _Lazy(series, limits)
@@ -104,7 +105,7 @@ def _load(path: Path) -> tuple[Any, bytes]:
 
 
 def _voxels(image: Any, content: bytes) -> NDArray[Any]:
-    """Returns the values; without a scaling factor, as a view of the file's bytes."""
+    """Returns the values of an image, as a view of the file's bytes if the image has no scaling factor."""
     proxy = image.dataobj
     if (proxy.slope, proxy.inter) != (1, 0):
         return np.asanyarray(proxy)

@@ -1,8 +1,8 @@
 """Sorts frames into stacks: finds which frames belong together, and which attribute separates their volumes.
 
-Two steps. Frames of one size, number format, orientation and pixel spacing make a group. Within a group, frames at one
-position are separated first by their *kind* of image (echo, magnitude or phase, kernel), which gives
-separate stacks, then by time, which gives the fourth axis
+This takes two steps. Frames of one size, number format, orientation and pixel spacing make a group. Within a group,
+frames at one position are separated first by their *kind* of image (echo, magnitude or phase, kernel), which makes
+separate stacks, then by time, which makes the fourth axis
 (:mod:`dcm_processor_service.imaging.series.order.time_axis`).
 """
 
@@ -80,7 +80,7 @@ class FrameGroup:
 
     @property
     def number_format(self) -> tuple[int | None, ...]:
-        """Size and number format of their pixels."""
+        """Size and number format of the frames' pixels."""
         return self.first.pixel_format.number_format
 
 

@@ -328,7 +328,7 @@ def _report(
     header = frames[0].instance.header if frames else instances[0].header if instances else None
     bs = b_values(frames)
     if len(bs) > 1:
-        message = f"{len(bs)} b-values up to {max(bs):g} s/mm2: the engine dcm2niix writes .bval and .bvec"
+        message = f"{len(bs)} b-values up to {max(bs):g} s/mm2: the engines dcm2niix and native write .bval and .bvec"
         findings = [*findings, SeriesFinding(code="DIFFUSION", message=message, blocking=False, count=len(bs))]
     if not instances and not findings:
         findings = [SeriesFinding(code="NO_INSTANCES", message="the series has no files: nothing can be converted")]

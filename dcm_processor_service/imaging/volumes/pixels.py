@@ -148,7 +148,7 @@ def _clean_bits(array: NDArray[Any], frame: FrameInfo, most_bits: int) -> None:
 def _read_by_pydicom(
     instance: InstanceFile, pixels: PixelFormat, numbers: Sequence[int], targets: Iterator[_Target]
 ) -> Iterator[_Target]:
-    """Reads uncompressed pixels that the file stores otherwise than memory: deflated, or 8 bits in big endian words."""
+    """Reads uncompressed pixels that the file stores in another form: deflated, or 8 bits in big endian words."""
     damaged = f"the pixels of {instance.label} cannot be read: the file is damaged, get it again"
     with foreign_errors_as(lambda: InvalidSeriesError(damaged)), contained():
         dataset = dcmread(instance.path, force=True)

@@ -63,7 +63,7 @@ def on_even_grid(volume: V, stack: Stack) -> V:
     The first and the last slice keep their places, and the step between is as near as possible to the median distance
     of the slices. The grid is wide enough for every slice; voxels outside of the slices get the volume's least value. A
     stack that is even and upright is returned unchanged. ``invented`` of the result is True for slices at places where
-    none was measured.
+    no slice was measured.
 
     Args:
         volume: Volume that was read from ``stack``, array (i, j, k[, t]).

@@ -1,7 +1,7 @@
 """Finds the volume of a 4D series that each frame belongs to, and the order in which the volumes were taken.
 
-A mark (an attribute of frames) separates volumes if all slices of a volume share its value and no two volumes do. Times
-that differ from slice to slice are ranked at each position; the ranks separate volumes if they follow a plan: all
+A mark (an attribute of frames) separates volumes if all slices of a volume have one value, and each volume another one.
+Times that differ from slice to slice are ranked at each position; the ranks separate volumes if they follow a plan: all
 slices of a volume before those of the next, or all volumes of a slice before those of the next slice. InstanceNumber is
 used only if it follows such a plan (see rordenlab/dcm2niix#577). Whichever attribute separates volumes, they stand in
 the order of time if the header has times.
@@ -47,6 +47,7 @@ COUNTING_MARKS = (
     "AcquisitionNumber",
 )
 COMPLETE_MARKS = ("AcquisitionTime", "RepetitionTime", "ContentTime")
+# attributes that all slices of a volume may share, in the order in which they are tried
 SHARED_MARKS = (
     *COUNTING_MARKS[:3],
     "AcquisitionTime",
@@ -55,6 +56,7 @@ SHARED_MARKS = (
     "ContentTime",
     "AcquisitionNumber",
 )
+# attributes whose values may be ranked at each position, in the order in which they are tried
 RANKED_MARKS = ("FrameReferenceTime", "AcquisitionTime", "TriggerTime", "ContentTime")
 # only these may separate volumes at different positions: the other attributes may differ within a volume
 MOVED_MARKS = (
