@@ -1,4 +1,4 @@
-"""Reads of other jobs' output, found in the source: ``data.get("volume", job="segment")``.
+"""Finds where the source of a service reads other jobs' output, as in ``data.get("volume", job="segment")``.
 
 A read belongs to a job when the job's entry leads to it: through functions and classes of the service's own module, by
 their names. Functions that are called in another way, such as by ``getattr``, are not found.

@@ -47,7 +47,7 @@ _LEVELS = (JobEvent.STABLE_SERIES, JobEvent.STABLE_STUDY, JobEvent.STABLE_PATIEN
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """A job as an operator sees it."""
+    """A job of the manifest, and the models of the params that its code takes."""
 
     job: ServiceJob
     models: tuple[type[BaseModel], ...] = ()

@@ -1,8 +1,8 @@
 """Makes a workspace of a session in the platform's database; the session's jobs run in it as they ran there.
 
 It reads the platform's database and never writes to it. It copies what the platform's jobs see: the patient's images in
-their order of arrival, the jobs with their params, and what each stored. It does not copy the platform's peers, so that
-a run here sends nothing to a hospital's archive by accident.
+their order of arrival, the jobs with their params, and what each job stored. It does not copy the platform's peers, so
+that a run here sends nothing to a hospital's archive by accident.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def pull_session(
         place: A workspace that is not there yet, or an empty folder.
         settings: Settings that name the platform's database.
         options: What is copied.
-        advance: Called with the number of instances, once for each.
+        advance: Function that is called once for each instance, with the number of all instances.
 
     Raises:
         SessionNotFoundError: There is no such session.

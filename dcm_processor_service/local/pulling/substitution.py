@@ -112,7 +112,7 @@ class Substitution:
         self._removed_keys = keys
 
     def uid(self, uid: str) -> str:
-        """Returns the substitute of a UID: itself if the standard defines it (PS3.6), else one below ``2.25``."""
+        """Returns the substitute of a UID, a UID below ``2.25``; returns a UID of the standard (PS3.6) unchanged."""
         if not uid or uid.startswith(_REGISTERED):
             return uid
         return f"2.25.{int.from_bytes(self._digest(f'uid {uid}')[:_UID_BYTES], 'big')}"
@@ -168,7 +168,7 @@ class Substitution:
         return ".".join([*parts[:start], self.uid(uid)])
 
     def _joined_uid_in_text(self, found: re.Match[str]) -> str:
-        """Returns numbers joined by underscores or hyphens, with UIDs that a header has replaced."""
+        """Returns numbers that underscores or hyphens join, and replaces the known UIDs among them."""
         sign, parts = found[1], found[0].split(found[1])
         done: list[str] = []
         start = 0
@@ -245,7 +245,7 @@ class Substitution:
     def content(self, content: bytes) -> bytes:
         """Returns bytes of text with the replacements of :meth:`text`, and other bytes unchanged.
 
-        Bytes that are no text and hold a known value are replaced by none.
+        Bytes that are no text but hold a known value become empty.
         """
         try:
             return self.text(content.decode("utf-8")).encode("utf-8")

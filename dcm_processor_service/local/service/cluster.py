@@ -2,7 +2,7 @@
 
 The cluster is the user's: this module starts and stops nothing in it but these processes. A worker needs this package
 in the same version, the service at the same path, and the workspace. A workspace that is a folder with SQLite is safe
-on one machine only, so workers on another machine are refused; one in MongoDB may be used by workers on any machine.
+on one machine only, so workers on another machine are refused; workers on any machine may use a workspace in MongoDB.
 """
 
 from __future__ import annotations

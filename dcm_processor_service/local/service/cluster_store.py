@@ -1,4 +1,4 @@
-"""Runs on several machines: the workspace is a database, which each worker of a cluster opens for itself.
+"""Lets a run use several machines: the workspace is a database, which each worker of a cluster opens for itself.
 
 The machines share only that database and the code. Before anything runs, each worker is asked whether it sees both: the
 parent leaves a token in the database, and sends a checksum of the code.

@@ -1,4 +1,4 @@
-"""The functions that a worker of a Dask cluster calls for a run: they look around, and run subjects in processes."""
+"""The functions that a worker of a Dask cluster calls for a run: they look for the workspace, and run subjects."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Seen(NamedTuple):
-    """What a process sees of a workspace; equal for two processes that can both use it."""
+    """A workspace as a process sees it; equal for two processes that can both use it."""
 
     version: str
     machine: str
     """Equal for processes of one kernel, which keeps the locks of files."""
 
     workspace: tuple[int, int]
-    """Device and number of the folder; zeros where it is not there."""
+    """Device and inode number of the folder; zeros if it is not there."""
 
 
 def look_around(workspace: str) -> Seen:

@@ -3,7 +3,7 @@
 =====================  =============================================================================================
 order of the levels    all series jobs of a study, then its study jobs, then those of the patient
 within a subject       the registry functions are asked in the order of ``sortPosition``; each sees what those before
-                       it added; a job that one declines is not created
+                       it added; a job whose function declines is not created
 ``dependsOn``          names jobs of the same subject; a job that depends on one that is not created is not created
 what a job waits for   every job of the level below, and those that it depends on
 =====================  =============================================================================================
@@ -158,7 +158,7 @@ class _Planner:
         return decisions
 
     def _jobs_of(self, event: JobEvent, decisions: _Decisions) -> list[LoadedJob]:
-        """Returns the jobs of an event in the order in which they are asked; of those of one name only the first."""
+        """Returns the jobs of an event in the order in which they are asked; of several with one name, the first."""
         found: dict[str, LoadedJob] = {}
         for one in self._service.jobs:
             if event in one.job.events and found.setdefault(one.job.name, one) is not one:
@@ -286,7 +286,7 @@ def _unstorable(added: dict[str, Any]) -> str:
 
 
 def _read_answer(answer: object) -> tuple[bool, dict[str, Any]]:
-    """Reads what a registry function returned as the scheduler does: a truth value, or one with a dictionary."""
+    """Reads a registry function's answer as the scheduler does: a truth value, or a list of it and a dictionary."""
     if not isinstance(answer, (list, tuple)):
         return bool(answer), {}
     added = answer[1] if len(answer) > 1 and isinstance(answer[1], dict) else {}
