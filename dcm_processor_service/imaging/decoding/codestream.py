@@ -133,6 +133,7 @@ def rle_fault(frame: bytes, segments: int, segment_bytes: int) -> str:
 
 
 def _unpacked_length(segment: bytes) -> int:
+    """Returns the number of bytes that an RLE segment decodes to."""
     position = length = 0
     while position < len(segment):
         head = segment[position]

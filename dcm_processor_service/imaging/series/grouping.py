@@ -268,6 +268,7 @@ def _word(kind: str, value: Any, distinct: Sequence[Any]) -> str:
 
 
 def _unique(names: Sequence[str]) -> list[str]:
+    """Returns the names, with a number behind those that occur several times."""
     counts = Counter(names)
     seen: Counter[str] = Counter()
     result = []
@@ -352,6 +353,7 @@ def _four_d(frames: Sequence[FrameInfo], labels: NDArray[np.intp], axis: TimeAxi
 
 
 def _with_duplicates(frames: Sequence[FrameInfo], labels: NDArray[np.intp], counts: NDArray[np.intp]) -> Stack:
+    """Makes one stack of the first frame at each position; the other frames are spare."""
     order = sorted(range(len(frames)), key=lambda index: mark(frames[index], "InstanceNumber"))
     chosen: dict[int, FrameInfo] = {}
     for index in order:

@@ -86,6 +86,7 @@ class _Target:
 
 
 def _lies_plain(instance: InstanceFile, pixels: PixelFormat) -> bool:
+    """Returns whether the file holds uncompressed pixels as memory does, in either byte order."""
     if instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         return False
     # bytes of 8 bits in big endian words come in swapped pairs (PS3.5, section 8.1.2): left to pydicom

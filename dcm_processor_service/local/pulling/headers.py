@@ -161,6 +161,7 @@ class HeaderCleaner:
 
     @staticmethod
     def _fitting(vr: str, text: str) -> str:
+        """Returns a text that its VR can hold; a longer text loses its marks of removed values, and is cut."""
         limit = {"SH": 16, "AE": 16, "LO": 64, "AS": 4}.get(vr)
         return text if limit is None or len(text) <= limit else text.replace(REMOVED, "")[:limit]
 
@@ -192,6 +193,7 @@ def _elements(dataset: Dataset) -> Iterator[DataElement]:
 
 
 def _each(element: DataElement, change: Any) -> Any:
+    """Returns the value of an element, with ``change`` applied to each of several values."""
     if not element.value:
         return element.value
     if element.VM > 1:
@@ -200,6 +202,7 @@ def _each(element: DataElement, change: Any) -> Any:
 
 
 def _blank(element: DataElement, action: Action) -> None:
+    """Empties an element, or replaces its value by a placeholder."""
     if action is Action.EMPTY:
         element.value = None
     elif element.VR in {"CS", "AE", "LO", "LT", "PN", "SH", "ST", "UC", "UT"}:

@@ -159,6 +159,7 @@ class Substitution:
         return self._whole_pattern
 
     def _uid_in_text(self, found: re.Match[str]) -> str:
+        """Returns numbers with dots between them, with the UID among them replaced."""
         parts = found[0].split(".")
         start = next((number for number, part in enumerate(parts) if part in _ROOTS), len(parts))
         uid = ".".join(parts[start:])  # the numbers before belong to something else, as in 3.1.2.840
@@ -180,6 +181,7 @@ class Substitution:
         return sign.join(done)
 
     def _date_in_text(self, found: re.Match[str]) -> str:
+        """Returns a date in its own spelling, moved if it is a known day."""
         day = _day(found[1] + found[3] + found[4])
         if day is None or day not in self._days:
             return found[0]

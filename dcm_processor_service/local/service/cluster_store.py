@@ -36,6 +36,7 @@ _RESULTS_OF_A_RUN = ("run.json", "report.html")
 
 @contextmanager
 def _values(store: ChosenStore | None) -> Iterator[DataRepository]:
+    """Opens the workspace's database, and yields its repository of values."""
     with opened(Container(settings=Workspace(Path(), store).settings())) as container:
         yield container.data_repository()
 

@@ -246,6 +246,7 @@ class _Planner:
         return {job.name: job.id for job in found if job.name in wanted}
 
     def _why_never(self, one: LoadedJob, decisions: _Decisions) -> tuple[str, bool] | None:
+        """Returns why a job can never run, and whether something is wrong; None if no reason is found."""
         declined = {missing.job_name: missing.faulty for missing in decisions.not_created}
         event = JobEvent.of(decisions.subject)
         for name in one.job.depends_on:

@@ -145,7 +145,7 @@ def _is_contradicted(
     one_by_one = plan is not None and plan.name == VOLUME_BY_VOLUME and _are_alike(found.times, plan.times)
     for name in itertools.takewhile(lambda name: name != found.ordered_by, ORDERING_MARKS):
         if name == "TriggerTime" and found.attribute not in {"InstanceNumber", "ContentTime"}:
-            continue  # it begins anew with each heartbeat
+            continue  # trigger times begin anew with each heartbeat
         if contradicts_in_part(frames, labels.tolist(), found.times, name, one_by_one=one_by_one):
             return True
     return False
@@ -163,7 +163,7 @@ def _certain_axis(
         is_possible = _may_number_volumes(name, times, labels, along) and _holds_together(frames, times)
         if plan is not None and not _are_alike(times, plan.times) and not _are_indexed(frames, times):
             if _are_complete(times, labels):
-                return None  # it contradicts the numbers, which follow a plan
+                return None  # the mark contradicts the numbers, which follow a plan
             continue
         if is_possible and is_borne_out(times, frames, labels, along):
             return _in_time("DiffusionBValue" if name == "Diffusion" else name, frames, times, plan)
@@ -251,7 +251,7 @@ def _holds_together(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
 
 
 def _planned_ranks(values: list[Any] | None, labels: NDArray[np.intp], plan: NumberPlan | None) -> list[int] | None:
-    """Numbers the frames of each position in the order of their values; None if the numbers follow no plan."""
+    """Ranks the frames of each position by their values; None if the frames cannot be ranked or follow no plan."""
     if values is None or not _tells_apart(values, labels) or len(set(np.bincount(labels).tolist())) > 1:
         return None
     by_label = {label: sorted(group) for label, group in values_by_label(values, labels).items()}
