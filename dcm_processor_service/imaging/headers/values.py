@@ -82,7 +82,7 @@ class ScannedElement:
         """Returns the text values without padding.
 
         Args:
-        character_set: SpecificCharacterSet (0008,0005) of the header, as bytes of the file.
+            character_set: SpecificCharacterSet (0008,0005) of the header, as bytes of the file.
         """
         known = self._texts.get(character_set)
         if known is None:

@@ -53,7 +53,7 @@ def look_around(workspace: str) -> Seen:
 def run_subject(run_id: str, number: int, request: dict[str, Any], folder: str, marks: str | None) -> ProcessEnd | None:
     """Runs one subject in a process of its own, in a folder; returns None where the run was asked to end before.
 
-    When a worker dies, the scheduler hands its subject to another one, although the subject's process may go on. So a
+    When a worker dies, the scheduler hands its subject to another worker, but the subject's process may go on. So a
     subject is begun only once: a file in the folder of marks, which exists as long as the run, shows that it was begun.
     For a workspace in a database, a value there shows it, and results lie in a folder of this worker's own until the
     process has ended.
