@@ -42,6 +42,7 @@ def acquisition_fields(volume: VoxelGrid) -> dict[str, Any]:
 
 
 def _of_the_grid(volume: VoxelGrid, acquisition: MrAcquisition) -> dict[str, Any]:
+    """Returns the fields that hold only on the grid that was acquired: readout and slice times."""
     kind = "Estimated" if acquisition.is_readout_estimated else ""
     readout = {"EffectiveEchoSpacing": acquisition.echo_spacing_s, "TotalReadoutTime": acquisition.readout_s}
     fields: dict[str, Any] = {f"{kind}{name}": _rounded(value) for name, value in readout.items() if value}

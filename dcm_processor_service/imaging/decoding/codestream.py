@@ -55,6 +55,7 @@ def codestream_of(frame: bytes) -> Codestream | None:
 
 
 def _jpeg(frame: bytes) -> Codestream | None:
+    """Reads the markers of a JPEG or JPEG-LS image up to the frame header, which states its size."""
     position = 2
     while position + 4 <= len(frame):
         if frame[position] != 0xFF:  # noqa: PLR2004 each marker begins with it

@@ -137,6 +137,7 @@ def _ask_next(process: DecoderProcess, waiting: deque[_Request], asked: deque[_R
 def _answered(
     process: DecoderProcess, frames: Sequence[EncodedFrame], requests: deque[_Request]
 ) -> tuple[int, DecodedFrame]:
+    """Returns the next answer of a process and the index of its frame; raises an error if the answer is a failure."""
     index = requests[0].indices.pop(0)
     try:
         answer = process.frame()

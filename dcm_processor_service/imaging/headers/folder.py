@@ -175,6 +175,7 @@ class DicomFolders:
                 yield instance
 
     def _check_identity(self, instance: InstanceFile) -> None:
+        """Refuses an instance that lacks UIDs or was read before."""
         attributes = text_attributes(instance.header, (*_IDENTITY, *_UIDS, "SOPClassUID"))
         of_no_patient = attributes.get("SOPClassUID") in _OF_NO_PATIENT
         if not all(uid in attributes for uid in (_UIDS[2:] if of_no_patient else _UIDS)):

@@ -323,6 +323,7 @@ def _read_open_file(path: Path, file: BinaryIO, longest_value_bytes: int | None)
 
 
 def _check_header(path: Path, header: FileDataset, file_size: int, *, has_pixels: bool) -> None:
+    """Refuses a file that is no instance or is cut off; fills in the transfer syntax if the file states none."""
     if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         raise unreadable(path, DICOMDIR, faulty=False)
     has_preamble = header.preamble is not None

@@ -86,6 +86,7 @@ def colour_images(task: ConversionTask) -> list[VoxelGrid]:
 
 
 def _chosen(inspection: Inspection, policy: Policy) -> list[Stack]:
+    """Returns the stacks that the policy chooses; refuses them if the colours of a frame are uncertain."""
     found = open_findings(inspection, policy)
     others = [finding for finding in found if finding.code != "COLOUR"]
     if others or not inspection.stacks:

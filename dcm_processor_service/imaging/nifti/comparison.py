@@ -134,6 +134,7 @@ def difference_from_series(
 def _difference_from_stack(
     turned: NDArray[Any], stack: Stack, task: ConversionTask, *, whole: bool, any_order: bool
 ) -> str:
+    """Says how an image, turned to a stack's axes, differs from all or some of its frames; empty if it does not."""
     volumes, slices = len(stack.grid), len(stack.grid[0])
     if turned.shape[3] > volumes:
         return f"it has {turned.shape[3]} volumes, and the series {volumes}"

@@ -214,6 +214,7 @@ class _Pull:
                     done += 1
 
     async def _bring_images(self, images: _Images, advance: Callable[[int], None]) -> Filed:
+        """Copies the images into the workspace; notes those that cannot be copied."""
         catalogue = Catalogue()
         total = sum(len(instances) for _series, instances in images.series)
         for number, (series, instances) in enumerate(images.series, 1):

@@ -224,6 +224,7 @@ class Substitution:
             return REMOVED
 
     def _mapping(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Returns a dictionary with its keys and values replaced."""
         found: dict[str, Any] = {}
         for key, item in value.items():
             name = self.unused(self.text(key), found)

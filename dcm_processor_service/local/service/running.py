@@ -110,6 +110,7 @@ class ServiceRun:
                 return
 
     def _run_level(self, plans: list[SubjectPlan]) -> Iterator[LocalRun]:
+        """Runs the subjects of one level: on the cluster, in several processes, or one after the other here."""
         requests = [self._request(plan) for plan in plans]
         if self.cluster is not None or (self.workers > 1 and len(plans) > 1):
             for end in self.cluster.run(requests) if self.cluster else run_in_processes(requests, self.workers):

@@ -142,6 +142,7 @@ class _Planner:
         return plan
 
     def _decide(self, subject: Patient | Study | SeriesRecord) -> _Decisions:
+        """Asks the registry functions of a subject's jobs which of these are created."""
         decisions = _Decisions(subject)
         event = JobEvent.of(subject)
         jobs = self._jobs_of(event, decisions)

@@ -154,6 +154,7 @@ def _is_contradicted(
 def _certain_axis(
     frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: FloatArray, plan: NumberPlan | None
 ) -> TimeAxis | None:
+    """Tries the marks that volumes share, then the marks that are ranked at each position, then the number plan."""
     for name in SHARED_MARKS:
         values = comparable(frames, name)
         if values is None or not _tells_apart(values, labels):
