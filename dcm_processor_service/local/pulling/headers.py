@@ -193,7 +193,7 @@ def _elements(dataset: Dataset) -> Iterator[DataElement]:
 
 
 def _each(element: DataElement, change: Any) -> Any:
-    """Returns the value of an element, with ``change`` applied to each of several values."""
+    """Returns the value or values of an element, with ``change`` applied to each of them."""
     if not element.value:
         return element.value
     if element.VM > 1:
