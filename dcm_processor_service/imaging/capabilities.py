@@ -77,6 +77,6 @@ def load_extra(module: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise ConfigurationError(
-            f"{module.partition('.')[0]} is needed, and not installed here or not to be loaded: "
+            f"{module.partition('.')[0]} is needed, but it is not installed here or cannot be loaded: "
             f'pip install "dcm-processor-service[{extra}]"'
         ) from error

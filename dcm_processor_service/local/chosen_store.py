@@ -1,6 +1,6 @@
-"""A database of MongoDB as the store of a workspace, which several machines reach, in place of a folder.
+"""Reads which MongoDB database is the store of a workspace, in place of a folder; several machines can reach it.
 
-The platform's own database cannot become one: storing the first scan there is refused (see
+The platform's own database cannot become such a store: storing the first scan there is refused (see
 :mod:`dcm_processor_service.backends.mongo.workspace`).
 """
 
@@ -40,7 +40,7 @@ class ChosenStore:
         return {"db_provider": "mongodb", "db_url": self.url, "db_name": self.database}
 
     def as_request(self) -> dict[str, Any]:
-        """Returns it as plain JSON, for another process."""
+        """Returns this store as plain JSON, for another process; empty if that process reads its own environment."""
         return {} if self.of_environment else {"url": self.url, "database": self.database}
 
     @classmethod
@@ -91,7 +91,7 @@ def chosen_store(text: str) -> ChosenStore | None:
 
 
 def _may_show_secret(url: str) -> bool:
-    """Whether a password may stand in a URL, also one that it would be read wrong with, or in its options."""
+    """Returns whether a password may stand in a URL or its options, even if the password makes the URL malformed."""
     rest = url.partition("://")[2] or url
     options = unquote("".join(re.split("[?#]", rest, maxsplit=1)[1:])).lower()
     return ":" in rest.rpartition("@")[0] or any(one in options for one in _SECRETS)

@@ -33,7 +33,7 @@ def session_of(workspace: Path) -> str:
     """Returns the id of the only session of the last run in a workspace.
 
     Raises:
-        ConfigurationError: Nothing ran there, or there are several; the message lists them.
+        ConfigurationError: Nothing ran there, or there are several sessions; the message lists them.
     """
     try:
         record = RunReport.model_validate_json((workspace / RECORD_NAME).read_text(encoding="utf-8"))

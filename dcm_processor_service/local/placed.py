@@ -1,6 +1,6 @@
-"""Notes which files a run placed into a folder of results, so that a later run removes these and none of anyone else.
+"""Notes which files a run placed into a folder of results, so that a later run removes these files and no others.
 
-The note lies beside the folder, where no name of a job's file leads.
+The note lies beside the folder, so that no file of a job can have its path.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def note_placed(folder: Path, names: Iterable[str]) -> None:
 
 
 def remove_placed(folder: Path) -> None:
-    """Removes the files that an earlier run placed into a folder; without its note none, and never through a link.
+    """Removes the files that an earlier run placed into a folder; without a note, it removes none.
+
+    It follows no link to a folder.
 
     Raises:
         LocalFileError: A file cannot be removed.

@@ -1,4 +1,4 @@
-"""Contact sheets beside a job's results: of each NIfTI file that it wrote, or of its series if it wrote none."""
+"""Writes contact sheets beside a job's results: of each NIfTI file of the job, or of its series if there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``report.html`` and ``run.json`` of a local run, in its workspace."""
+"""Writes ``report.html`` and ``run.json`` of a local run into its workspace."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["PAGE_NAME", "RECORD_NAME", "write_run_report"]
 
 _MOST_PICTURE_BYTES = 48 << 20
-"""The most bytes of pictures on a page, so that a browser opens it at once; others lie beside their files alone."""
+"""The most bytes of pictures on a page, so that a browser opens it at once; further pictures are left out of it."""
 
 PAGE_NAME, RECORD_NAME = "report.html", "run.json"
 
 
 def write_run_report(folder: Path, runs: Sequence[LocalRun], *, show_patient: bool = False) -> Path:
-    """Writes both in place of those of an earlier run; returns the path of the page.
+    """Writes the page and the record of a run, in place of an earlier run's; returns the path of the page.
 
-    Only the user who runs it can read them. ``run.json`` never holds a value of the patient.
+    Only the user who runs this can read them. ``run.json`` never holds a value of the patient.
 
     Args:
         folder: The workspace.

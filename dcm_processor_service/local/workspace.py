@@ -1,7 +1,7 @@
-"""A workspace on a laptop: makes sessions and jobs of a folder of DICOM, and runs a callback as the platform does.
+"""A workspace on a laptop: makes sessions and jobs from a folder of DICOM, and runs a callback as the platform does.
 
 One folder holds everything. Ids are computed from what they stand for, so a second run finds the same session and job
-and replaces the job's output, and a callback of a later event reads by job name what an earlier one stored.
+and replaces the job's output, and a callback of a later event reads by job name what an earlier callback stored.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _job(subject: Patient | Study | SeriesRecord, values: JobValues) -> Job:
 
 
 class Workspace:
-    """A folder with an embedded store, or one for results alone beside a database.
+    """A folder with an embedded store, or a folder for results only, beside a database.
 
     Args:
         folder: The folder of the results and of the embedded store.
@@ -192,7 +192,7 @@ class Workspace:
         The files stay where they are. A zip file is unpacked into the workspace.
 
         Files in this workspace itself, such as results of an earlier run, are not scans, unless a folder inside of it
-        is named. ``advance`` is called with the number of files, once for each.
+        is named. It calls ``advance`` once for each file, with the number of all files.
         """
         with opened(Container(settings=self.settings())) as container:
             imaging = container.imaging()
@@ -266,7 +266,7 @@ class Workspace:
             return LocalRun(finished, outcome, data, files, folder, report, sheets, tuple(pictures.values()))
 
     def _session_folder(self, job: Job) -> Path:
-        """Makes the folder that stands for the docker worker's mount, empty."""
+        """Makes an empty folder, which stands for the folder that the docker worker mounts."""
         folder = private_folder(self.folder, "session-folders", job.id)
         shutil.rmtree(folder)
         return private_folder(self.folder, "session-folders", job.id)
@@ -318,7 +318,7 @@ class Workspace:
     ) -> LocalRun:
         """Records that a job was ended early, so that what it left is not read as its output.
 
-        A job that may have begun has removed the results of an earlier run; those of any other stay.
+        A job that may have begun has removed the results of an earlier run; if it has not begun, these stay.
         """
         job = _job(subject, values).model_copy(update={"state": JobState.FAILED, "error_message": message})
         outcome = CallbackOutcome(exit_code, 0.0, error=CallbackFailedError(message))

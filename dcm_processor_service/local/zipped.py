@@ -1,4 +1,4 @@
-"""Scans that come as a zip file: unpacked into a folder before they are read."""
+"""Unpacks scans that come as a zip file into a folder, before they are read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_zipped(path: Path) -> bool:
 
 
 def unzipped(path: Path, root: Path) -> Path:
-    """Unpacks a zip file into a folder of its own below ``root`` and returns that; keeps one that is there already.
+    """Unpacks a zip file into a folder of its own below ``root``, unless it is unpacked already; returns the folder.
 
     Raises:
         ConfigurationError: It is damaged, encrypted, leads out of its folder, or needs more space than there is.

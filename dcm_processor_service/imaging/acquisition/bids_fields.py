@@ -24,8 +24,8 @@ _SIGNIFICANT = 6
 def acquisition_fields(volume: VoxelGrid) -> dict[str, Any]:
     """Returns phase encoding, readout and slice times of a volume, as far as they are known.
 
-    If the volume was resampled, its lines and slices are no longer those that were acquired, and only the direction is
-    returned.
+    If the volume was resampled, its lines and slices are no longer those that were acquired, and only the direction and
+    the multiband factor are returned.
     """
     acquisition = volume.acquisition
     if acquisition is None:
@@ -42,6 +42,7 @@ def acquisition_fields(volume: VoxelGrid) -> dict[str, Any]:
 
 
 def _of_the_grid(volume: VoxelGrid, acquisition: MrAcquisition) -> dict[str, Any]:
+    """Returns the fields that hold only on the grid that was acquired: readout and slice times."""
     kind = "Estimated" if acquisition.is_readout_estimated else ""
     readout = {"EffectiveEchoSpacing": acquisition.echo_spacing_s, "TotalReadoutTime": acquisition.readout_s}
     fields: dict[str, Any] = {f"{kind}{name}": _rounded(value) for name, value in readout.items() if value}

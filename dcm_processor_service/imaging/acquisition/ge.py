@@ -80,7 +80,10 @@ def _acquired_lines(scan: MrScan) -> float | None:
 
 
 def _is_positive(header: Dataset) -> bool | None:
-    """Returns the polarity by RectilinearPhaseEncodeReordering (0018,9034), or by the raw header (0043,102A)."""
+    """Returns the polarity that RectilinearPhaseEncodeReordering (0018,9034) or the raw header (0043,102A) states.
+
+    It is None if neither states it, or if the two contradict each other.
+    """
     said = {"LINEAR": True, "REVERSE_LINEAR": False}.get(text(header, "RectilinearPhaseEncodeReordering").upper())
     raw = _raw_polarity(owned_value(header, 0x0043, _PARAMETERS, 0x2A))
     if said is None or raw is None:
@@ -89,7 +92,7 @@ def _is_positive(header: Dataset) -> bool | None:
 
 
 def _raw_polarity(content: object) -> bool | None:
-    """Reads flags of the scanner's raw header, whose layout changed with revision 25; None if it is not an EPI."""
+    """Reads flags of the scanner's raw header, whose layout changed with revision 25; None if the scan is no EPI."""
     if not isinstance(content, bytes):
         return None
     try:
@@ -121,8 +124,8 @@ def _multiband(header: Dataset) -> int | None:
 def _slice_times(scan: MrScan) -> tuple[float, ...]:
     """Returns the slice times of functional MRI: slices at equal intervals, in order or odd ones first.
 
-    Other product sequences (several phases, diffusion) order slices in ways that no element states, and releases count
-    a delay between volumes differently: for these, the times are empty.
+    Other product sequences (several phases, diffusion) order slices in ways that no element states, and software
+    releases count a delay between volumes differently: in these cases, the times are empty.
     """
     protocol = _protocol(owned_value(scan.header, 0x0025, _SERIES, 0x1B))
     is_functional = "epirt" in map(str.lower, _sequence_names(scan.header)) or "FMRI" in protocol.get("IOPT", "")
@@ -141,7 +144,7 @@ def _slice_times(scan: MrScan) -> tuple[float, ...]:
 
 
 def _numbers_along(scan: MrScan) -> list[float]:
-    """Returns the InstanceNumbers of the first volume's slices; empty unless they grow or fall by one."""
+    """Returns the InstanceNumbers of the first volume's slices; empty unless each differs by 1 from the one before."""
     found = [number(frame.instance.header, "InstanceNumber") for frame in scan.stack.grid[0]]
     known = [one for one in found if one is not None]
     steps = {later - earlier for earlier, later in pairwise(known)}
@@ -149,7 +152,7 @@ def _numbers_along(scan: MrScan) -> list[float]:
 
 
 def _protocol(content: object) -> dict[str, str]:
-    """Unpacks the protocol, lines of a name and a quoted value; empty if it is absent or damaged."""
+    """Unpacks the protocol, each line of which has a name and a quoted value; empty if it is absent or damaged."""
     if not isinstance(content, bytes):
         return {}
     start = content.find(_GZIP)

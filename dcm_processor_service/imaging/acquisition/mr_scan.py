@@ -35,7 +35,7 @@ class Readout(NamedTuple):
 
 @dataclass(frozen=True)
 class MrScan:
-    """The headers of one MR volume, or of several at one place."""
+    """The headers of one MR volume, or of several volumes at one place."""
 
     header: Dataset
     """Whole header of the first file, with private elements."""
@@ -66,7 +66,7 @@ class MrScan:
 
     @property
     def phase_axis(self) -> int | None:
-        """The array axis along which phase was encoded (PS3.3, section C.8.3.1: ROW or COL, enhanced COLUMN)."""
+        """The array axis along which phase was encoded (PS3.3, C.8.3.1: ROW or COL; in enhanced objects COLUMN)."""
         said = in_groups(self.places, "MRFOVGeometrySequence", _text_or_none, "InPlanePhaseEncodingDirection")
         return {"ROW": _ROW_AXIS, "COL": _COLUMN_AXIS, "COLUMN": _COLUMN_AXIS}.get(str(said).upper())
 

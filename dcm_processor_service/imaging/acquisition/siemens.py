@@ -33,7 +33,7 @@ _FRAME_CREATOR = "SIEMENS MR SDI 02"
 _DIGITS = 4
 _SECOND_US = 10**6
 _FINE = re.compile(r"\.\d{3,6}([+-]\d{4})?$")
-"""Of a time to the millisecond or finer: who takes names out of headers may cut the rest off."""
+"""Matches a time to the millisecond or finer; a program that de-identifies headers may cut the fraction off."""
 _SAME_S = 0.006
 """Tolerance for slice times, which have steps of 2.5 ms and may differ by two steps between volumes."""
 
@@ -150,6 +150,6 @@ def _is_same(times: Sequence[float], others: Sequence[float]) -> bool:
 
 
 def _simultaneous(times: tuple[float, ...]) -> int | None:
-    """Returns the number of slices that share each time; None if it differs between times, or is 1."""
+    """Returns the number of slices that share each time; None if the number differs between times, or is 1."""
     counts = {times.count(time) for time in times}
     return counts.pop() if len(counts) == 1 and counts != {1} else None

@@ -55,6 +55,7 @@ def codestream_of(frame: bytes) -> Codestream | None:
 
 
 def _jpeg(frame: bytes) -> Codestream | None:
+    """Reads the markers of a JPEG or JPEG-LS image up to the frame header, which states its size."""
     position = 2
     while position + 4 <= len(frame):
         if frame[position] != 0xFF:  # noqa: PLR2004 each marker begins with it
@@ -133,6 +134,7 @@ def rle_fault(frame: bytes, segments: int, segment_bytes: int) -> str:
 
 
 def _unpacked_length(segment: bytes) -> int:
+    """Returns the number of bytes that an RLE segment decodes to."""
     position = length = 0
     while position < len(segment):
         head = segment[position]

@@ -80,7 +80,7 @@ class EncodedImage:
         Args:
             number: Number of the frame, from 1.
             decoder: Name of the library.
-            for_display: Whether colours become RGB.
+            for_display: Whether colours are converted to RGB.
 
         Raises:
             ContradictionError: There is no such frame, or it declares another size than the header.
@@ -137,7 +137,7 @@ class EncodedImage:
         is_signed = self.options.get("pixel_representation") == 1
         wanted = np.dtype(f"{'i' if is_signed else 'u'}{int(self.options['bits_allocated']) // _BYTE_BITS}")
         if array.dtype.kind == "u" and is_signed:
-            spare = wanted.itemsize * _BYTE_BITS - stream.bits  # the stream's integers are as wide as it says
+            spare = wanted.itemsize * _BYTE_BITS - stream.bits  # the two shifts copy the sign into these bits
             array = array.astype(wanted)
             np.left_shift(array, spare, out=array)
             np.right_shift(array, spare, out=array)
@@ -147,7 +147,7 @@ class EncodedImage:
         return array.astype(wanted, casting="safe")
 
     def _as_rgb(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Converts the colours of JPEG-LS, which its decoders return as they were coded, as pydicom does."""
+        """Converts the colours of JPEG-LS to RGB, as pydicom does; its decoders return them as they were coded."""
         colours = str(self.options.get("photometric_interpretation"))
         if colours not in {"YBR_FULL", "YBR_FULL_422"} or self.options["samples_per_pixel"] != _COLOURS:
             return values

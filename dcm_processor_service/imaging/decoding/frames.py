@@ -50,7 +50,9 @@ class _Request:
 
 
 def decode_frames(frames: Sequence[EncodedFrame], limits: Limits) -> Generator[tuple[int, DecodedFrame], None, None]:
-    """Decodes frames in any order; yields the index and the answer of each, whose pixels must be read before the next.
+    """Decodes frames in any order; yields the index and the answer of each.
+
+    The caller reads the pixels of an answer before it asks for the next one.
 
     Raises:
         InvalidSeriesError: A frame cannot be decoded; the message names the instance.
@@ -135,6 +137,7 @@ def _ask_next(process: DecoderProcess, waiting: deque[_Request], asked: deque[_R
 def _answered(
     process: DecoderProcess, frames: Sequence[EncodedFrame], requests: deque[_Request]
 ) -> tuple[int, DecodedFrame]:
+    """Returns the next answer of a process and the index of its frame; raises an error if the answer is a failure."""
     index = requests[0].indices.pop(0)
     try:
         answer = process.frame()

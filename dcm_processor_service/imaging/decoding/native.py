@@ -1,4 +1,4 @@
-"""Replaces encoded frames by decoded ones, with the attributes that depend on it (PS3.5, sections 8.2 and A.4)."""
+"""Replaces encoded frames by decoded ones, and sets the attributes that depend on the encoding (PS3.5, 8.2 and A.4)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["drop_offset_tables", "put_frames"]
 
 _BYTE_BITS = 8
 _MOST_BYTES = 2**32 - 2
-"""The longest value whose length is stated; one more stands for an unknown length (PS3.5, section 7.1)."""
+"""The longest value: lengths are even, and 2**32 - 1 stands for an undefined length (PS3.5, section 7.1)."""
 
 
 def put_frames(dataset: Dataset, frames: Iterable[NDArray[Any]]) -> None:

@@ -17,7 +17,7 @@ __all__ = ["detector", "offsets_mm"]
 
 _UPRIGHT = 0.9999
 _SAME_PLACE_MM = 0.1
-# vectors in which frames may differ besides their slice (PS3.3, section C.8.4.8): such a tomogram is several volumes
+# if frames differ in one of these vectors besides their slice (PS3.3, section C.8.4.8), a tomogram is several volumes
 _NM_VECTORS = (
     "EnergyWindowVector",
     "DetectorVector",
@@ -38,7 +38,7 @@ def detector(header: Header) -> Header | None:
 
 
 def offsets_mm(header: Header, normal: FloatArray, count: int) -> tuple[float, ...] | None:
-    """Returns the distance of each frame from the position in the header along the normal, or None."""
+    """Returns the distance of each frame along the normal from the header's position; None if it is not stated."""
     dose = numbers(header, "GridFrameOffsetVector", count=count)
     if dose is not None:
         return _dose_offsets(dose, normal, numbers(header, "ImagePositionPatient", count=3))

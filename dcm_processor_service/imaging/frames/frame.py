@@ -1,8 +1,8 @@
 """Makes one record for each frame, in the same form for single-frame and multi-frame files.
 
-A classic file states the place of its slice at the top level. An enhanced file states that of each frame in functional
-groups, per frame or shared by all frames (PS3.3, section C.7.6.16.2); attributes that are in neither may be at the top
-level. Older multi-frame objects are read by :mod:`dcm_processor_service.imaging.frames.classic_multiframe`.
+A classic file states the place of its slice at the top level. An enhanced file states the place of each frame in
+functional groups, per frame or shared by all frames (PS3.3, section C.7.6.16.2); attributes that are in neither may be
+at the top level. :mod:`dcm_processor_service.imaging.frames.classic_multiframe` reads older multi-frame objects.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class FrameInfo:
     """Number of the frame in its instance, from 1."""
 
     places: tuple[Header, ...] = field(repr=False)
-    """The datasets that hold its attributes, nearest first: its functional groups, the shared ones, the header."""
+    """The datasets with the frame's attributes, nearest first: its functional groups, the shared groups, the header."""
 
     pixel_format: PixelFormat
     """Shared between frames whose pixels are stored alike."""
@@ -155,7 +155,7 @@ def _orientation(dataset: Header) -> tuple[float, ...] | None:
 
 @lru_cache(maxsize=256)
 def _directions(cosines: tuple[float, ...]) -> tuple[float, ...] | None:
-    """Returns two directions of length 1, which headers round; None if they are not at a right angle."""
+    """Returns two directions of length 1 from rounded cosines; None if these are no unit vectors at a right angle."""
     row, column = np.array(cosines[:3]), np.array(cosines[3:])
     lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
     if max(abs(length - 1) for length in lengths) > _COSINE_NOISE or abs(float(row @ column)) > _COSINE_NOISE:
@@ -274,7 +274,7 @@ def _with_zone(header: Header, when: str) -> str:
 
 def marks(frames: Sequence[FrameInfo], name: str) -> list[Any]:
     """Returns :func:`mark` of each frame; frames with an equal element are looked up only once."""
-    shared = {"ImageType", *_TOP_LEVEL, *_MARKS} - {*_DATES, *_OTHERWISE}  # all of them are named as their keywords
+    shared = {"ImageType", *_TOP_LEVEL, *_MARKS} - {*_DATES, *_OTHERWISE}  # the name of each is its keyword
     if name not in shared:
         return [mark(frame, name) for frame in frames]
     known: dict[object, Any] = {}
@@ -309,7 +309,7 @@ def _zero_or_number(header: Header, keyword: str) -> Any:
 
 
 def _by_type(keyword: str) -> Callable[[Header, str], Any]:
-    """Returns how an attribute is read: binary numbers are not text, and a scanned header has only their bytes."""
+    """Returns the function that reads an attribute: of binary numbers, a scanned header has only the bytes, no text."""
     return numbers if dictionary_VR(keyword) in BINARY_FORMATS else texts
 
 
@@ -352,7 +352,7 @@ _POSITION_POINTERS = frozenset({0x00209057, 0x00200032, 0x00201041})
 
 
 def integer_tag(dimension: Dataset) -> int | None:
-    """Returns the attribute that a dimension counts (0020,9165)."""
+    """Returns the tag of the attribute that a dimension counts (0020,9165)."""
     pointer = dimension.get("DimensionIndexPointer")
     return None if pointer is None else int(pointer)
 

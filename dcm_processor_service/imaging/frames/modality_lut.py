@@ -36,7 +36,7 @@ class ModalityLut:
     entries: NDArray[np.uint16]
 
     def apply(self, stored: NDArray[Any]) -> NDArray[np.uint16]:
-        """Returns the entry for each stored value; any shape.
+        """Returns the entry for each stored value, in an array of the same shape.
 
         Example:
             >>> table = ModalityLut(-1, np.array([7, 8, 9], np.uint16))
@@ -59,7 +59,7 @@ def modality_lut(header: Header) -> ModalityLut | None:
     except Exception:  # noqa: BLE001 pydicom raises whatever the malformed value provokes
         return None
     if integer(header, "PixelRepresentation") == 1 and first >= _MOST_ENTRIES // 2:
-        first -= _MOST_ENTRIES  # signed if the pixels are, whatever type the element has
+        first -= _MOST_ENTRIES  # the first value is signed if the pixels are, whatever type the element has
     return _table(size or _MOST_ENTRIES, first, depth, content)
 
 
@@ -75,7 +75,7 @@ def _words(table: Dataset, *, is_little: bool) -> bytes:
 def _table(size: int, first: int, depth: int, content: bytes) -> ModalityLut | None:
     if depth not in _DEPTHS:
         return None
-    if len(content) == 2 * size:  # also for 8 bits, which some writers store in 16 each
+    if len(content) == 2 * size:  # also for entries of 8 bits, which some writers store in 16 each
         entries = np.frombuffer(content, "<u2")
     elif depth == _DEPTHS[0] and len(content) == size + size % 2:
         entries = np.frombuffer(content, np.uint8)[:size]

@@ -1,7 +1,7 @@
 """Reads how pixels are stored, chooses the number type of rescaled values, and rescales in place.
 
 Stored values are integers (PS3.3, section C.7.6.3.1). A rescale (C.11.1, and C.7.6.16.2.9 for frames) with whole slope
-and intercept gives integers again, and they stay integers; any other gives float32.
+and intercept leads to integers again, which stay integers; any other rescale leads to float32.
 """
 
 from __future__ import annotations

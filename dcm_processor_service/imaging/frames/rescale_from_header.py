@@ -1,6 +1,6 @@
 """Reads slope and intercept of a frame, and finds values of the header that are malformed.
 
-They are at the top level, in a functional group (PS3.3, section C.7.6.16.2.9), in the dose grid's scaling (C.8.8.3), or
+Both are at the top level, in a functional group (PS3.3, section C.7.6.16.2.9), in the dose grid's scaling (C.8.8.3), or
 in a real world mapping (C.7.6.16.2.11): for a parametric map, whose values have no other meaning, and for nuclear
 medicine and PET without a rescale.
 """
@@ -63,12 +63,12 @@ def _rescale(header: Header) -> tuple[float, float, bool]:
         mapping = real_world_mapping(header)
         if mapping is not None:
             return mapping
-    malformed = malformed or (slope is None and intercept not in {None, 0.0})  # half a rescale
+    malformed = malformed or (slope is None and intercept not in {None, 0.0})  # an intercept without a slope
     return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept, malformed
 
 
 def real_world_mapping(header: Header) -> tuple[float, float, bool] | None:
-    """Returns slope and intercept of the one linear mapping that an NM or PET header has; None for any other header."""
+    """Returns slope, intercept and False (not malformed) of the only mapping of an NM or PET header; otherwise None."""
     mappings = items(header, "RealWorldValueMappingSequence")
     if len(mappings) != 1 or text(header, "Modality") not in MAPPED_MODALITIES:
         return None

@@ -50,7 +50,7 @@ def _unit_of_mapping(frame: FrameInfo) -> str:
 
 
 def _unit_of_same_mapping(frame: FrameInfo) -> str:
-    """Returns the unit of a real world mapping that leads to the same values, as of a field map in Hz; else empty."""
+    """Returns the unit of a mapping with the frame's slope and intercept, such as Hz of a field map; else empty."""
     for place in frame.places:
         mapping = item(place, "RealWorldValueMappingSequence")
         if mapping is None:

@@ -63,7 +63,7 @@ def _private_b_value(header: Header) -> float | None:
 
 
 def is_private_mosaic(header: Header) -> bool:
-    """Returns whether Siemens or UIH state several slices in the image; archives may lose MOSAIC of its ImageType."""
+    """Returns whether a private element of Siemens or UIH states several slices; ImageType may have lost MOSAIC."""
     return (mosaic_count(header) or 0) > 1
 
 
@@ -91,16 +91,16 @@ def mosaic_count(header: Header) -> float | None:
 
 
 def philips_rescale(frame: FrameInfo) -> tuple[float, float] | None:
-    """Returns slope and intercept of Philips' precise values; None for other scanners.
+    """Returns slope and intercept of Philips' precise values; None for other scanners, or without a scale slope.
 
     RescaleSlope leads to values scaled for display, which differ between scans of one protocol. The scale slope SS
     (2005,100E) undoes the scaling for storage: value = stored / SS + RescaleIntercept / (RescaleSlope * SS), as
-    dcm2niix gives it (Chenevert et al., Translational Oncology 7, 2014: 65). Without a rescale, the scale intercept SI
+    dcm2niix does (Chenevert et al., Translational Oncology 7, 2014: 65). Without a rescale, the scale intercept SI
     (2005,100D) is used: value = (stored - SI) / SS.
     """
     manufacturer = text(frame.places[-1], "Manufacturer").upper()
     if manufacturer and "PHILIPS" not in manufacturer:
-        return None  # values of another maker, even if elements of the scanner's header are left
+        return None  # another program computed the values, even if it kept elements of the scanner's header
     for place in frame.places:
         for dataset in (*_items(place), place):
             for slope_tag, intercept_tag in _philips_tags(dataset, is_named=bool(manufacturer)):

@@ -1,1 +1,1 @@
-"""The bytes of a file become the values of its header."""
+"""Reads the bytes of a file, and the values of its header."""

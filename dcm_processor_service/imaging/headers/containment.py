@@ -19,7 +19,7 @@ _SILENT = logging.CRITICAL + 1
 
 
 class _Containment:
-    """A lock for one thread at a time; forks wait for it, or the child would stay silent for ever."""
+    """A lock for one thread at a time; a fork waits for it, because a child forked meanwhile would stay silent."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()

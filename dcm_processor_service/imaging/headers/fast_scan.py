@@ -3,8 +3,8 @@
 pydicom makes an object of every element, which for a thousand slices with a few hundred vendor elements each takes
 seconds. This scanner walks over a file's elements in one buffer (PS3.5, section 7.1) and keeps the few that are needed
 later. Parts that the files of a series have in common are compared and not parsed again
-(:mod:`~dcm_processor_service.imaging.headers.shared_layout`). It reads files in Part 10 format, little endian, with one
-frame, as nearly all are. At the first element that it does not expect, it leaves the file to pydicom.
+(:mod:`~dcm_processor_service.imaging.headers.shared_layout`). It reads files in Part 10 format, little endian, without
+functional groups, as nearly all are. At the first element that it does not expect, it leaves the file to pydicom.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ _SCANNED: dict[int, str | int] = {
     **dict.fromkeys((0x7FE00008, 0x7FE00009, 0x7FE00010), _PIXELS),
     # ModalityLUTSequence, DetectorInformationSequence, functional groups: sequences that an inspection looks into
     **dict.fromkeys((0x00283000, 0x00540022, 0x52009229, 0x52009230), _LEFT_TO_PYDICOM),
-    # Philips' frame sequence in any block; in most files the first block has a number at this element
+    # Philips' frame sequence in any block; in most files the element of the first block is a number instead
     **dict.fromkeys((0x2005000F | block << 8 for block in range(0x10, 0x100)), _PHILIPS_FRAME),
     0x00409096: _MAPPING,
 }
@@ -146,7 +146,7 @@ SharedElements: TypeAlias = "dict[str | int, ScannedElement]"
 
 
 class SeriesMemory:
-    """The elements and the layout that the files of one series share; a single file has nothing to learn from."""
+    """The elements and the layout that the files of one series share; ``learns`` is False for a file read alone."""
 
     def __init__(self, *, learns: bool = True) -> None:
         self.learns = learns
@@ -239,7 +239,7 @@ def _parse(path: Path, buffer: bytes, file_size: int, memory: SeriesMemory) -> I
 
 
 def _by_layout(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, PixelLocation, UID] | None:
-    """Reads a header that is laid out as those before; returns None for any other."""
+    """Reads a header that has the layout of those before it; returns None for any other."""
     model = memory.model
     matched = memory.layout.match(buffer, _KEPT.get) if memory.layout.is_of_use else None
     if model is None or matched is None:
@@ -326,7 +326,7 @@ def _keep(
 def _transfer_syntax(buffer: bytes) -> tuple[UID, int]:
     """Returns the transfer syntax and where the data set begins (PS3.10, section 7.1)."""
     position, syntax = FIRST_ELEMENT, b""
-    while buffer[position : position + 2] == _META_GROUP:  # the data set after it may have no VRs
+    while buffer[position : position + 2] == _META_GROUP:  # the only group that always has VRs
         tag, _, length, value = read_element(buffer, position, False)
         position = value + length
         if tag == 0x00020010:  # noqa: PLR2004 TransferSyntaxUID
@@ -338,4 +338,4 @@ def _transfer_syntax(buffer: bytes) -> tuple[UID, int]:
 
 @lru_cache(maxsize=64)
 def _uid(value: bytes) -> UID:
-    return UID(value.decode("ascii").strip(" \0"), validation_mode=IGNORE)  # validation would quote it
+    return UID(value.decode("ascii").strip(" \0"), validation_mode=IGNORE)  # a warning would quote it

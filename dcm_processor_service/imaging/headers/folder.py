@@ -65,7 +65,7 @@ _WHOSE = ("SpecificCharacterSet", *_IDENTITY, *_UIDS[:2])
 _NO_DIRECTORY = "damaged, cut off, or no DICOMDIR: get it again"
 _RECORDS = "DirectoryRecordSequence"
 _IN_USE = 0xFFFF
-# files of one UID that a new file is compared with; instances that differ are refused later
+# the most files of one UID that a new file is compared with; instances that differ are refused later
 _MOST_COMPARED = 4
 # instances of no patient have neither study nor series (PS3.4, section GG.3)
 _OF_NO_PATIENT = frozenset(
@@ -151,7 +151,7 @@ def dicomdir_files(dicomdir: Path) -> list[Path | None]:
 class DicomFolders:
     """Reads the DICOM instances of files and folders, each instance once.
 
-    If different instances share a SOPInstanceUID by mistake, it yields each of them; the caller refuses both.
+    If different instances share a SOPInstanceUID by mistake, it yields each of them; the caller refuses them.
     """
 
     def __init__(self) -> None:
@@ -175,6 +175,7 @@ class DicomFolders:
                 yield instance
 
     def _check_identity(self, instance: InstanceFile) -> None:
+        """Refuses an instance that lacks UIDs or was read before."""
         attributes = text_attributes(instance.header, (*_IDENTITY, *_UIDS, "SOPClassUID"))
         of_no_patient = attributes.get("SOPClassUID") in _OF_NO_PATIENT
         if not all(uid in attributes for uid in (_UIDS[2:] if of_no_patient else _UIDS)):

@@ -1,6 +1,6 @@
 """Reads one DICOM file: its header up to the pixel data, and where the pixel data lies.
 
-All reading of this package goes through this module, for three reasons. pydicom's warnings quote values, which may be
+Other modules read files through this one, for three reasons. pydicom's warnings quote values, which may be
 patient data, so they are silenced (:func:`contained`). On bad input pydicom raises exceptions of any class, which
 become errors of this package (:func:`foreign_errors_as`). And pydicom reads the rest of a damaged file without an
 error, so this module checks for damage (PS3.10, section 7: the file format; PS3.5, section 7.1: the data elements).
@@ -323,6 +323,7 @@ def _read_open_file(path: Path, file: BinaryIO, longest_value_bytes: int | None)
 
 
 def _check_header(path: Path, header: FileDataset, file_size: int, *, has_pixels: bool) -> None:
+    """Refuses a file that is no instance or is cut off; fills in the transfer syntax if the file states none."""
     if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         raise unreadable(path, DICOMDIR, faulty=False)
     has_preamble = header.preamble is not None

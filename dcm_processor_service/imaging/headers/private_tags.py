@@ -13,16 +13,16 @@ __all__ = [
     "UIH_GRID_COUNT",
 ]
 
-# the number of slices side by side in one image: US, DS
+# the number of slices side by side in one image: of VR US and DS
 SIEMENS_MOSAIC_COUNT, UIH_GRID_COUNT = 0x0019100A, 0x00651050
 
-# Siemens (0019,100C) IS, GE (0043,1039) IS in the first of four values
+# Siemens (0019,100C) of VR IS; GE (0043,1039) of VR IS, the first of four values
 PRIVATE_B_VALUES = (0x0019100C, 0x00431039)
 
 GE_COMPLEX_PART = 0x0043102F
 
 GE_SEQUENCE_NAMES = (0x0019109C, 0x0019109E)
-"""GE's name of the pulse sequence, and its internal name: LO."""
+"""GE's name of the pulse sequence, and its internal name: of VR LO."""
 
 MOSAIC_GROUPS = frozenset({0x0019, 0x0065})
 """Groups of the private elements that state the number of slices in one image."""

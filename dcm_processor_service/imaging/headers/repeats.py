@@ -1,4 +1,4 @@
-"""Whether two files of one SOPInstanceUID hold the same instance, or two that share a UID by mistake."""
+"""Compares two files of one SOPInstanceUID: they hold the same instance, or two that share a UID by mistake."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["is_same_instance"]
 
 _LAST_CREATOR = 0x00FF
-# what archives change: whose it is, who asked for it, when it came, how it is stored, what it was before
+# groups that archives change: patient, request, arrival, storage, original attributes
 _OF_ARCHIVES = frozenset(
     {0x0002, 0x0004, 0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040, 0x0088, 0x0100, 0x0400, 0x2050, 0xFFFA, 0xFFFC}
 )
+# attributes of these groups that belong to the content nevertheless
 _NOT_OF_ARCHIVES = frozenset(
     {
         0x00080008,  # ImageType
@@ -44,7 +45,7 @@ _OF_REPORTS = range(0x0040A000, 0x0040E000)
 _OF_PHILIPS = 0x2005
 """The private group with the scale of Philips' values."""
 _PRIVATE = frozenset(tag for tag in PRIVATE_TAGS if tag & 0xFFFF > _LAST_CREATOR)
-# what archives and viewers do change: StudyID, SeriesNumber, counts of members, ImageComments, the window
+# attributes of other groups that archives and viewers change: StudyID, SeriesNumber, counts, ImageComments, the window
 _CHANGED = frozenset(
     {0x00200010, 0x00200011, *range(0x00201200, 0x0020120A), 0x00204000, 0x00281050, 0x00281051, 0x00281055}
 )
@@ -54,9 +55,10 @@ _PIXELS = 0x7FE00010
 def is_same_instance(first: Path, second: Path) -> bool:
     """Returns whether two files are equal, or have the same content at the same place, as copies of archives do.
 
-    The content is what they show or say: pixels and what these mean, segments, structures, text. Patients, requests,
-    descriptions and windows may differ, which archives correct. Two compressions of one instance do not count as
-    equal: one of them may have lost something. A value of the content that one file alone has is a difference.
+    The content is what an instance shows or says: pixels and what these mean, segments, structures, text. Patients,
+    requests, descriptions and windows may differ, because archives correct them. Two compressions of one instance do
+    not count as equal: one of them may have lost something. A value of the content that only one file has is a
+    difference.
 
     Example:
         >>> from pathlib import Path
@@ -76,20 +78,20 @@ def is_same_instance(first: Path, second: Path) -> bool:
 
 
 def _encoding_of(dataset: FileDataset) -> tuple[bool, str]:
-    """Returns how values are encoded; whether a file names their types, and is deflated, does not change them."""
+    """Returns whether values are little endian, and the compression of pixels; deflating and VRs change no value."""
     syntax = dataset.file_meta.TransferSyntaxUID
     return syntax.is_little_endian, str(syntax) if syntax.is_compressed else ""
 
 
 def _is_of_content(tag: BaseTag) -> bool:
-    """Whether an element says what an instance shows or says, where that lies, and when it was taken."""
+    """Returns whether an element is of the content: what the instance shows or says, its place, and its time."""
     if tag.is_private:
         return tag.group == _OF_PHILIPS or tag in _PRIVATE
     if tag in _CHANGED:
         return False
     return (
         tag.group not in _OF_ARCHIVES or tag in _NOT_OF_ARCHIVES or int(tag) in _OF_REPORTS
-    )  # a plain number: a range is searched for others
+    )  # in a range, Python looks up an int at once, and compares a tag with each number
 
 
 def _is_alike(one: Dataset, other: Dataset, counts: Callable[[BaseTag], bool]) -> bool:
@@ -106,7 +108,7 @@ def _is_empty(element: DataElement | RawDataElement) -> bool:
 
 
 def _has_equal(tag: BaseTag, one: Dataset, other: Dataset) -> bool:
-    """Whether two datasets have an element alike, by its bytes if they are: numbers may be NaN, and pixels many."""
+    """Returns whether an element is equal in both: first by its bytes, since pixels are many and NaN equals nothing."""
     raw = one.get_item(tag), other.get_item(tag)
     if all(isinstance(each, RawDataElement) for each in raw):
         types = {str(each.VR) for each in raw} - {"None", "UN"}
@@ -120,7 +122,7 @@ def _has_equal(tag: BaseTag, one: Dataset, other: Dataset) -> bool:
 
 
 def _is_equal_padded(one: bytes, other: bytes, *, is_padded: bool) -> bool:
-    """Whether bytes are equal, or are but for the byte that pixels of odd length get at their end."""
+    """Returns whether bytes are equal, apart from a zero at the end that pads pixels of odd length."""
     if not is_padded or len(one) == len(other):
         return one == other
     short, long = sorted((one, other), key=len)

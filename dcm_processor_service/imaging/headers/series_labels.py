@@ -26,8 +26,8 @@ LABELS = (
     "SoftwareVersions",
     "StationName",
 )
-"""Attributes in which parts of one volume may differ; but if slices with different values interleave, they are of
-several volumes."""
+"""Attributes in which parts of one volume may differ; but if slices with different values interleave, the slices belong
+to several volumes."""
 
 SETTINGS = (
     "AccessionNumber",

@@ -70,7 +70,7 @@ class HeaderLayout:
         return frozenset(self._elements[index].tag for index in self._differing)
 
     def match(self, buffer: bytes, is_wanted: Callable[[int], object]) -> tuple[list[Value], int] | None:
-        """Returns the wanted ones of the differing values, and where the pixels begin; None if the layout differs.
+        """Returns those differing values that are wanted, and where the pixels begin; None if the layout differs.
 
         Raises:
             struct.error: The buffer ends.
@@ -105,7 +105,7 @@ class HeaderLayout:
         return values, position
 
     def learn(self, buffer: bytes, pixels_start: int, pixels_value: int) -> None:
-        """Learns from a header that was parsed, given where its pixel data element and the value of that begin."""
+        """Learns from a header that was parsed, given where its pixel data element begins, and where its value does."""
         self._misses += 1
         elements = _split(buffer, pixels_start)
         if [one.head for one in elements] == [one.head for one in self._elements]:

@@ -1,8 +1,8 @@
 """Reads header values as plain numbers and text, tolerant of the errors in real headers.
 
-Empty, repeated, padded or malformed values count as absent: a report says what is missing, and no value ever enters an
-error message. Values come from a pydicom dataset or from a :class:`ScannedHeader`, which takes a tenth of the time: the
-slices of a series repeat most of their values, and their scanned headers share these.
+Empty or malformed values count as absent, and padding is removed: a report says what is missing, and no value ever
+enters an error message. Values come from a pydicom dataset or from a :class:`ScannedHeader`, which takes a tenth of the
+time: the slices of a series repeat most of their values, and their scanned headers share these.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class ScannedElement:
         """Returns the text values without padding.
 
         Args:
-        character_set: SpecificCharacterSet (0008,0005) of the header, as bytes of the file.
+            character_set: SpecificCharacterSet (0008,0005) of the header, as bytes of the file.
         """
         known = self._texts.get(character_set)
         if known is None:

@@ -1,1 +1,1 @@
-"""Volumes or files become NIfTI files with their sidecars."""
+"""Converts series and volumes to NIfTI files with sidecars."""

@@ -55,7 +55,7 @@ _PALETTE_BITS = frozenset({8, 16})
 _UNCOMPRESSED = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422"})
 _YBR_BY_JPEG = frozenset({"YBR_FULL", "YBR_FULL_422"})
 _ALIKE = frozenset({"imagecodecs", "pyjpegls"})
-"""Decoders that share their library with one that is used before them: a comparison would tell nothing."""
+"""Decoders that use the same library, so that a comparison of their results would prove nothing."""
 # photometric interpretations that are certain in each syntax; not RGB in JPEG, which the encoder may have transformed
 _COLOURS: dict[str, frozenset[str]] = {
     RLELossless: frozenset({"RGB", "YBR_FULL"}),
@@ -86,6 +86,7 @@ def colour_images(task: ConversionTask) -> list[VoxelGrid]:
 
 
 def _chosen(inspection: Inspection, policy: Policy) -> list[Stack]:
+    """Returns the stacks that the policy chooses; refuses them if the colours of a frame are uncertain."""
     found = open_findings(inspection, policy)
     others = [finding for finding in found if finding.code != "COLOUR"]
     if others or not inspection.stacks:

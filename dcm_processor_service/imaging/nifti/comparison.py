@@ -134,6 +134,7 @@ def difference_from_series(
 def _difference_from_stack(
     turned: NDArray[Any], stack: Stack, task: ConversionTask, *, whole: bool, any_order: bool
 ) -> str:
+    """Says how an image, turned to a stack's axes, differs from all or some of its frames; empty if it does not."""
     volumes, slices = len(stack.grid), len(stack.grid[0])
     if turned.shape[3] > volumes:
         return f"it has {turned.shape[3]} volumes, and the series {volumes}"
@@ -162,7 +163,7 @@ def difference_of_values(values: NDArray[Any], native: NDArray[Any], *, any_orde
     """
     native = native.reshape(*native.shape, *(1,) * (4 - native.ndim))
     known = native[np.isfinite(native)] if native.dtype.kind == "f" else native
-    greatest = max(float(known.max(initial=0)), -float(known.min(initial=0)))  # int16 has no opposite of its least
+    greatest = max(float(known.max(initial=0)), -float(known.min(initial=0)))  # negating the least int16 would overflow
     allowed = _VALUE_PART * greatest
 
     def off(time: int, other: int) -> float:

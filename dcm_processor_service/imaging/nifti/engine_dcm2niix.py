@@ -46,6 +46,7 @@ _BY_PRODUCT = re.compile(r"_(Eq|Tilt|ROI)\d*(_|$|\d)", re.IGNORECASE)
 _ARGUMENTS = ("-f", _STEM, "-z", "n", "-b", "y", "-ba", "y", "-x", "i", "-w", "2", "-d", "0", "-g", "i")
 
 
+# codes of findings about several images in a series, which dcm2niix separates
 _SPLITS_BY_ITSELF = frozenset(
     {"LOCALIZER", "MIXED_FORMAT", "MIXED_ORIENTATION", "MIXED_SIZE", "MULTI_VOLUME", "SINGLE_SLICE"}
 )
@@ -176,7 +177,7 @@ def run_dcm2niix(
 
 @contextmanager
 def _inputs(paths: Sequence[Path], folder: Path) -> Iterator[Path]:
-    """Yields a folder with only the given files: their own, if it has no others, else one with a link to each.
+    """Yields a folder with only the given files: their own if it holds no others, else a new one with a link to each.
 
     dcm2niix skips some names, such as hidden ones, and takes some for other formats, but never names that end in .dcm.
     """
@@ -246,7 +247,7 @@ def _check_count(images: Sequence[Dcm2niixImage], report: SeriesReport) -> None:
 
 
 def _check_places(images: Sequence[Dcm2niixImage], report: SeriesReport) -> None:
-    """Compares the spacing of the images with that of the headers; images of mosaics need only several slices."""
+    """Compares the spacing of the images with that of the headers; of mosaics, it only requires several slices."""
     if report.kind is SeriesKind.MOSAIC:
         fits = all(_slices(image) > 1 for image in images)
     else:

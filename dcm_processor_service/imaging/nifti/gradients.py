@@ -1,7 +1,7 @@
 """Writes the gradient table of a diffusion series as FSL reads it: b-values, and directions along the image's axes.
 
 FSL's directions are relative to the voxel axes, and the first component changes sign if the affine (RAS) has a positive
-determinant (FDT User Guide, "bvecs and bvals"). Those of the header are relative to the patient (PS3.3, section
+determinant (FDT User Guide, "bvecs and bvals"). The header's directions are relative to the patient (PS3.3, section
 C.8.13.5.9).
 """
 

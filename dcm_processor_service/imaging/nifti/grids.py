@@ -53,7 +53,7 @@ def difference_from_grids(values: ArrayLike, affine_ras: ArrayLike, task: Conver
 def _difference_of_layout(array: NDArray[Any], affine: NDArray[Any], grids: list[FrameInfo]) -> str:
     counts = {mosaic_count(grid.instance.header) for grid in grids}
     if counts != {float(array.shape[2])}:
-        return f"it has {array.shape[2]} slices, and the grids count others"
+        return f"it has {array.shape[2]} slices, and the grids state another number"
     pixels, tiles = grids[0].pixel_format, math.ceil(math.sqrt(array.shape[2]))
     if sorted(array.shape[:2]) != sorted((pixels.columns // tiles, pixels.rows // tiles)):
         return f"its slices are of {array.shape[0]} x {array.shape[1]} pixels, which the grids do not hold"

@@ -170,9 +170,9 @@ def get_simplified_json(ds: Dataset, n_slices: int | None = None) -> dict[str, A
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``series.to_nifti(…, sidecar="simplified")``.
 
-    One value is not wrapped in a list, several are a list; PatientName is text, PatientAge whole years. Sequences stay
-    nested: their values never replace a top-level value. Binary, private, empty and unreadable elements are left out.
-    The result holds patient data.
+    A single value is not wrapped in a list, several values are a list; PatientName is text, PatientAge whole years.
+    Sequences stay nested: their values never replace a top-level value. Binary, private, empty and unreadable elements
+    are left out. The result holds patient data.
 
     Args:
         ds: A dataset, which is not changed; its pixel data is not read.

@@ -1,1 +1,1 @@
-"""Volumes become contact sheets."""
+"""Draws contact sheets of volumes, series and results."""

@@ -81,7 +81,7 @@ def preview_volume(
         is_monochrome1=volume.is_monochrome1,
     )
     centre = scene.centre()
-    # the other planes of a few slices show nothing
+    # across a stack of a few slices, the other planes show nothing
     has_planes = layout == "planes" or (layout == "both" and min(volume.shape[:3]) >= _FEWEST_SLICES_FOR_PLANES)
     planes = [scene.panel(axis, centre[axis]) for axis in (2, 1, 0)] if has_planes else []
     axis = scene.volume.slice_axis

@@ -42,7 +42,7 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class FusedPictures:
-    """Draws pictures of one size with one legend, at the middle of the left edge, since viewers write into the corners.
+    """Draws pictures of one size with one legend, which is at the middle left because viewers write into the corners.
 
     Example:
         >>> drawing = FusedPictures((40, 60), 4, (LegendEntry("liver", (255, 0, 0)),))

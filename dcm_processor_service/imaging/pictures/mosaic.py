@@ -28,7 +28,8 @@ _GREYS = 224
 _MARGIN = 4
 _INDICES = (np.arange(256) * (_GREYS - 1) // 255).astype(np.uint8)
 """The index of each grey value in the palette."""
-# the first are distinct also for people with red-green colour blindness (after Okabe and Ito), the others lie between
+# the first seven are distinct also for people with red-green colour blindness (after Okabe and Ito), and the others lie
+# between them
 LABEL_COLOURS = (
     *((230, 159, 0), (86, 180, 233), (0, 188, 135), (240, 228, 66), (80, 140, 255), (243, 94, 20), (224, 121, 187)),
     *(
@@ -125,7 +126,7 @@ def _write(pixels: NDArray[np.uint8], tile: Tile) -> None:
             left = (width - wide) // 2 if not x else x if x > 0 else width + x - wide
             if left < 0:
                 continue
-            top = round(y * (height - tall))  # a tile is higher than any line
+            top = round(y * (height - tall))  # a tile is higher than a line of text
             view = pixels[top : top + tall, left : left + wide]
             over, clear = (ink, halo) if view.ndim == 2 else (ink[..., None], halo[..., None])  # noqa: PLR2004 grey
             view[...] = np.maximum(np.minimum(view, clear), over)

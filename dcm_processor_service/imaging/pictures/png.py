@@ -18,7 +18,7 @@ __all__ = ["encode_png"]
 
 _GREY, _RGB, _PALETTE = 0, 2, 3
 _SUB = 1
-"""The filter that stores each byte as its difference to the one of the pixel before (PNG 3rd edition, section 9.2)."""
+"""The filter that stores each byte as its difference to that of the pixel before (PNG 3rd edition, section 9.2)."""
 
 
 def encode_png(pixels: NDArray[np.uint8], palette: Sequence[tuple[int, int, int]] = ()) -> bytes:

@@ -53,7 +53,8 @@ def pictures_of_results(
 
     Args:
         files: By file name: the path, and the known names of its labels.
-        series: The files of the series that they were made from, which is drawn below labels; empty if there is none.
+        series: The files of the series from which the results were made; it is drawn below labels. Empty if there is
+            none.
         limits: Limits of memory and time for reading.
     """
     scan = _Lazy(series, limits)
@@ -104,7 +105,7 @@ def _load(path: Path) -> tuple[Any, bytes]:
 
 
 def _voxels(image: Any, content: bytes) -> NDArray[Any]:
-    """Returns the values; without a scaling factor, as a view of the file's bytes."""
+    """Returns the values of an image, as a view of the file's bytes if the image has no scaling factor."""
     proxy = image.dataobj
     if (proxy.slope, proxy.inter) != (1, 0):
         return np.asanyarray(proxy)
@@ -163,7 +164,7 @@ class _Labels:
 
     @property
     def places(self) -> NDArray[np.uint8]:
-        """For each value its number among the labels that occur, from 1; 0 if it does not occur."""
+        """The number of each value among the labels that occur, from 1; 0 for a value that does not occur."""
         table = np.zeros(_GREATEST_LABEL + 1, np.uint8)
         present = np.flatnonzero(self.counts)
         table[present] = np.arange(1, len(present) + 1)
@@ -183,7 +184,7 @@ class _Labels:
 
     def corners(self) -> FloatArray:
         """Returns the corners of the box that holds all labels, in LPS mm, shape (8, 3)."""
-        seen = self.array.max(axis=2)  # along slices, without an array of the scan's size
+        seen = self.array.max(axis=2)  # needs no second array of the image's size
         filled = [seen.any(axis=1), seen.any(axis=0), [self.array[:, :, k].any() for k in range(self.array.shape[2])]]
         ends = [(found[0] - 0.5, found[-1] + 0.5) for found in map(np.flatnonzero, filled)]
         corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
@@ -213,7 +214,7 @@ class _Labels:
 
 
 def _over(name: str, scan: Scan, labels: _Labels) -> ResultPicture | None:
-    """Draws labels over those slices of a scan that hold some; None if no slice does."""
+    """Draws labels over those slices of a scan that hold labels; None if no slice holds any."""
     affine, total = scan.affine_lps, scan.shape[2]
     along = (np.linalg.inv(affine) @ np.c_[labels.corners(), np.ones(8)].T)[2]
     first, last = max(0, int(np.ceil(along.min()))), min(total - 1, int(np.floor(along.max())))
@@ -243,6 +244,7 @@ def _alone(name: str, labels: _Labels) -> ResultPicture:
 
 
 def _by_itself(name: str, image: Any, affine: FloatArray) -> ResultPicture:
+    """Draws an image that does not hold labels."""
     total, volume = image.shape[2], tuple(size // 2 for size in image.shape[3:])
     slices = spread(total, MOST_SLICES)
     places = [(slice(None), slice(None), k, *volume) for k in slices]

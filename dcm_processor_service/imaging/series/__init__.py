@@ -1,1 +1,1 @@
-"""Frames become stacks, findings and policies: what a series is."""
+"""Finds out what a series is: sorts its frames into stacks, lists findings, and applies a policy."""

@@ -207,6 +207,7 @@ def _some(frames: Sequence[FrameInfo]) -> str:
 
 
 def _gap_findings(stack: Stack) -> list[SeriesFinding]:
+    """Returns ROUNDED_POSITIONS, or MISSING_SLICES for gaps of whole steps, or MIXED_SPACING for other uneven steps."""
     geometry, along = stack.geometry, _along(stack)
     gaps = len(along) - 1
     if stack.rounded_to_mm:

@@ -1,8 +1,8 @@
 """Sorts frames into stacks: finds which frames belong together, and which attribute separates their volumes.
 
-Two steps. Frames of one size, number format, orientation and pixel spacing make a group. Within a group, frames at one
-position are separated first by their *kind* of image (echo, magnitude or phase, kernel), which gives
-separate stacks, then by time, which gives the fourth axis
+This takes two steps. Frames of one size, number format, orientation and pixel spacing make a group. Within a group,
+frames at one position are separated first by their *kind* of image (echo, magnitude or phase, kernel), which makes
+separate stacks, then by time, which makes the fourth axis
 (:mod:`dcm_processor_service.imaging.series.order.time_axis`).
 """
 
@@ -49,7 +49,7 @@ _ALWAYS_KINDS = (
 )
 # frames that differ in one of these are different kinds if a position has several of them, or if they interleave
 _KIND_MARKS = ("ImageType", *_ALWAYS_KINDS, "EchoNumbers", "InversionTime", "FlipAngle", "ConvolutionKernel", "KVP")
-# slices of one volume may differ in it and interleave, so that only a position with several values makes kinds
+# slices of one volume may interleave with different values of it, so only several values at one position make kinds
 _ONLY_AT_ONE_PLACE = "InversionTime"
 _SAME_ECHO_MS = 0.02
 
@@ -80,7 +80,7 @@ class FrameGroup:
 
     @property
     def number_format(self) -> tuple[int | None, ...]:
-        """Size and number format of their pixels."""
+        """Size and number format of the frames' pixels."""
         return self.first.pixel_format.number_format
 
 
@@ -195,7 +195,7 @@ def _single_volume(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> Sta
 
 
 def _kind_values(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> dict[str, list[Any]]:
-    """Returns the marks that separate kinds of image, with their values, without marks that separate alike."""
+    """Returns the marks that separate kinds of image, with their values; of marks that separate alike, the first."""
     chosen: dict[str, list[Any]] = {}
     partitions: list[list[int]] = []
     along = _along(frames)
@@ -268,6 +268,7 @@ def _word(kind: str, value: Any, distinct: Sequence[Any]) -> str:
 
 
 def _unique(names: Sequence[str]) -> list[str]:
+    """Returns the names, with a number behind those that occur several times."""
     counts = Counter(names)
     seen: Counter[str] = Counter()
     result = []
@@ -304,8 +305,8 @@ def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
 def _with_doubt(stack: Stack) -> Stack:
     """Doubts volumes with uneven slices if an attribute has several values within one of them.
 
-    Volumes that are shifted against each other by less than a step can look like volumes of one place, each of which
-    mixes slices of two.
+    Volumes that are shifted against each other by less than a step can be taken for volumes at one place, each of which
+    would then mix slices of two.
     """
     if stack.is_uneven:
         for line in stack.grid:
@@ -352,6 +353,7 @@ def _four_d(frames: Sequence[FrameInfo], labels: NDArray[np.intp], axis: TimeAxi
 
 
 def _with_duplicates(frames: Sequence[FrameInfo], labels: NDArray[np.intp], counts: NDArray[np.intp]) -> Stack:
+    """Makes one stack of the first frame at each position; the other frames are spare."""
     order = sorted(range(len(frames)), key=lambda index: mark(frames[index], "InstanceNumber"))
     chosen: dict[int, FrameInfo] = {}
     for index in order:

@@ -34,7 +34,8 @@ IDENTITY_MARKS = {
     "Units": ("MIXED_UNITS", "units"),
     "RescaleType": ("MIXED_UNITS", "rescale types"),
 }
-"""Attributes that must be equal in all frames of a volume; a frame that lacks one counts as equal to the others."""
+"""For each attribute that must be equal in all frames of a volume: the code and the words of the finding. A frame that
+lacks the attribute counts as equal to the others, if these have one value."""
 
 _WHOSE = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID")
 _UNSPECIFIED = frozenset({"US", "", None})
@@ -84,7 +85,7 @@ def patient_of(header: Header) -> str:
 
 
 def _stated(header: Header, keyword: str) -> str:
-    """Returns a text, or its bytes where it could not be decoded: other bytes may have become the same text."""
+    """Returns a text, or its bytes as Latin-1 if they could not be decoded: other bytes may decode to the same text."""
     spelt = spelling(header, keyword)  # before pydicom decodes the element
     found = text(header, keyword)
     if is_decoded(found):

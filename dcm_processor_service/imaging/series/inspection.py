@@ -170,7 +170,7 @@ def _by_number(instance: InstanceFile) -> tuple[float, str]:
 
 
 def _repeated(first: InstanceFile, others: Sequence[InstanceFile]) -> list[SeriesFinding]:
-    """Returns what the other files of an instance are: the same once more, or images that differ under one UID."""
+    """Returns DUPLICATE_INSTANCES if other files repeat an instance, CONFLICTING_INSTANCES if they differ from it."""
     different = [one for one in others if not _is_same(first, one)]
     findings = []
     if len(different) < len(others):
@@ -186,7 +186,7 @@ def _repeated(first: InstanceFile, others: Sequence[InstanceFile]) -> list[Serie
         finding = SeriesFinding(
             code="CONFLICTING_INSTANCES",
             message=f"{first.label} is there {times} with different content: keep one of the files "
-            "(a database that holds them keeps them: use a new one)",
+            "(a database that has stored both still holds both: use a new one)",
             sop_instance_uids=(first.sop_instance_uid,),
         )
         findings.append(finding)
@@ -328,7 +328,7 @@ def _report(
     header = frames[0].instance.header if frames else instances[0].header if instances else None
     bs = b_values(frames)
     if len(bs) > 1:
-        message = f"{len(bs)} b-values up to {max(bs):g} s/mm2: the engine dcm2niix writes .bval and .bvec"
+        message = f"{len(bs)} b-values up to {max(bs):g} s/mm2: the engines dcm2niix and native write .bval and .bvec"
         findings = [*findings, SeriesFinding(code="DIFFUSION", message=message, blocking=False, count=len(bs))]
     if not instances and not findings:
         findings = [SeriesFinding(code="NO_INSTANCES", message="the series has no files: nothing can be converted")]
@@ -345,7 +345,7 @@ def _report(
         is_diffusion=len(bs) > 1,
         instance_count=len(instances),
         frame_count=len(frames),
-        # the frames of a segmentation are no slices of a volume, so that no rule about slices shall choose it
+        # the frames of a segmentation are no slices of a volume, and no rule about slices may choose it
         parts=() if kind is SeriesKind.SEGMENTATION else tuple(_part(stack) for stack in stacks),
         transfer_syntaxes=transfer_syntaxes(instances),
         findings=tuple(findings),

@@ -50,6 +50,7 @@ _PARTS = frozenset(
         "SINGLE_SLICE",
     }
 )
+# codes of the findings in spite of which a policy converts a series
 _RESOLVED: dict[str, frozenset[str]] = {
     "strict": frozenset(),
     "split": _PARTS,
@@ -63,7 +64,7 @@ def chosen_stacks(inspection: Inspection, policy: Policy) -> list[Stack]:
 
     Raises:
         InvalidSeriesError: The policy refuses the series; carries the report.
-        UnsupportedTransferSyntaxError: All that is wrong is a missing decoder.
+        UnsupportedTransferSyntaxError: The only reason for the refusal is a missing decoder.
     """
     report, stacks = inspection.report, list(inspection.stacks)
     unresolved = open_findings(inspection, policy)

@@ -62,7 +62,7 @@ class Stack:
     """The reason why its slices may be those of several volumes; empty if they are one volume."""
 
     passes_by: str = ""
-    """The attribute whose values interleave, taken for passes of one volume; empty if there is none."""
+    """The attribute whose interleaving values are taken for passes of one volume; empty if there is none."""
 
     duplicated: tuple[int, ...] = ()
     """Indices k of slices that have several frames, which no attribute separates."""
@@ -129,7 +129,7 @@ class Stack:
 
     @property
     def is_straight(self) -> bool:
-        """Whether one affine describes all slices across their normal, to a quarter of a voxel."""
+        """Whether one affine describes the places of all slices, across their normal, to a quarter of a voxel."""
         smallest = min(*(self.first.pixel_spacing or (1.0,)), self.geometry.step_mm or 1.0)
         return self.shift_mm <= _LATERAL_PART * smallest
 
@@ -163,7 +163,7 @@ def single_slice_step_mm(frame: FrameInfo) -> float:
 
 
 def uneven_by_mm(along: FloatArray) -> float:
-    """Returns how far, at most, slices lie from where one step from the first to the last puts them.
+    """Returns the largest distance of a slice from its place in an evenly spaced stack with the same ends, mm.
 
     Example:
         >>> uneven_by_mm(np.array([0.0, 1.0, 2.5, 3.0]))

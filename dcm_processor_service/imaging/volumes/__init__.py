@@ -1,1 +1,1 @@
-"""Stacks become voxels with their place."""
+"""Reads stacks as volumes, converts volumes for other libraries, and resamples them."""

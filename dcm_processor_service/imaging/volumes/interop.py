@@ -128,13 +128,13 @@ def to_monai(volume: VoxelGrid, dtype: DTypeLike | None) -> Any:
     torch = load_extra("torch", "monai")
     array = volume.array if volume.array.ndim > 3 else volume.array[..., np.newaxis]  # noqa: PLR2004 the volumes' axis
     wanted = np.dtype(volume.array.dtype if dtype is None else dtype).newbyteorder("=")
-    # a copy always: what a transform does in place shall not change the volume
+    # always a copy: a transform that works in place must not change the volume
     channels_first = np.array(np.moveaxis(array, -1, 0), dtype=wanted, order="C")
     meta = {
         "original_affine": volume.affine("RAS"),
         "spatial_shape": np.array(volume.shape[:3]),
         "space": "RAS",
-        "original_channel_dim": 0,  # the channel is there: EnsureChannelFirst shall not add another
+        "original_channel_dim": 0,  # the channel is there: EnsureChannelFirst must not add another
     }
     return data.MetaTensor(torch.from_numpy(channels_first), affine=torch.from_numpy(volume.affine("RAS")), meta=meta)
 

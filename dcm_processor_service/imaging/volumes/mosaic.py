@@ -119,7 +119,7 @@ def mosaic_layout(header: Dataset, label: str) -> MosaicLayout:
         raise _unknown(label)
     side = int(np.ceil(np.sqrt(slices)))
     counted = mosaic_count(header)
-    with np.errstate(invalid="ignore", divide="ignore"):  # a distance of 0 is refused with the others
+    with np.errstate(invalid="ignore", divide="ignore"):  # a distance of 0 leads to NaN, which is refused below
         turn = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
         is_rigid = np.isfinite(affine).all() and np.abs(turn.T @ turn - np.eye(3)).max() < _RIGID
     if counted not in {None, slices} or not is_rigid:

@@ -86,6 +86,7 @@ class _Target:
 
 
 def _lies_plain(instance: InstanceFile, pixels: PixelFormat) -> bool:
+    """Returns whether the file holds uncompressed pixels as memory does, in either byte order."""
     if instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         return False
     # bytes of 8 bits in big endian words come in swapped pairs (PS3.5, section 8.1.2): left to pydicom
@@ -148,7 +149,7 @@ def _clean_bits(array: NDArray[Any], frame: FrameInfo, most_bits: int) -> None:
 def _read_by_pydicom(
     instance: InstanceFile, pixels: PixelFormat, numbers: Sequence[int], targets: Iterator[_Target]
 ) -> Iterator[_Target]:
-    """Reads uncompressed pixels that the file stores otherwise than memory: deflated, or 8 bits in big endian words."""
+    """Reads uncompressed pixels that the file stores in another form: deflated, or 8 bits in big endian words."""
     damaged = f"the pixels of {instance.label} cannot be read: the file is damaged, get it again"
     with foreign_errors_as(lambda: InvalidSeriesError(damaged)), contained():
         dataset = dcmread(instance.path, force=True)

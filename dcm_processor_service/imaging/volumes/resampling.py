@@ -78,7 +78,7 @@ def resample(volume: V, spacing_mm: tuple[float, ...], interpolation: Interpolat
 def resample_grid(
     array: NDArray[Any], matrix: FloatArray, offset: FloatArray, shape: tuple[int, ...], order: int
 ) -> NDArray[Any]:
-    """Reads ``array`` at ``matrix @ index + offset`` for every index of a grid of ``shape``; (i, j, k[, t]).
+    """Interpolates an array (i, j, k[, t]) at ``matrix @ index + offset`` for every index of a grid of ``shape``.
 
     Beyond the outermost voxel centres the nearest voxel counts. Integers stay integers, rounded and clipped.
     """

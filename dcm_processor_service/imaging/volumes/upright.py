@@ -63,7 +63,7 @@ def on_even_grid(volume: V, stack: Stack) -> V:
     The first and the last slice keep their places, and the step between is as near as possible to the median distance
     of the slices. The grid is wide enough for every slice; voxels outside of the slices get the volume's least value. A
     stack that is even and upright is returned unchanged. ``invented`` of the result is True for slices at places where
-    none was measured.
+    no slice was measured.
 
     Args:
         volume: Volume that was read from ``stack``, array (i, j, k[, t]).
@@ -97,6 +97,7 @@ def on_even_grid(volume: V, stack: Stack) -> V:
 def _interpolated(
     array: NDArray[Any], along: FloatArray, shifts: FloatArray, targets: FloatArray, margin: NDArray[Any]
 ) -> NDArray[Any]:
+    """Interpolates between the two slices around each target position, after shifting both to their places."""
     columns, rows = array.shape[0] + int(margin[0]), array.shape[1] + int(margin[1])
     result = np.empty((columns, rows, len(targets), *array.shape[3:]), array.dtype, order="F")
     background = float(array.min())
@@ -104,7 +105,7 @@ def _interpolated(
         at_t = (slice(None),) * 3 + t
         source, target = array[at_t], result[at_t]
         for k, position in enumerate(targets):
-            above = max(int(np.searchsorted(along, position)), 1)  # the last position is that of the last slice
+            above = max(int(np.searchsorted(along, position)), 1)  # no target lies behind the last slice
             weight = float((position - along[above - 1]) / (along[above] - along[above - 1]))
             mixed = np.zeros((columns, rows))
             for index, part in ((above - 1, 1 - weight), (above, weight)):

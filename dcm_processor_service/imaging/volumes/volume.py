@@ -94,9 +94,10 @@ class Volume(VoxelGrid):
         """Returns what was computed from this volume, such as a mask, as a volume of the same series.
 
         An array (i, j, k[, t]) and a plain tensor (channel, i, j, k) take this volume's place. An image of nibabel or
-        SimpleITK and a MetaTensor of MONAI have an affine of their own. If this is the volume's grid, to a thousandth
-        of a voxel, the result keeps the sources of the slices; on another grid, as after resampling or cropping, the
-        result has that grid and no sources. A 3D result of a 4D volume keeps the sources of the first volume.
+        SimpleITK and a MetaTensor of MONAI have an affine of their own. If it puts the image on the volume's grid, to a
+        thousandth of a voxel, the result keeps the sources of the slices; on another grid, as after resampling or
+        cropping, the result has that grid and no sources. A 3D result of a 4D volume keeps the sources of the first
+        volume.
 
         Raises:
             UnsupportedValueError: An array has another shape; an image has lost its origin, spacing and direction, or

@@ -54,6 +54,7 @@ def volume_times(stack: Stack) -> VolumeTimes:
 
 
 def _candidates(stack: Stack, firsts: Sequence[FrameInfo]) -> Iterator[tuple[float, ...]]:
+    """Yields the times of volumes, in seconds, from one attribute after the other, most reliable first."""
     yield _complete([_offset_s(frame) for frame in firsts])
     yield _complete([number(frame.places[-1], "FrameReferenceTime") for frame in firsts], _MILLI)
     yield _complete(clock_times(marks(firsts, "AcquisitionTime")), _MICRO)

@@ -49,7 +49,7 @@ class SliceSource:
 
 @dataclass(frozen=True)
 class DisplayWindow:
-    """The window that the header proposes, in rescaled units (PS3.3, section C.11.2).
+    """The range of values that a picture shows, by centre and width, in rescaled units (PS3.3, section C.11.2).
 
     Example:
         >>> soft_tissue = DisplayWindow(center=40, width=400)
@@ -137,7 +137,7 @@ class VoxelGrid:
     """Header of the first slice, without pixels; patient data, so never shown."""
 
     report: SeriesReport | None = field(default=None, repr=False)
-    """The report of the series' inspection, with what reading added; None for a volume made from an array."""
+    """The report of the series' inspection, with findings from reading; None for a volume made from an array."""
 
     def __post_init__(self) -> None:
         if self.array.ndim not in {_SPATIAL_AXES, _SPATIAL_AXES + 1}:

@@ -1,1 +1,1 @@
-"""Checks of a service before it is deployed."""
+"""Checks a service before it is deployed."""

@@ -1,4 +1,4 @@
-"""Checks that the scheduler creates every job of a manifest, and in which order: names, events, ``dependsOn``."""
+"""Checks that the scheduler creates every job of a manifest: names, events, fields, ``dependsOn``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["ancestors", "dependency_problems"]
 
 
 def dependency_problems(manifest: Manifest) -> Iterator[ServiceProblem]:
-    """Finds the jobs that the scheduler would drop without a message."""
+    """Finds the jobs that the scheduler would drop without a message, and fields of jobs that have no effect."""
     if not any(not job.disabled for job in manifest.jobs):
         yield ServiceProblem("no-jobs", "the manifest has no job that is not disabled, so nothing ever runs")
     for job in manifest.jobs:
@@ -36,7 +36,7 @@ def dependency_problems(manifest: Manifest) -> Iterator[ServiceProblem]:
         if count > 1:
             yield ServiceProblem(
                 "duplicate-job",
-                f"{count} jobs of {event.value} are named {name!r}, of which the scheduler creates the first alone; "
+                f"{count} jobs of {event.value} are named {name!r}, of which the scheduler creates only the first; "
                 "give each a name of its own",
                 name,
             )
@@ -104,7 +104,7 @@ def _depends_on_problems(job: ServiceJob, manifest: Manifest) -> Iterator[Servic
                 yield ServiceProblem(
                     "other-event",
                     f"dependsOn: {name!r} is no job of {', '.join(apart)}, so the job would never be created there; a "
-                    "job waits for all of lower levels anyway: remove the name",
+                    "job waits for all jobs of lower levels anyway: remove the name",
                     job.name,
                 )
 
@@ -125,7 +125,7 @@ def _circles(manifest: Manifest) -> Iterator[ServiceProblem]:
 
 
 def ancestors(manifest: Manifest, name: str, event: JobEvent) -> set[str]:
-    """Returns the jobs of an event that one waits for, directly or through others."""
+    """Returns the jobs of an event that a job waits for, directly or through others."""
     waits = {job.name: job.depends_on for job in manifest.jobs if event in job.events}
     found: set[str] = set()
     pending = [*waits.get(name, ())]

@@ -1,4 +1,4 @@
-"""Reads of other jobs' output, found in the source: ``data.get("volume", job="segment")``.
+"""Finds where the source of a service reads other jobs' output, as in ``data.get("volume", job="segment")``.
 
 A read belongs to a job when the job's entry leads to it: through functions and classes of the service's own module, by
 their names. Functions that are called in another way, such as by ``getattr``, are not found.
@@ -140,7 +140,7 @@ class ServiceSource:
                     yield JobRead(name, f"{file.path.relative_to(self._folder)}:{node.lineno}")
 
     def _text(self, file: _File, value: ast.expr) -> str | None:
-        """Returns a text that stands in the call, or as a constant at the top of its file or of the one it is from."""
+        """Returns a text of a call: written there, or a constant at the top level of this or of an imported file."""
         if isinstance(value, ast.Constant):
             return value.value if isinstance(value.value, str) else None
         if not isinstance(value, ast.Name):

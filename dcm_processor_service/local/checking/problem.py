@@ -1,4 +1,4 @@
-"""The result of a check."""
+"""The problems that a check of a service reports."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ __all__ = ["ServiceProblem"]
 
 @dataclass(frozen=True)
 class ServiceProblem:
-    """One thing that the author of a service should know."""
+    """A fault of a service, or a warning to its author."""
 
     code: str
     """The kind of problem, for programs."""
 
     message: str
     job: str = ""
-    """The job that it is about."""
+    """Name of the job that has the problem; empty for a problem of the whole service."""
 
     blocking: bool = True
     """Whether the service fails in the platform; otherwise it is a warning."""

@@ -1,4 +1,4 @@
-"""Checks of a service's requirements without a network.
+"""Checks a service's requirements without a network.
 
 The check finds lines that pip cannot read, lines whose markers do not hold for the worker's Python, pinned versions
 that are installed here and want a newer Python, and pins that contradict what this package itself needs. It cannot know

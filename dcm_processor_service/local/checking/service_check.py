@@ -1,4 +1,4 @@
-"""Checks, without a platform, what the platform would drop, refuse or fail at in a service."""
+"""Finds, without a platform, the parts of a service that the platform would drop, refuse or fail to run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _LEVELS = (JobEvent.STABLE_SERIES, JobEvent.STABLE_STUDY, JobEvent.STABLE_PATIEN
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """A job as an operator sees it."""
+    """A job of the manifest, and the models of the params that its code takes."""
 
     job: ServiceJob
     models: tuple[type[BaseModel], ...] = ()
@@ -76,7 +76,7 @@ class CheckedService:
 
 
 def check_service(folder: Path) -> CheckedService:
-    """Checks the service in a folder; its code is imported, none of it is called.
+    """Checks the service in a folder; imports its code, and calls none of its functions.
 
     Raises:
         ConfigurationError: The manifest cannot be read, so nothing can be checked.
@@ -226,7 +226,7 @@ def _keyword_problems(entry: Entry, job: ServiceJob) -> Iterator[ServiceProblem]
 
 
 def _read_problems(manifest: Manifest, job: ServiceJob, read: JobRead) -> Iterator[ServiceProblem]:
-    """Reports a read whose job cannot have run at any event."""
+    """Reports a read of another job's output if that job does not run before the reader at any event."""
     others = [one for one in manifest.jobs if one.name == read.job_name and not one.disabled]
     where = f"{read.place}: reads the output of the job {read.job_name!r}"
     if read.job_name == job.name:

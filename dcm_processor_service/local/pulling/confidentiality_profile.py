@@ -46,7 +46,7 @@ class Action(Enum):
     EMPTY = "Z"
     REPLACE = "D"
     REFERENCES = "U"
-    """UIDs are replaced, each by the same one everywhere; in a sequence those of its items."""
+    """Replaces UIDs, each by the same substitute everywhere; in a sequence, the UIDs of its items."""
 
 
 class _Range(NamedTuple):
@@ -64,7 +64,7 @@ class Profile:
         self._ranges = ranges
 
     def action(self, group: int, element: int) -> Action | None:
-        """Returns what is done with the attribute (group,element); None for one that stays."""
+        """Returns the action for the attribute (group,element); None for an attribute that stays."""
         found = self._actions.get((group, element))
         if found is None and any(
             group & one.group_mask == one.group and element & one.element_mask == one.element for one in self._ranges
@@ -84,7 +84,7 @@ _CATEGORIES = {
     "X_Z_D_TAGS": Action.REPLACE,
     "X_Z_U_STAR_TAGS": Action.REFERENCES,
 }
-"""Where the table leaves a choice: the action that keeps an object valid whatever its kind."""
+"""The action for each list of the table; where the table leaves a choice, the action that keeps any object valid."""
 
 
 @lru_cache(maxsize=1)

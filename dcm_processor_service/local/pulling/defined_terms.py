@@ -1,7 +1,7 @@
 """The standard's own terms in attributes of VR CS, which stay even if a person's name or initials are the same.
 
-An operator "PT" must not cost a PET series its Modality. The terms are those of PS3.3 and PS3.16 for attributes that
-decide how an object is read; any other value is cleaned like a text.
+A PET series keeps its Modality even if an operator has the initials "PT". The terms are those of PS3.3 and PS3.16 for
+attributes that decide how an object is read; any other value is cleaned like a text.
 """
 
 from __future__ import annotations

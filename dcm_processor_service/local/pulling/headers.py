@@ -105,7 +105,7 @@ class HeaderCleaner:
                 dataset.preamble = bytes(128)
                 output = BytesIO()
                 dataset.save_as(output, enforce_file_format=True)
-        except Exception as error:  # noqa: BLE001  as above; the error may hold a value
+        except Exception as error:  # noqa: BLE001  pydicom raises many kinds; the error may hold a value
             raise UnreadableFileError(
                 f"damaged in its header, so it cannot be cleaned ({type(error).__name__})", faulty=True
             ) from None
@@ -150,7 +150,7 @@ class HeaderCleaner:
         return True
 
     def _remainder_stays(self, element: DataElement) -> bool:
-        """Removes known values of the patient from an element that the profile keeps."""
+        """Removes known values of the patient from an element that the profile keeps; returns False to remove it."""
         if element.VR in _TEXTS and element.VR != "CS":
             element.value = _each(element, lambda text: self._fitting(element.VR, self._to.text(text)))
         elif element.VR == "CS":
@@ -161,6 +161,7 @@ class HeaderCleaner:
 
     @staticmethod
     def _fitting(vr: str, text: str) -> str:
+        """Returns a text that its VR can hold; a longer text loses its marks of removed values, and is cut."""
         limit = {"SH": 16, "AE": 16, "LO": 64, "AS": 4}.get(vr)
         return text if limit is None or len(text) <= limit else text.replace(REMOVED, "")[:limit]
 
@@ -192,6 +193,7 @@ def _elements(dataset: Dataset) -> Iterator[DataElement]:
 
 
 def _each(element: DataElement, change: Any) -> Any:
+    """Returns the value or values of an element, with ``change`` applied to each of them."""
     if not element.value:
         return element.value
     if element.VM > 1:
@@ -200,6 +202,7 @@ def _each(element: DataElement, change: Any) -> Any:
 
 
 def _blank(element: DataElement, action: Action) -> None:
+    """Empties an element, or replaces its value by a placeholder."""
     if action is Action.EMPTY:
         element.value = None
     elif element.VR in {"CS", "AE", "LO", "LT", "PN", "SH", "ST", "UC", "UT"}:

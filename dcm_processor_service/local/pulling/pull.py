@@ -1,8 +1,8 @@
-"""``pull``: a session of the platform's database becomes a workspace, in which its jobs run as they ran there.
+"""Makes a workspace of a session in the platform's database; the session's jobs run in it as they ran there.
 
-Reads the platform's database and never writes to it. It copies what the platform's jobs see: the patient's images in
-their order of arrival, the jobs with their params, and what each stored. It does not copy the platform's peers, so that
-a run here sends nothing to a hospital's archive by accident.
+It reads the platform's database and never writes to it. It copies what the platform's jobs see: the patient's images in
+their order of arrival, the jobs with their params, and what each job stored. It does not copy the platform's peers, so
+that a run here sends nothing to a hospital's archive by accident.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _FOLDER = "pulled"
 
 @dataclass(frozen=True)
 class PullOptions:
-    """What is copied, and how."""
+    """The options of a pull: what is copied, and how."""
 
     identified: bool = False
     """Whether everything is copied as it is, with the patient's identity."""
@@ -74,11 +74,11 @@ def pull_session(
     """Copies a session of the platform's database into a new workspace.
 
     Args:
-        session_id: The platform's id of it, 24 hexadecimal digits.
+        session_id: Id of the session in the platform, 24 hexadecimal digits.
         place: A workspace that is not there yet, or an empty folder.
-        settings: Where the database is.
+        settings: Settings that name the platform's database.
         options: What is copied.
-        advance: Called with the number of instances, once for each.
+        advance: Function that is called once for each instance, with the number of all instances.
 
     Raises:
         SessionNotFoundError: There is no such session.
@@ -214,6 +214,7 @@ class _Pull:
                     done += 1
 
     async def _bring_images(self, images: _Images, advance: Callable[[int], None]) -> Filed:
+        """Copies the images into the workspace; notes those that cannot be copied."""
         catalogue = Catalogue()
         total = sum(len(instances) for _series, instances in images.series)
         for number, (series, instances) in enumerate(images.series, 1):
@@ -271,7 +272,7 @@ class _Pull:
         return self._to.uid(uid) if self._cleaner else uid
 
     def _learn_ids(self, images: _Images, filed: Filed) -> dict[str, Patient | Study | SeriesRecord]:
-        """Returns the local patient, study or series for each id of the platform."""
+        """Learns the local id for each id of the platform; returns local subjects by the platform's id."""
         patient = filed.patients[0]
         by_uid: dict[str, Patient | Study | SeriesRecord] = {one.uid: one for one in filed.studies}
         by_uid |= {one.uid: one for one in filed.series}
@@ -297,11 +298,12 @@ class _Pull:
         for job in jobs:
             subject = subjects.get(job.subject.id) if job.subject else None
             if subject is None:
-                self._leave(f"job {job.name} ({job.id})", "what it is about is not in the database any more")
+                self._leave(f"job {job.name} ({job.id})", "its patient, study or series was not copied")
                 continue
             job_id = job_id_of(subject, job.name)
             if job_id in found:
-                self._leave(f"job {job.name} ({job.id})", "another job of this name is about the same; the first came")
+                reason = "an earlier job of this name is about the same patient, study or series, and was copied"
+                self._leave(f"job {job.name} ({job.id})", reason)
                 continue
             local = job.model_copy(update={"id": job_id, "session_id": session_id_of(subject), "subject": subject})
             found[job_id] = (job, local)

@@ -1,4 +1,4 @@
-"""Reads DICOM files, however malformed they are; no message shows a value of theirs."""
+"""Reads DICOM files, however malformed they are; no message shows a value from a file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def quiet() -> Iterator[None]:
 
 
 def read_dataset(content: bytes, *, header_alone: bool = False) -> FileDataset:
-    """Reads a DICOM file.
+    """Reads a DICOM file; with ``header_alone`` only up to the pixels, and even if it lacks the prefix ``DICM``.
 
     Raises:
         UnreadableFileError: It is no DICOM file.
@@ -60,7 +60,7 @@ def said(dataset: Dataset, keyword: str) -> set[str]:
 
 
 def texts(element: DataElement) -> Iterator[str]:
-    """Yields the values of an element, as texts; none of a sequence, nor of bytes."""
+    """Yields the values of an element, as texts; nothing for a sequence or for bytes."""
     if element.VR == "SQ" or element.value is None:
         return
     for one in element.value if element.VM > 1 else [element.value]:

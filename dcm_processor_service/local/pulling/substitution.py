@@ -28,7 +28,7 @@ _ROOTS = frozenset("012")
 _MOST_COMPONENTS = 32
 _REGISTERED = "1.2.840.10008."
 _UID_COMPONENTS, _UID_CHARACTERS = 6, 20
-"""A text of at least so many components is a UID and no version or address, also when no header has it."""
+"""A text of at least so many components is a UID and no version or address, even if no header has it."""
 _PLATFORM_ID = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-f]{24}|[0-9a-f]{64})(?![0-9a-zA-Z])")
 _DATE = re.compile(r"(?<![\d.])(\d{4})(-?)(\d{2})\2(\d{2})(?!\d)(?!\.\d)")
 _TIME_OF_DAY = r"(?:[01]\d|2[0-3])(?:(:?)[0-5]\d(?:\1(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"  # with colons in ACR-NEMA
@@ -36,7 +36,8 @@ _TIME = re.compile(_TIME_OF_DAY, re.ASCII)
 _AFTER_DATE = re.compile(rf"(?:{_TIME_OF_DAY})?(?:[+-](?:0\d|1[0-4])[0-5]\d)?", re.ASCII)
 _WHOLE_IDS = frozenset({"AccessionNumber", "IssuerOfPatientID", "OtherPatientIDs", "PatientID"})
 _SHORTEST_ID = 3
-"""A log keeps a number of so few digits, which may mean anything; in a pull an id is replaced also then."""
+"""Characters of the shortest id that is replaced. A log keeps short numbers, which may mean anything; a pull replaces
+an id even if it is as short as this."""
 _LEAST_DAYS, _MOST_DAYS = 365, 3650
 _MOST_KEPT_CHARACTERS = 1024
 """Most characters of a text whose substitute is remembered: texts of headers repeat in each instance, files do not."""
@@ -111,7 +112,7 @@ class Substitution:
         self._removed_keys = keys
 
     def uid(self, uid: str) -> str:
-        """Returns the substitute of a UID: itself if the standard defines it (PS3.6), else one below ``2.25``."""
+        """Returns the substitute of a UID, a UID below ``2.25``; returns a UID of the standard (PS3.6) unchanged."""
         if not uid or uid.startswith(_REGISTERED):
             return uid
         return f"2.25.{int.from_bytes(self._digest(f'uid {uid}')[:_UID_BYTES], 'big')}"
@@ -158,6 +159,7 @@ class Substitution:
         return self._whole_pattern
 
     def _uid_in_text(self, found: re.Match[str]) -> str:
+        """Returns numbers with dots between them, with the UID among them replaced."""
         parts = found[0].split(".")
         start = next((number for number, part in enumerate(parts) if part in _ROOTS), len(parts))
         uid = ".".join(parts[start:])  # the numbers before belong to something else, as in 3.1.2.840
@@ -167,7 +169,7 @@ class Substitution:
         return ".".join([*parts[:start], self.uid(uid)])
 
     def _joined_uid_in_text(self, found: re.Match[str]) -> str:
-        """Returns numbers joined by underscores or hyphens, with UIDs that a header has replaced."""
+        """Returns numbers that underscores or hyphens join, and replaces the known UIDs among them."""
         sign, parts = found[1], found[0].split(found[1])
         done: list[str] = []
         start = 0
@@ -179,6 +181,7 @@ class Substitution:
         return sign.join(done)
 
     def _date_in_text(self, found: re.Match[str]) -> str:
+        """Returns a date in its own spelling, moved if it is a known day."""
         day = _day(found[1] + found[3] + found[4])
         if day is None or day not in self._days:
             return found[0]
@@ -186,7 +189,10 @@ class Substitution:
         return REMOVED if shifted is None else f"{shifted:%Y}{found[2]}{shifted:%m}{found[2]}{shifted:%d}"
 
     def value(self, value: Any) -> Any:
-        """Returns a value of session data in its normal form, at any depth, keys as well."""
+        """Returns a value of session data with its texts replaced as :meth:`text` does, at any depth, in keys as well.
+
+        The value has to be in its normal form. Numbers and datetimes are replaced or moved if they are known.
+        """
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -204,7 +210,10 @@ class Substitution:
         return self._scrubber.value(value)
 
     def _datetime(self, value: datetime) -> datetime | str:
-        """Returns a datetime moved, or removed if of the birth; one day off counts too, because of time zones."""
+        """Removes a datetime of the birth, moves a datetime of another known day, and keeps any other datetime.
+
+        A datetime that is a day off counts as of that day, because of time zones.
+        """
         if any(abs(value.date() - day) <= timedelta(days=1) for day in self._births):
             return REMOVED
         if all(abs(value.date() - day) > timedelta(days=1) for day in self._days):
@@ -215,6 +224,7 @@ class Substitution:
             return REMOVED
 
     def _mapping(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Returns a dictionary with its keys and values replaced."""
         found: dict[str, Any] = {}
         for key, item in value.items():
             name = self.unused(self.text(key), found)
@@ -236,7 +246,10 @@ class Substitution:
         return chosen
 
     def content(self, content: bytes) -> bytes:
-        """Returns bytes that are text as :meth:`text` does; others unchanged, or empty if they hold a known value."""
+        """Returns bytes of text with the replacements of :meth:`text`, and other bytes unchanged.
+
+        Bytes that are no text but hold a known value become empty.
+        """
         try:
             return self.text(content.decode("utf-8")).encode("utf-8")
         except UnicodeDecodeError:

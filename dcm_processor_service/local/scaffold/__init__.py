@@ -1,1 +1,1 @@
-"""New services, made of templates that are complete and tested."""
+"""Makes new services from templates that are complete and tested."""

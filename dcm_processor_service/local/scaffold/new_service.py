@@ -25,7 +25,7 @@ _VERSION = "0.1.0"
 
 
 class Template(str, Enum):
-    """What a new service does at first."""
+    """The templates: what a new service does, until its author changes it."""
 
     SEGMENTATION = "segmentation"
     REPORT = "report"

@@ -1,1 +1,1 @@
-"""A whole service in a workspace: its manifest, its code, which jobs there are for a subject, and running them."""
+"""Runs a whole service in a workspace: reads its manifest, imports its code, plans each subject's jobs, runs them."""

@@ -2,7 +2,7 @@
 
 The cluster is the user's: this module starts and stops nothing in it but these processes. A worker needs this package
 in the same version, the service at the same path, and the workspace. A workspace that is a folder with SQLite is safe
-on one machine only, so workers on another machine are refused; one in MongoDB may be used by workers on any machine.
+on one machine only, so workers on another machine are refused; workers on any machine may use a workspace in MongoDB.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Cluster:
     @classmethod
     @contextmanager
     def connected(cls, url: str) -> Iterator[Cluster]:
-        """Connects; closes the connection at the end.
+        """Connects to the scheduler of a cluster; closes the connection at the end.
 
         Raises:
             ConfigurationError: The extra ``dask`` is not installed, or no scheduler answers.
@@ -208,7 +208,7 @@ def _end_of(future: Future[ProcessEnd | None], number: int) -> ProcessEnd | None
     try:
         return future.result()
     except ConfigurationError as error:
-        # a worker raises this before it starts a process: it cannot, or its environment names no database
+        # a worker raises this before it runs a process: it cannot start one, or its environment names no database
         return ProcessEnd(number, [], str(error), cancelled=False, begun=False)
     except (Exception, CancelledError) as error:  # noqa: BLE001  whatever the reason for which a cluster loses a task
         return ProcessEnd(number, [], f"the cluster lost this subject ({type(error).__name__})", cancelled=False)

@@ -1,4 +1,4 @@
-"""Runs on several machines: the workspace is a database, which each worker of a cluster opens for itself.
+"""Lets a run use several machines: the workspace is a database, which each worker of a cluster opens for itself.
 
 The machines share only that database and the code. Before anything runs, each worker is asked whether it sees both: the
 parent leaves a token in the database, and sends a checksum of the code.
@@ -36,6 +36,7 @@ _RESULTS_OF_A_RUN = ("run.json", "report.html")
 
 @contextmanager
 def _values(store: ChosenStore | None) -> Iterator[DataRepository]:
+    """Opens the workspace's database, and yields its repository of values."""
     with opened(Container(settings=Workspace(Path(), store).settings())) as container:
         yield container.data_repository()
 
@@ -72,8 +73,8 @@ def code_checksum(folder: Path, service: str | None, callback: str | None, no_co
         folder: The folder to which relative paths refer.
         service: Folder of a service, whose ``.py`` and ``.json`` files are included, except those of hidden folders
             and of workspaces.
-        callback: Without a service, a callback: ``path/to/file.py:FUNCTION`` or ``MODULE:FUNCTION``, with
-            its file.
+        callback: A callback, whose file is included if there is no service: ``path/to/file.py:FUNCTION`` or
+            ``MODULE:FUNCTION``.
         no_code: Folders in the service's folder whose files are left out.
     """
     digest = hashlib.sha256()
@@ -102,7 +103,7 @@ def _is_code(folder: Path, no_code: set[Path]) -> bool:
 
 
 def _file_of(folder: Path, callback: str) -> list[Path]:
-    """Returns the callback's file: of a module, that in the folder, which Python looks through first."""
+    """Returns the callback's file; a module is looked for in the folder first, as Python does."""
     place = callback.rpartition(":")[0] or callback
     if place.endswith(".py"):
         found = [folder / place]
@@ -115,7 +116,7 @@ def _file_of(folder: Path, callback: str) -> list[Path]:
 def _installed(module: str) -> list[Path]:
     try:
         spec = importlib.util.find_spec(module)
-    except (Exception, SystemExit):  # noqa: BLE001  a package runs for that, and may raise anything
+    except (Exception, SystemExit):  # noqa: BLE001  this imports the packages around the module, which may raise anything
         return []
     return [Path(spec.origin)] if spec and spec.origin else []
 

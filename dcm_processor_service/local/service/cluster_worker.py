@@ -1,4 +1,4 @@
-"""The functions that a worker of a Dask cluster calls for a run: they look around, and run subjects in processes."""
+"""The functions that a worker of a Dask cluster calls for a run: they look for the workspace, and run subjects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Seen", "end_subjects", "look_around", "run_subject"]
 _lock = threading.Lock()
 _running: dict[str, list[subprocess.Popen[bytes]]] = {}
 _ended: dict[str, list[subprocess.Popen[bytes]]] = {}
-"""The runs that were asked to end, each with the processes that know it."""
+"""The runs that were asked to end, each with the processes that have got the signal."""
 
 _BEGUN_BEFORE = (
     "the cluster's worker died while it ran this subject; its process may still go on, so no other was begun: wait "
@@ -30,14 +30,14 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Seen(NamedTuple):
-    """What a process sees of a workspace; equal for two processes that can both use it."""
+    """A workspace as a process sees it; equal for two processes that can both use it."""
 
     version: str
     machine: str
     """Equal for processes of one kernel, which keeps the locks of files."""
 
     workspace: tuple[int, int]
-    """Device and number of the folder; zeros where it is not there."""
+    """Device and inode number of the folder; zeros if it is not there."""
 
 
 def look_around(workspace: str) -> Seen:
@@ -53,7 +53,7 @@ def look_around(workspace: str) -> Seen:
 def run_subject(run_id: str, number: int, request: dict[str, Any], folder: str, marks: str | None) -> ProcessEnd | None:
     """Runs one subject in a process of its own, in a folder; returns None where the run was asked to end before.
 
-    When a worker dies, the scheduler hands its subject to another one, although the subject's process may go on. So a
+    When a worker dies, the scheduler hands its subject to another worker, but the subject's process may go on. So a
     subject is begun only once: a file in the folder of marks, which exists as long as the run, shows that it was begun.
     For a workspace in a database, a value there shows it, and results lie in a folder of this worker's own until the
     process has ended.

@@ -98,7 +98,7 @@ class _Document(BaseModel):
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a manifest says of its service."""
+    """The content of a service's manifest."""
 
     folder: Path
     name: str
@@ -118,7 +118,7 @@ class Manifest:
 
 
 def manifest_path(folder: Path) -> Path | None:
-    """Returns the manifest of a service's folder, or of the manifest's own path; None if there is none."""
+    """Returns the path of a manifest, given that path or the service's folder; None if there is none."""
     path = folder if folder.name == MANIFEST_NAME else folder / MANIFEST_NAME
     return path if is_file(path) else None
 

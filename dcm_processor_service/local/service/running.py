@@ -110,6 +110,7 @@ class ServiceRun:
                 return
 
     def _run_level(self, plans: list[SubjectPlan]) -> Iterator[LocalRun]:
+        """Runs the subjects of one level: on the cluster, in several processes, or one after the other here."""
         requests = [self._request(plan) for plan in plans]
         if self.cluster is not None or (self.workers > 1 and len(plans) > 1):
             for end in self.cluster.run(requests) if self.cluster else run_in_processes(requests, self.workers):
@@ -129,10 +130,10 @@ class ServiceRun:
         """Asks the workers of the cluster, where there is one, whether they can run this.
 
         Args:
-            scans: Folders that are no code, though they may lie in the service's, as the workspace may.
+            scans: Folders of scans, which are no code even if they lie in the service's folder.
 
         Raises:
-            ConfigurationError: One cannot; the sentence says why.
+            ConfigurationError: A worker cannot; the message says why.
         """
         if self.cluster is None:
             return

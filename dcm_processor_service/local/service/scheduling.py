@@ -3,7 +3,7 @@
 =====================  =============================================================================================
 order of the levels    all series jobs of a study, then its study jobs, then those of the patient
 within a subject       the registry functions are asked in the order of ``sortPosition``; each sees what those before
-                       it added; a job that one declines is not created
+                       it added; a job whose function declines is not created
 ``dependsOn``          names jobs of the same subject; a job that depends on one that is not created is not created
 what a job waits for   every job of the level below, and those that it depends on
 =====================  =============================================================================================
@@ -45,14 +45,14 @@ class JobNotCreated:
     subject: Patient | Study | SeriesRecord
     reason: str
     faulty: bool = False
-    """Whether something is wrong, rather than that a registry function declined the job."""
+    """Whether something is wrong; False if a registry function has declined the job."""
 
     traceback_text: str = ""
     """Traceback of a registry function's error, without patient attributes."""
 
     @property
     def exit_code(self) -> int:
-        """The exit code that it gives a run."""
+        """The exit code of a run in which this job is not created."""
         return EXIT_FAILED if self.faulty else EXIT_DONE
 
 
@@ -142,6 +142,7 @@ class _Planner:
         return plan
 
     def _decide(self, subject: Patient | Study | SeriesRecord) -> _Decisions:
+        """Asks the registry functions of a subject's jobs which of these are created."""
         decisions = _Decisions(subject)
         event = JobEvent.of(subject)
         jobs = self._jobs_of(event, decisions)
@@ -158,7 +159,7 @@ class _Planner:
         return decisions
 
     def _jobs_of(self, event: JobEvent, decisions: _Decisions) -> list[LoadedJob]:
-        """Returns the jobs of an event in the order in which they are asked; of those of one name only the first."""
+        """Returns the jobs of an event in the order in which they are asked; of several with one name, the first."""
         found: dict[str, LoadedJob] = {}
         for one in self._service.jobs:
             if event in one.job.events and found.setdefault(one.job.name, one) is not one:
@@ -246,6 +247,7 @@ class _Planner:
         return {job.name: job.id for job in found if job.name in wanted}
 
     def _why_never(self, one: LoadedJob, decisions: _Decisions) -> tuple[str, bool] | None:
+        """Returns why a job can never run, and whether something is wrong; None if no reason is found."""
         declined = {missing.job_name: missing.faulty for missing in decisions.not_created}
         event = JobEvent.of(decisions.subject)
         for name in one.job.depends_on:
@@ -272,7 +274,10 @@ class _Planner:
 
 
 def _unstorable(added: dict[str, Any]) -> str:
-    """Returns why a document of the platform cannot hold this, which would end the scheduler itself."""
+    """Returns why the platform's database cannot hold added params; empty if it can.
+
+    An attempt to store such params would end the scheduler itself.
+    """
     import bson
 
     try:
@@ -283,7 +288,7 @@ def _unstorable(added: dict[str, Any]) -> str:
 
 
 def _read_answer(answer: object) -> tuple[bool, dict[str, Any]]:
-    """Reads what a registry function returned as the scheduler does: a truth value, or one with a dictionary."""
+    """Reads a registry function's answer as the scheduler does: a truth value, or a list of it and a dictionary."""
     if not isinstance(answer, (list, tuple)):
         return bool(answer), {}
     added = answer[1] if len(answer) > 1 and isinstance(answer[1], dict) else {}

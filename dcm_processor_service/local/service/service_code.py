@@ -1,8 +1,8 @@
 """The code of a service: its module and its registry, imported as the platform imports them.
 
-The worker puts the module's folder into an empty one as the package ``service_module``, and imports each entry out of
-it; the scheduler does the same with the registry as ``registry_JOBNAME``. So relative imports work both in the platform
-and here, and ``import neighbour`` works in neither.
+The worker puts the module's folder, as the package ``service_module``, into an empty folder, and imports each entry
+from it; the scheduler does the same with the registry as ``registry_JOBNAME``. So relative imports work both in the
+platform and here, and ``import neighbour`` works in neither.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Entry:
 
     @property
     def callback(self) -> CallbackFunction:
-        """The entry as a callback: one path runs all of them."""
+        """The entry as a callback, so that entries of all styles run alike."""
         return worker_callback(self.function) if self.style is EntryStyle.KEYWORDS else self.function
 
 
@@ -87,7 +87,7 @@ class LoadedService:
     """Warnings about code that works here and would not work in the platform."""
 
     def with_params(self, params: Mapping[str, Mapping[str, Any]]) -> LoadedService:
-        """Returns the service with other params in place of the manifest's, by job."""
+        """Returns the service with further params, by job; they replace params of the same names in the manifest."""
         jobs = [
             replace(one, job=one.job.model_copy(update={"params": {**one.job.params, **params.get(one.job.name, {})}}))
             for one in self.jobs
@@ -95,7 +95,7 @@ class LoadedService:
         return replace(self, jobs=tuple(jobs))
 
     def find(self, name: str) -> LoadedJob:
-        """Returns the job of a name that the service has."""
+        """Returns the job of that name, which the service has to have."""
         return next(one for one in self.jobs if one.job.name == name)
 
 
@@ -119,7 +119,7 @@ def load_service(manifest: Manifest) -> LoadedService:
 
 
 def bare_callback_sentence(job: ServiceJob) -> str:
-    """Returns a sentence that an entry runs here and not in the platform."""
+    """Returns the warning that an entry runs here, but not in the platform."""
     return (
         f"the workerEntry {job.worker_entry!r} of the job {job.name!r} is a callback, which the platform's worker "
         f"cannot call; make it an entry: {job.worker_entry} = entrypoint({job.worker_entry})"
@@ -199,7 +199,7 @@ def takes(function: Callable[..., Any], names: tuple[str, ...]) -> bool:
         inspect.signature(function).bind(**dict.fromkeys(names))
     except TypeError:
         return False
-    except ValueError:  # it has no signature, as some written in C
+    except ValueError:  # the function has no signature, as some functions in C
         return True
     return True
 

@@ -119,7 +119,7 @@ def tell_to_end(running: list[subprocess.Popen[bytes]], stopped: list[subprocess
 
 
 def _end_of(number: int, answer: bytes, code: int) -> ProcessEnd:
-    lines = answer.split(b"\n")[:-1]  # without a line feed it is an answer that the process did not finish
+    lines = answer.split(b"\n")[:-1]  # the last part is empty, or an answer that the process did not finish
     return ProcessEnd(number, [json.loads(line) for line in lines], _reason_of_end(code), -code == signal.SIGTERM)
 
 

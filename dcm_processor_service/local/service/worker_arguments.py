@@ -71,8 +71,8 @@ def _checked_for_worker(result: Any) -> Any:
     """Returns a result that the worker can write with plain ``json``, and whose numbers the queue's store can hold.
 
     Raises:
-        UnsupportedValueError: The result is no such; in the platform the job would have no result, or the queue would
-            end.
+        UnsupportedValueError: The worker cannot write the result, so that the job would have no result in the platform,
+            or the queue's store cannot hold it, which would end the queue.
     """
     if hasattr(result, "__await__"):
         return result  # the runner refuses a coroutine with its own sentence

@@ -42,7 +42,9 @@ def clock_times(values: Sequence[str | None]) -> list[int | None]:
 
 
 def clock_kind(value: str | None) -> tuple[bool, bool] | None:
-    """Returns whether a time has no date, and no offset from UTC, by which times can be compared; None if it is none.
+    """Returns whether a time lacks a date, and whether it lacks an offset from UTC; None if the value is no time.
+
+    Only times for which both answers are the same can be compared.
 
     Example:
         >>> clock_kind("20250102120000"), clock_kind("1200"), clock_kind("noon")

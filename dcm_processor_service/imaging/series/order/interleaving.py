@@ -74,7 +74,7 @@ def _take_turns(values: Sequence[Any], along: FloatArray) -> bool:
 
 
 def are_interleaved(values: Sequence[Any], along: FloatArray) -> bool:
-    """Returns whether the ranges of two groups of frames overlap; a single frame is no group."""
+    """Returns whether two groups of frames, each with one value, overlap along the stack; one frame is no group."""
     counts = Counter(values)
     lines = [along[[own == value for own in values]].tolist() for value, count in counts.items() if count > 1]
     ordered = sorted(lines, key=min)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["order_certificate"]
 
+# attributes that may differ between the slices of one volume
 _MAY_VARY = (
     "ImageType",
     "AcquisitionNumber",

@@ -1,7 +1,8 @@
-"""Marks of time that some frames have and others have not: they order nothing, and may contradict what does.
+"""Compares the order of volumes with marks of time that only some frames have.
 
-Files lose a mark where some of them went through an archive or a tool that drops it, or writes it otherwise. What is
-left of it is still true: volumes that it puts in another order than the numbers do are in no order that is certain.
+Such a mark cannot order the volumes, but it may contradict their order. Files lose a mark if an archive or a tool drops
+it from some of them, or writes it in another form. The values that are left are still true: if they put the volumes in
+another order than the one found, no order is certain.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ _OF_VOLUMES = frozenset({"TemporalPositionIdentifier", "TemporalPositionTimeOffs
 def contradicts_in_part(
     frames: Sequence[FrameInfo], labels: Sequence[int], times: Sequence[int], name: str, *, one_by_one: bool
 ) -> bool:
-    """Returns whether a mark, where frames have it, puts them in another order than the one found; False where all do.
+    """Returns whether a mark puts the frames that have it in another order than the one found.
+
+    If all frames have comparable values, the result is False: the mark was then a candidate for the order itself.
 
     Args:
         frames: All of one kind.
@@ -53,7 +56,7 @@ def contradicts_in_part(
 
 
 def _comparable_parts(frames: Sequence[FrameInfo], name: str) -> Iterator[dict[int, Any]]:
-    """Yields the values of a mark by the index of their frame, those together that can be compared."""
+    """Yields groups of values of a mark that can be compared with each other, by the index of their frame."""
     parts: defaultdict[Any, dict[int, Any]] = defaultdict(dict)
     for index, value in enumerate(marks(frames, name)):
         kind = clock_kind(value) if name in CLOCK_MARKS else value is not None or None
@@ -66,13 +69,13 @@ def _comparable_parts(frames: Sequence[FrameInfo], name: str) -> Iterator[dict[i
 
 
 def _ascends(line: list[tuple[int, Any]]) -> bool:
-    """Whether the values at one position ascend with the volumes."""
+    """Returns whether the values at one position ascend with the volumes."""
     values = [value for _, value in sorted(line)]
     return all(before <= after for before, after in itertools.pairwise(values))
 
 
 def _follow(known: dict[int, Any], times: Sequence[int]) -> bool:
-    """Whether no volume is wholly before one that is to come first."""
+    """Returns whether no volume ends before the beginning of one that comes earlier in the order found."""
     spans: dict[int, tuple[Any, Any]] = {}
     for index, value in known.items():
         low, high = spans.get(times[index], (value, value))

@@ -1,4 +1,4 @@
-"""The slice order of one series: along the normal of its planes, then by time."""
+"""Puts the files of one series into slice order: along the normal of its planes, then by time."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def order_files(paths: Sequence[Path]) -> list[Path]:
     """Returns the files of one series in slice order.
 
     Sorts by orientation if there are several, then by position along the slices' normal, then by time, then by
-    InstanceNumber, then by SOPInstanceUID. Files without a position come last. An attribute other
-    than InstanceNumber orders none of them if a file that shares its position with others lacks it.
+    InstanceNumber, then by SOPInstanceUID. Files without a position come last. An attribute other than InstanceNumber
+    is not used for an orientation if one of several files at one position lacks it.
 
     Raises:
         InvalidSeriesError: A file is no DICOM file or ends inside its header.
@@ -56,10 +56,10 @@ def order_instances(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
 
 
 def _stated_by_all(cells: Sequence[tuple[int, int]], times: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
-    """Returns the keys of time without the values that an instance which shares its position with others lacks.
+    """Returns the keys of time without the attributes that one of several instances at one position lacks.
 
-    All positions of an orientation are ordered by the same attributes. InstanceNumber always counts, because only the
-    UID is behind it.
+    All positions of an orientation are ordered by the same attributes. InstanceNumber always counts, because without it
+    only the UID would order the instances.
     """
     several = {cell for cell, count in Counter(cells).items() if count > 1}
     lacking: defaultdict[int, set[int]] = defaultdict(set)
@@ -105,7 +105,7 @@ def _placement(header: Header, orientations: _Orientations) -> tuple[int, float]
 
 
 def _positions_as_steps(placed: Sequence[tuple[int, float]]) -> list[int]:
-    """Numbers the distinct positions of each group, so that rounding in the header does not decide about time."""
+    """Numbers the distinct positions of each group; positions that differ only by rounding have one number."""
     steps = [0] * len(placed)
     for group in {group for group, _ in placed}:
         members = [index for index, (own, _) in enumerate(placed) if own == group]

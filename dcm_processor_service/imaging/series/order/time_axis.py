@@ -1,7 +1,7 @@
 """Finds the volume of a 4D series that each frame belongs to, and the order in which the volumes were taken.
 
-A mark (an attribute of frames) separates volumes if all slices of a volume share its value and no two volumes do. Times
-that differ from slice to slice are ranked at each position; the ranks separate volumes if they follow a plan: all
+A mark (an attribute of frames) separates volumes if all slices of a volume have one value, and each volume another one.
+Times that differ from slice to slice are ranked at each position; the ranks separate volumes if they follow a plan: all
 slices of a volume before those of the next, or all volumes of a slice before those of the next slice. InstanceNumber is
 used only if it follows such a plan (see rordenlab/dcm2niix#577). Whichever attribute separates volumes, they stand in
 the order of time if the header has times.
@@ -47,6 +47,7 @@ COUNTING_MARKS = (
     "AcquisitionNumber",
 )
 COMPLETE_MARKS = ("AcquisitionTime", "RepetitionTime", "ContentTime")
+# attributes that all slices of a volume may share, in the order in which they are tried
 SHARED_MARKS = (
     *COUNTING_MARKS[:3],
     "AcquisitionTime",
@@ -55,6 +56,7 @@ SHARED_MARKS = (
     "ContentTime",
     "AcquisitionNumber",
 )
+# attributes whose values may be ranked at each position, in the order in which they are tried
 RANKED_MARKS = ("FrameReferenceTime", "AcquisitionTime", "TriggerTime", "ContentTime")
 # only these may separate volumes at different positions: the other attributes may differ within a volume
 MOVED_MARKS = (
@@ -143,7 +145,7 @@ def _is_contradicted(
     one_by_one = plan is not None and plan.name == VOLUME_BY_VOLUME and _are_alike(found.times, plan.times)
     for name in itertools.takewhile(lambda name: name != found.ordered_by, ORDERING_MARKS):
         if name == "TriggerTime" and found.attribute not in {"InstanceNumber", "ContentTime"}:
-            continue  # it begins anew with each heartbeat
+            continue  # trigger times begin anew with each heartbeat
         if contradicts_in_part(frames, labels.tolist(), found.times, name, one_by_one=one_by_one):
             return True
     return False
@@ -152,6 +154,7 @@ def _is_contradicted(
 def _certain_axis(
     frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: FloatArray, plan: NumberPlan | None
 ) -> TimeAxis | None:
+    """Tries the marks that volumes share, then the marks that are ranked at each position, then the number plan."""
     for name in SHARED_MARKS:
         values = comparable(frames, name)
         if values is None or not _tells_apart(values, labels):
@@ -161,7 +164,7 @@ def _certain_axis(
         is_possible = _may_number_volumes(name, times, labels, along) and _holds_together(frames, times)
         if plan is not None and not _are_alike(times, plan.times) and not _are_indexed(frames, times):
             if _are_complete(times, labels):
-                return None  # it contradicts the numbers, which follow a plan
+                return None  # the mark contradicts the numbers, which follow a plan
             continue
         if is_possible and is_borne_out(times, frames, labels, along):
             return _in_time("DiffusionBValue" if name == "Diffusion" else name, frames, times, plan)
@@ -219,7 +222,7 @@ def _are_indexed(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
 
 
 def _are_alike(times: Sequence[int], others: Sequence[Any]) -> bool:
-    """Returns whether both put the same frames into one group."""
+    """Returns whether both sort the frames into the same groups."""
     pairs = set(zip(times, others, strict=True))
     return len(pairs) == len(set(times)) == len(set(others))
 
@@ -249,7 +252,7 @@ def _holds_together(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
 
 
 def _planned_ranks(values: list[Any] | None, labels: NDArray[np.intp], plan: NumberPlan | None) -> list[int] | None:
-    """Numbers the frames of each position in the order of their values; None if the numbers follow no plan."""
+    """Ranks the frames of each position by their values; None if the frames cannot be ranked or follow no plan."""
     if values is None or not _tells_apart(values, labels) or len(set(np.bincount(labels).tolist())) > 1:
         return None
     by_label = {label: sorted(group) for label, group in values_by_label(values, labels).items()}
