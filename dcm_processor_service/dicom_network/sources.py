@@ -206,8 +206,8 @@ def survey(items: Sendable | Iterable[Sendable]) -> Iterator[Outgoing | Unreadab
 
     In a folder, files that are no instances are left out: other files, hidden ones, a DICOMDIR, a second file of one
     instance. Damaged files and files that cannot be opened are not left out but reported as unreadable, because the
-    peer then lacks an instance. So is every item of its own that is no instance, except a DICOMDIR, which stands for
-    the files that it lists.
+    peer then lacks an instance. So is every file given as an item that is no instance, except a DICOMDIR, which stands
+    for the files that it lists.
 
     Raises:
         InvalidSeriesError: A folder holds no instance to send.

@@ -148,7 +148,7 @@ class Association:
             content: Yields the encoded data set in pieces of the given length.
 
         Raises:
-            AssociationLostError: No answer came: the association was aborted or closed, or timed out. It is over.
+            AssociationLostError: No answer came: the association was aborted or closed, or timed out. It has ended.
         """
         command = encode(self._next_message_id())
         with self._ending_on_errors():

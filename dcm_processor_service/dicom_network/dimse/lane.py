@@ -71,7 +71,7 @@ class Lane:
                 parcel.problem, parcel.timed_out = str(lost), lost.timed_out
                 if lost.by_end and self._answered:
                     # many peers end an association after each instance, perhaps before this request arrived; if this
-                    # instance is at fault, it will be the first of its next association
+                    # instance is at fault, it fails again as the first of an association, and then the attempt counts
                     parcel.excused += 1
                 return
             except BaseException:
@@ -102,7 +102,7 @@ class Lane:
         return self._association is not None
 
     def _ensure_association(self, contexts: tuple[ProposedContext, ...]) -> Association:
-        """Keeps the present association as long as it fits: some archives take its end for the end of a study."""
+        """Keeps the present association as long as it fits: some archives take its end as the end of a study."""
         if self._association is not None and self._proposed.issuperset(contexts):
             if not self._association.is_over():
                 return self._association

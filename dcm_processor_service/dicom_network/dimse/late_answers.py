@@ -1,6 +1,6 @@
-"""Takes late answers to requests for storage commitment: in another process, over associations to a port of ours.
+"""Takes late answers to requests for storage commitment, which another process sent: at a port, from the peer.
 
-An answer is acknowledged only after it is stored, so that the peer sends it again if that failed.
+An answer is acknowledged only after it is stored, so that the peer sends it again if storing it failed.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _port_tls(peers: Sequence[Peer]) -> ssl.SSLContext | None:
     if len(ways) > 1:
         names = ", ".join(sorted({one.name for one in peers}))
         raise ConfigurationError(
-            f"the peers {names} are not all reached by TLS with the same certificates, and one port speaks one way: "
+            f"the peers {names} are not all reached by TLS with the same certificates, which one port cannot serve: "
             "wait for the answers of one after the other, with peer="
         )
     return server_context(peers[0]) if peers[0].tls else None

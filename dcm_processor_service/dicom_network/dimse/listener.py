@@ -47,7 +47,7 @@ class _Server(ThreadedAssociationServer):
         return request, address
 
     def shutdown(self) -> None:
-        """Accepts no more; when this returns, each accepted connection has its association."""
+        """Stops accepting connections; when this returns, each accepted connection has its association."""
         socketserver.BaseServer.shutdown(self)
         self.server_close()
 

@@ -142,7 +142,7 @@ def decoded_identifier(encoded: bytes, *, implicit: bool) -> Dataset:
     """
     try:
         return read_dataset(BytesIO(encoded), is_implicit_VR=implicit, is_little_endian=True)
-    except Exception as error:  # pydicom raises whatever damaged bytes lead to
+    except Exception as error:  # pydicom may raise any error for damaged bytes
         raise AssociationLostError("the peer's answer is no DICOM data set") from error
 
 

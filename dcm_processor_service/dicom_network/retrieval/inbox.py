@@ -110,7 +110,7 @@ class Inbox:
         self.problems: dict[str, tuple[str, bool]] = {}
         """Why the peer did not send an instance or series, by its UID, and whether that is passing."""
         self.asked_in: dict[str, str] = {}
-        """The series that was asked for when the peer said that it could not send an instance."""
+        """By the UID of an instance that the peer could not send, the UID of the series that we had asked for."""
 
     def open(self) -> Arrival:
         """Begins to receive an instance.
