@@ -157,7 +157,7 @@ async def put_file(
     metadata: Mapping[str, Any] | None = None,
     extension: str = "",
 ) -> StoredFile:
-    """Stores a file, see :meth:`Files.put`; the store's own name for it ends with ``extension``."""
+    """Stores a file, see :meth:`Files.put`; its name inside the store ends with ``extension``."""
     check_name(name, "file")
     extra = to_normal(metadata or {})
     if not isinstance(extra, dict) or not isinstance(content_type or "", str):

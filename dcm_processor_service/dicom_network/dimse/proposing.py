@@ -43,7 +43,7 @@ def propose(peer: Peer, options: SendOptions, calling_ae_title: str) -> PeerProp
     values: dict[str, object] = {}
     if seen.syntax is not None and seen.syntax != peer.transfer_syntax_uid:
         values["transfer_syntax_uid"] = seen.syntax
-        reasons.append(f"transfer_syntax_uid={seen.syntax!r}: it chose {UID(seen.syntax).name} whatever stood first")
+        reasons.append(f"transfer_syntax_uid={seen.syntax!r}: it chose {UID(seen.syntax).name} in either order")
     if seen.most < min(_MOST_ASSOCIATIONS, peer.max_associations or _MOST_ASSOCIATIONS):
         values["max_associations"] = seen.most
         reasons.append(f"max_associations={seen.most}: it refused one more at the same time")
