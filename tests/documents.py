@@ -2,7 +2,7 @@
 
 A block of Python that begins with a file's name as its docstring becomes that file; any other block of Python is
 executed, with the names that earlier blocks defined. Commands of a console run one after the other. A block of JSON
-that begins with ``"params"`` replaces the params of the job in ``dcm-processor.json``. Above a block may stand
+that begins with ``"params"`` replaces the params of the job in ``dcm-processor.json``. A mark may stand above a block:
 
 - ``<!-- test: fails -->``: its commands end with another code than 0;
 - ``<!-- test: background -->``: they run until the page ends;

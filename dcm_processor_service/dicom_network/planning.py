@@ -143,7 +143,7 @@ def choose(kind: Kind, agreed: Mapping[int, Agreement], *, transcode: bool = Tru
                 return Choice(accepted[syntax], syntax)
     reasons = list(dict.fromkeys(answer.reason for answer in mine.values() if not answer.accepted))
     class_refused = any(answer.class_refused for answer in mine.values())
-    reason = "; ".join(reasons) or "the peer accepted no transfer syntax that it can go in"
+    reason = "; ".join(reasons) or "the peer accepted no transfer syntax in which it can be sent"
     return Refusal(
         reason, recompress=transcode and not kind.recompress and not class_refused and bool(lossless_encoders())
     )

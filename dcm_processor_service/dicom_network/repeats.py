@@ -46,7 +46,7 @@ def conflicting(found: Iterable[object]) -> frozenset[str]:
 
 
 def _read_once() -> Callable[[Outgoing, str], str]:
-    """Returns :meth:`Outgoing.checksum`, which reads each instance once in each transfer syntax."""
+    """Returns a form of :meth:`Outgoing.checksum` that reads an instance only once in each transfer syntax."""
     known: dict[tuple[int, str], str] = {}
 
     def checksum(instance: Outgoing, transfer_syntax_uid: str) -> str:

@@ -94,8 +94,8 @@ class PynetdicomSender:
     ) -> SendReport:
         """Sends any mix of datasets, files, folders and DICOMDIRs; changes none of them.
 
-        Of two instances that differ and have the same SOPInstanceUID neither is sent. Where they come from an iterator,
-        which cannot be looked through before, the first is sent.
+        Of two instances that differ and have the same SOPInstanceUID neither is sent. If they come from an iterator,
+        which cannot be read in advance, the first is sent.
 
         Files of a folder that are no instances are left out: the report names them, and they are no failure. A damaged
         file, a file that cannot be opened, and a file or dataset given as an item that cannot be sent are failures.

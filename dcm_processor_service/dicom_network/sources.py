@@ -64,7 +64,7 @@ class Outgoing:
 
     @property
     def memory_bytes(self) -> int:
-        """The approximate memory that the instance takes, in bytes."""
+        """The approximate memory that the instance takes, in bytes; 0 for a file."""
         if isinstance(self.source, Path):
             return 0
         pixels = self.source.get_item("PixelData") if "PixelData" in self.source else None

@@ -203,7 +203,7 @@ class Files:
         Args:
             name: The file's name.
             content: A path, bytes, or a file opened with ``rb`` (read from its position on, and left open).
-            content_type: Such as ``application/pdf``; if not given, it is found from the content or the name.
+            content_type: The type, such as ``application/pdf``; None finds it from the content or the name.
             metadata: Values to keep with the file.
 
         Raises:

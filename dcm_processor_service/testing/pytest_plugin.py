@@ -92,7 +92,7 @@ def _mongodb_url() -> Iterator[str]:
 
 @pytest.fixture
 def mongodb(_mongodb_url: str) -> Iterator[MongoDatabase]:
-    """Returns a database of its own on a real MongoDB, which starts at the first use and ends with the tests.
+    """Yields a database of its own on a real MongoDB, which starts at the first use and ends with the tests.
 
     It has ``url``, ``name`` and ``settings()``. If no ``mongod`` is installed, the test is skipped and the message says
     what to install; if the variable ``CI`` is set, the test fails.

@@ -284,7 +284,7 @@ class _Watch:
 def certificate_wish(response: httpx.Response, content: bytes) -> str:
     """Returns the message for a server that refuses a request for want of a certificate; empty in other cases.
 
-    nginx, which many archives stand behind, reports it with HTTP 400 and a page, after the TLS handshake.
+    Many archives run behind nginx, which reports this with HTTP 400 and a page, after the TLS handshake.
     """
     if response.status_code not in _CERTIFICATE_WISHES or b"SSL certificate" not in content:
         return ""

@@ -91,7 +91,7 @@ def _proposed(field: str, what: str, measured_s: float, shortest_s: float, longe
     if wanted_s <= shortest_s:
         return Proposed(
             None,
-            f"{field} stays: {what} took {measured_s:.2f} s at most, and the {shortest_s:g} s that hold leave room",
+            f"{field} stays: {what} took {measured_s:.2f} s at most, and the present {shortest_s:g} s leave room",
         )
     value = max(longest_s, float(math.ceil(wanted_s / _STEP_S) * _STEP_S))
     return Proposed(

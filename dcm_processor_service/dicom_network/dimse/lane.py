@@ -38,7 +38,7 @@ class _RefusedError(Exception):
 
 
 class Lane:
-    """Stores instances over one association after the other to the same peer."""
+    """Stores instances at one peer, over one association at a time."""
 
     def __init__(self, peer: Peer, options: SendOptions, calling_ae_title: str, ledger: Ledger) -> None:
         self._peer = peer
@@ -47,8 +47,8 @@ class Lane:
         self._ledger = ledger
         self._association: Association | None = None
         self._proposed: frozenset[ProposedContext] = frozenset()
-        self._answered = False
-        self._again = False
+        self._answered = False  # whether the peer has answered over the present association
+        self._again = False  # whether an instance must be sent again, in the next round
         self._queue: deque[Parcel] = deque()
 
     def run(self, queue: deque[Parcel], contexts: tuple[ProposedContext, ...], stopped: Callable[[], bool]) -> None:

@@ -1,6 +1,7 @@
-"""Takes late answers to requests for storage commitment, which another process sent: at a port, from the peer.
+"""Waits for late answers to requests for storage commitment, often in another process than the one that asked.
 
-An answer is acknowledged only after it is stored, so that the peer sends it again if storing it failed.
+The peer answers over an association to a port of ours. An answer is acknowledged only after it is stored, so that the
+peer sends it again if storing it failed.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class _Server(ThreadedAssociationServer):
 def listening(
     entity: AE, address: tuple[str, int], handlers: list[Any], ssl_context: ssl.SSLContext | None = None
 ) -> Iterator[int]:
-    """Serves while the block runs; yields the port, which the system chooses for 0.
+    """Serves while the block runs; yields the port, which the system chooses if the given one is 0.
 
     Raises:
         OSError: The process cannot listen at the port.

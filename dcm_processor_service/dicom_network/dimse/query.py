@@ -93,7 +93,7 @@ def find(association: Association, query: Dataset, *, most: int) -> list[Dataset
             matches everything ends.
 
     Raises:
-        NotAnsweredError: The peer refused, sent a malformed answer or more than ``most``, or ended the association.
+        NotAnsweredError: The peer refused, sent a malformed answer or too many answers, or ended the association.
     """
     implicit = association.agreed[1].transfer_syntax_uid == ImplicitVRLittleEndian
     found: list[Dataset] = []

@@ -228,7 +228,7 @@ class Catalogue:
         return Filed(tuple(patients), tuple(studies), tuple(series), len(self._instances))
 
     async def _agree(self, backend: Backend, known: SeriesRecord, folders: Sequence[Path]) -> SeriesRecord:
-        """Compares the instances of a series with stored ones of the same UIDs; forgets those whose files are lost.
+        """Compares the instances of a series with stored ones of the same UIDs; forgets stored ones without a file.
 
         Returns:
             The series as the store knows it then.
@@ -266,14 +266,14 @@ class Catalogue:
 
 
 def _ids_for(series_id: str, sop_uid: str) -> Iterator[str]:
-    """Yields the ids for instances of one UID: several only if these differ."""
+    """Yields the ids for instances of one UID: the usual id, then one for each further instance that differs."""
     yield platform_id("instance", series_id, sop_uid)
     for number in itertools.count(2):
         yield platform_id("instance", series_id, sop_uid, f"another {number}")
 
 
 def _merged(known: Patient | Study | SeriesRecord | None, row: dict[str, Any]) -> dict[str, Any]:
-    """Returns a subject's values with the members that the store knows already."""
+    """Returns a subject's values; adds to its members those that the store knows already."""
     members = next(key for key in row if key.endswith("_ids"))
     return row | {members: tuple(dict.fromkeys((*getattr(known, members, ()), *row[members])))}
 

@@ -202,9 +202,9 @@ class Peers:
         show how long the peer is silent while it writes to a tape or waits for a lock; if a time-out is too short, an
         instance that the peer stored is reported as failed. If the present time-out leaves room, a note says so.
 
-        Proposes no longest PDU or request: the peer announces its longest PDU itself, and only sent instances would
-        show whether it accepts more. Proposes no calling AE title: a peer that does not know ours refuses the
-        association, and the error says so.
+        Proposes no ``max_pdu_bytes`` or ``max_request_bytes``: the peer announces its longest PDU itself, and only sent
+        instances would show whether it accepts more. Proposes no calling AE title: a peer that does not know ours
+        refuses the association, and the error says so.
 
         Raises:
             PeerNotFoundError: There is no peer of that name.
