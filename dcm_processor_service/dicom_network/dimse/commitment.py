@@ -56,7 +56,7 @@ _SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 CONTEXT = ProposedContext(STORAGE_COMMITMENT, _SYNTAXES)
 HOLD_S = 2.0
 """Seconds for which the association is kept while the answer may come over another one."""
-_LOOK_S = 0.05  # seconds of one wait on that association, before we look again for an answer over another one
+_LOOK_S = 0.05  # the longest single wait on the association while the answer may also come over another one
 _PROCESSING_FAILURE = 0x0110
 _LEFT_OUT = "the peer's commitment leaves it out"
 

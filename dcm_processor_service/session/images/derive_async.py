@@ -61,7 +61,7 @@ NO_FIELDS: RecipeFields = {}
 
 
 class AsyncDerive:
-    """Makes DICOM objects; :class:`~dcm_processor_service.session.images.derive.Derive` explains it.
+    """Makes DICOM objects; :class:`~dcm_processor_service.session.images.derive.Derive` explains the methods.
 
     Example:
         >>> import asyncio
