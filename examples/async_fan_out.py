@@ -1,4 +1,4 @@
-"""Measures all series of a study at once, a few at a time; one that is no volume costs no other.
+"""Measures all series of a study, a few at the same time; a series that is no volume does not stop the others.
 
 Try it on a scan that comes with pydicom, or on a study of your own with ``--dicom DIR``::
 
@@ -16,13 +16,13 @@ from dcm_processor_service.errors import InvalidSeriesError
 
 
 class Params(BaseModel, extra="forbid"):
-    """What the service's manifest, or ``--param``, may set."""
+    """The params, which the service's manifest or ``--param`` sets."""
 
     at_once: int = Field(default=4, ge=1, description="How many series are in memory at the same time")
 
 
 class SeriesResult(BaseModel):
-    """What was found of a series: its mean, or why there is none."""
+    """The result of a series: its mean, or the reason why it has none."""
 
     description: str
     mean: float | None = None
@@ -51,7 +51,7 @@ async def run(ctx: AsyncRuntimeContext, params: Params) -> dict[str, int]:
 
 
 async def measured(series: AsyncDicomSeries) -> SeriesResult:
-    """Returns the mean of a volume; what is none is a result, too."""
+    """Returns the mean of a series, or the reason why it is no volume."""
     description = str(series.info.metadata.get("SeriesDescription", ""))
     try:
         volume = await series.volume()

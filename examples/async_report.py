@@ -1,4 +1,4 @@
-"""The same calls without blocking: several reads and writes at once.
+"""Calls the session without blocking: several reads and writes at once.
 
 Try it::
 

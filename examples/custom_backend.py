@@ -1,4 +1,4 @@
-"""A store of your own: any other one, with a line in a journal for each value that a job writes or removes.
+"""A store of your own: wraps another store, and writes a line into a journal for each value that a job changes.
 
 A package names ``open_store`` in its ``pyproject.toml``, and ``DCM_PROCESSOR_SERVICE_DB_PROVIDER=audited`` chooses it::
 
@@ -29,7 +29,7 @@ STORES: dict[str, MemoryStore] = {}
 
 @dataclass(frozen=True)
 class AuditedData:
-    """The named values of another store; it has the five methods of ``DataRepository``."""
+    """The named values of another store, with a journal; has the five methods of ``DataRepository``."""
 
     inner: DataRepository
     write: Write
@@ -57,7 +57,7 @@ class AuditedData:
         return await self.inner.scan(key, values=values)
 
     def _noted(self, what: str, key: JobKey, name: str, *, done: bool) -> bool:
-        if done:  # the name and never the value, which may be a patient's
+        if done:  # the name, and never the value, which may be patient data
             self.write(json.dumps({"what": what, "session": key.session_id, "job": key.job_id, "name": name}) + "\n")
         return done
 

@@ -1,4 +1,4 @@
-"""Measures the lung in a CT, and sends a segmentation, coloured pictures and a PDF to a PACS, which is asked for them.
+"""Measures the lung in a CT, sends a segmentation, coloured pictures and a PDF to a PACS, and asks it for them.
 
 Try it on a scan that comes with pydicom (the extra ``highdicom`` makes the segmentation)::
 
@@ -21,14 +21,14 @@ from dcm_processor_service import RuntimeContext, SendOptions
 
 
 class Params(BaseModel, extra="forbid"):
-    """What the service's manifest, or ``--param``, may set."""
+    """The params, which the service's manifest or ``--param`` sets."""
 
     threshold: float = Field(default=-400.0, description="What is darker counts as lung, in HU")
     send_to: str = Field(default="", description="Name of the peer that gets the results; empty: none")
 
 
 def run(ctx: RuntimeContext, params: Params) -> dict[str, float]:
-    """Stores the volume in ml, and the derived objects, which one may send."""
+    """Stores the volume in ml and the derived objects; sends these to the peer that ``send_to`` names."""
     dicom, files = ctx.session.dicom, ctx.session.files
     series = dicom.get_series()
     volume = series.volume()  # in HU; refused unless the series is one uniform volume

@@ -24,9 +24,9 @@ NETWORK = "lung.onnx"
 
 
 class Params(BaseModel, extra="forbid"):
-    """What the service's manifest, or ``--param``, may set."""
+    """The params, which the service's manifest or ``--param`` sets."""
 
-    spacing_mm: float = Field(default=1.0, gt=0, description="Of the grid that the network was trained on")
+    spacing_mm: float = Field(default=1.0, gt=0, description="Spacing of the grid that the network was trained on")
 
 
 def run(ctx: RuntimeContext, params: Params) -> dict[str, float]:
@@ -51,7 +51,7 @@ def run(ctx: RuntimeContext, params: Params) -> dict[str, float]:
 
 
 def make_network(path: Path) -> None:
-    """Writes the network: the mean of 27 voxels, then how surely it is below -400 HU, with 50 HU of doubt."""
+    """Writes the network: the mean of 27 voxels, then the probability that it is below -400 HU, unsure by 50 HU."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

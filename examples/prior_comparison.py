@@ -14,19 +14,19 @@ from dcm_processor_service import RuntimeContext, SeriesKind, Volume
 
 
 class Params(BaseModel, extra="forbid"):
-    """What the service's manifest, or ``--param``, may set."""
+    """The params, which the service's manifest or ``--param`` sets."""
 
     threshold: float = Field(default=-400.0, description="What is darker counts as lung, in HU")
 
 
 def run(ctx: RuntimeContext, params: Params) -> dict[str, float | None]:
-    """Stores a text report of both volumes in ml, and of the change in percent; of one, where there is no prior."""
+    """Stores a text report of both volumes in ml and the change in percent, or of one volume if there is no prior."""
     dicom = ctx.session.dicom
     series = dicom.get_series()
     now_ml = measured_ml(series.volume(), params.threshold)
 
     ctx.progress(0.3, "fetching the prior")
-    priors = dicom.priors(modality="CT", most=1)  # of this patient, and of no other: else it is refused
+    priors = dicom.priors(modality="CT", most=1)  # raises if a study may be of another patient
     volumes = [prior for prior in priors.series if prior.inspect().kind is SeriesKind.VOLUME]  # no localizer
     before_ml = measured_ml(volumes[0].volume(), params.threshold) if volumes else None
     change = (now_ml - before_ml) / before_ml * 100 if before_ml else None

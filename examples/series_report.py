@@ -16,7 +16,7 @@ from dcm_processor_service import RuntimeContext
 
 
 class SliceReport(BaseModel):
-    """What is reported of each slice."""
+    """The values that are reported of each slice."""
 
     instance_number: int
     mean: float

@@ -17,10 +17,10 @@ from dcm_processor_service import RuntimeContext
 
 
 class Params(BaseModel):
-    """What the service's manifest, or ``--param``, may set."""
+    """The params, which the service's manifest or ``--param`` sets."""
 
-    iterations: int = Field(default=5, ge=1, description="More make it smoother")
-    spacing_mm: float = Field(default=2.0, gt=0, description="Of the overview, along all three axes")
+    iterations: int = Field(default=5, ge=1, description="More iterations smooth more")
+    spacing_mm: float = Field(default=2.0, gt=0, description="Spacing of the overview, along all three axes")
 
 
 def run(ctx: RuntimeContext, params: Params) -> dict[str, float | int]:
@@ -31,7 +31,7 @@ def run(ctx: RuntimeContext, params: Params) -> dict[str, float | int]:
     image = sitk.Cast(volume.to_sitk(), sitk.sitkFloat32)  # LPS mm, as in DICOM
 
     smooth = sitk.CurvatureAnisotropicDiffusion(image, timeStep=0.03, numberOfIterations=params.iterations)
-    result = volume.like(sitk.Cast(sitk.Round(smooth), sitk.sitkInt16))  # the same grid: it knows its slices
+    result = volume.like(sitk.Cast(sitk.Round(smooth), sitk.sitkInt16))  # the same grid, so with its slices
     for number, instance in enumerate(dicom.derive(result, like=series, role="smoothed"), start=1):
         files.save(f"smoothed-{number:04}.dcm", instance)
     files.save("smoothed.nii.gz", result.to_nifti())
@@ -47,7 +47,7 @@ def run(ctx: RuntimeContext, params: Params) -> dict[str, float | int]:
         [params.spacing_mm] * 3,
         image.GetDirection(),
     )
-    overview = volume.like(coarse)  # another grid: it lies where SimpleITK says
+    overview = volume.like(coarse)  # another grid, at the place that SimpleITK gives
     files.save("overview.nii.gz", overview.to_nifti())
     removed = float(np.abs(result.array.astype(float) - volume.array).mean())
     return {"slices": result.shape[2], "mean_change": removed}

@@ -1,6 +1,6 @@
-"""Reads what the jobs of a study's series found, and sums it up.
+"""Reads the results of the jobs of a study's series, and adds them up.
 
-First let each series find something, then sum up, in one workspace::
+Run the job of the series first, then the summary, in one workspace::
 
     dcm-processor-service run examples/threshold_segmentation.py --sample
     dcm-processor-service run examples/study_summary.py --sample --event stable-study

@@ -1,4 +1,4 @@
-"""Segments what is brighter than a threshold, and makes a DICOM segmentation and a report of it.
+"""Segments voxels brighter than a threshold, and makes a DICOM segmentation and a report of them.
 
 Try it on a scan that comes with pydicom (the extra ``highdicom`` makes the segmentation)::
 
@@ -16,7 +16,7 @@ from dcm_processor_service import RuntimeContext
 
 
 class Params(BaseModel):
-    """What the service's manifest, or ``--param``, may set."""
+    """The params, which the service's manifest or ``--param`` sets."""
 
     threshold: float = Field(default=150.0, description="In the unit of the series; HU for CT")
     structure: str = "Bone"
@@ -24,7 +24,7 @@ class Params(BaseModel):
 
 
 def run(ctx: RuntimeContext, params: Params) -> dict[str, float]:
-    """Stores the mask as NIfTI and as SEG, and the volume of what was found."""
+    """Stores the mask as NIfTI and as SEG, and its volume in ml."""
     dicom, files = ctx.session.dicom, ctx.session.files
     series = dicom.get_series()
     volume = series.volume()

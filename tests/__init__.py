@@ -1,1 +1,1 @@
-"""The tests: see each folder for what it proves."""
+"""The tests; the docstring of each folder and file says what it tests."""

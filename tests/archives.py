@@ -34,8 +34,8 @@ _READY_S = 30.0
 
 
 def program(name: str) -> str:
-    """The path of a program of the packages; without it the test fails in CI and is skipped elsewhere."""
-    # pynetdicom installs scripts of DCMTK's names into environments; those are not the ones that are meant
+    """Returns the path of a program of the packages; without it the test fails in CI and is skipped elsewhere."""
+    # pynetdicom installs scripts of DCMTK's names into environments: skip those
     found = (shutil.which(name, path=folder) for folder in os.get_exec_path())
     path = next((one for one in found if one is not None and not _is_script(one)), None)
     if path is None:
@@ -50,13 +50,13 @@ def _is_script(path: str) -> bool:
 
 
 def make_authority(folder: Path, name: str = "authority") -> FakeAuthority:
-    """A throw-away authority, when there is the program that makes it."""
+    """Makes a throw-away authority; without ``openssl`` the test fails in CI and is skipped elsewhere."""
     program("openssl")
     return FakeAuthority(folder, name)
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nothing listens at."""
+    """Returns a port of the loopback interface at which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -70,7 +70,7 @@ class StoreScp:
     folder: Path
 
     def stored(self) -> dict[str, FileDataset]:
-        """What it wrote, by SOPInstanceUID."""
+        """Returns the instances that it wrote, by SOPInstanceUID."""
         return {str(dataset.SOPInstanceUID): dataset for dataset in map(dcmread, self.folder.iterdir())}
 
 
@@ -78,7 +78,7 @@ class StoreScp:
 def running_storescp(
     folder: Path, *options: str, authority: FakeAuthority | None = None, certificate: Certificate | None = None
 ) -> Iterator[StoreScp]:
-    """Runs ``storescp``, which writes what it receives as it came."""
+    """Runs ``storescp``, which writes the data sets that it receives unchanged."""
     port = free_port()
     received = folder / "received"
     received.mkdir()
@@ -112,18 +112,18 @@ def running_dcmqrscp(folder: Path, destinations: dict[str, int]) -> Iterator[Pee
 
 @dataclass(frozen=True)
 class Orthanc:
-    """Orthanc, read back through its own interface."""
+    """A running Orthanc; its content is read through its own HTTP interface."""
 
     peer: Peer
     url: str
 
     def stored(self) -> dict[str, FileDataset]:
-        """What it holds, by SOPInstanceUID."""
+        """Returns the instances that it holds, by SOPInstanceUID."""
         files = (self._get(f"/instances/{number}/file") for number in json.loads(self._get("/instances")))
         return {str(dataset.SOPInstanceUID): dataset for dataset in (dcmread(BytesIO(file)) for file in files)}
 
     def count(self) -> int:
-        """How many instances it holds."""
+        """Returns how many instances it holds."""
         return int(json.loads(self._get("/statistics"))["CountInstances"])
 
     def clear(self) -> None:
@@ -144,7 +144,7 @@ class Orthanc:
 def running_orthanc(
     folder: Path, *, authority: FakeAuthority | None = None, certificate: Certificate | None = None, **settings: Any
 ) -> Iterator[Orthanc]:
-    """Runs Orthanc with its DICOMweb plug-in; with a certificate over TLS, with clients checked by the authority."""
+    """Runs Orthanc with its DICOMweb plug-in; with a certificate, over TLS for clients that the authority signed."""
     orthanc = program("Orthanc")
     dicom_port, http_port = free_port(), free_port()
     configuration: dict[str, Any] = {
@@ -179,7 +179,7 @@ def running_orthanc(
 
 @contextmanager
 def _running(command: list[str], folder: Path, *ports: int) -> Iterator[None]:
-    """Runs a server until the block ends; begins when it listens at its ports."""
+    """Runs a server while the block runs; enters the block when the server listens at its ports."""
     log = folder / f"{Path(command[0]).name}.log"
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=folder) as process:
         try:
@@ -191,7 +191,7 @@ def _running(command: list[str], folder: Path, *ports: int) -> Iterator[None]:
 
 
 def waited_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits until a server listens at its port; one that ends instead fails the test with its log."""
+    """Waits until a server listens at its port; if the server ends instead, the test fails and shows its log."""
     deadline = time.monotonic() + _READY_S
     pause = threading.Event()
     while True:

@@ -1,6 +1,6 @@
 """The command line from a test: in a process of its own, or in this one, which takes a tenth of the time.
 
-Each command runs in a process of its own somewhere. What more there is to tell about it needs none.
+For each command, some test runs it in a process of its own. The other tests of the command run it in this one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Ran(NamedTuple):
-    """What a command left: its exit code, and what it printed where."""
+    """The exit code of a command, and what it printed to both streams."""
 
     code: Any
     stdout: str
@@ -74,14 +74,14 @@ def run_here(*arguments: object, folder: Path = ROOT, variables: Mapping[str, st
 
 
 def _leaves_nothing(arguments: tuple[object, ...], folder: Path) -> None:
-    """Refuses the command that writes a page where it runs, unless it is told where to, within the repository."""
+    """Refuses ``inspect`` if it would write its page into the repository, because no option says where to."""
     writes = "inspect" in arguments[:1] and not {"--html", "--json", "--help"} & set(arguments)
     assert not (writes and folder == ROOT), "it would leave inspection.html in the repository: give folder=tmp_path"
 
 
 @contextmanager
 def _callbacks_forgotten() -> Iterator[None]:
-    """Takes away what finding a callback leaves: its folder in the path, and the modules from there."""
+    """Undoes the loading of a callback: removes its folder from the path, and the modules that came from there."""
     path, modules = list(sys.path), set(sys.modules)
     try:
         yield

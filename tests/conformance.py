@@ -135,7 +135,7 @@ TABLES = {
 
 
 def filled(page: str) -> str:
-    """Returns the page with its tables as the code has them."""
+    """Returns the page with its tables made anew from the code."""
     return _BLOCK.sub(lambda block: f"{block[1]}{TABLES[block['name']]()}{block[3]}", page)
 
 

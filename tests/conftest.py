@@ -1,4 +1,4 @@
-"""Fixtures of every room of the tests."""
+"""Fixtures and hooks of all tests."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 
-# dozens of interpreters are started, each of which would compile the package anew
+# tests start dozens of interpreters, each of which would compile the package anew if this variable were set
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-# CI judges a change by the same examples every time; at a desk every run looks further, a short one at fewer. A busy
-# machine makes examples slowly, which says nothing of the code
+# CI uses the same examples every time; at a desk every run draws new ones, a short run fewer. If a machine is busy,
+# drawing examples is slow, which is no fault of the code
 _PATIENT = [hypothesis.HealthCheck.too_slow]
 hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, suppress_health_check=_PATIENT)
 hypothesis.settings.register_profile("short", max_examples=10, suppress_health_check=_PATIENT)
@@ -31,7 +31,7 @@ LONGEST_NAMED_BYTES = 32
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds what makes a run at a desk that of continuous integration."""
+    """Adds ``--all``, which makes a run at a desk as long as in continuous integration, and ``--cpu-times``."""
     parser.addoption("--all", action="store_true", help="run all tests, cases and random examples")
     parser.addoption("--cpu-times", type=Path, help="file that the processor time of each test is added to")
 
@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--cpu-times"):
         config.pluginmanager.register(CpuTimes(config.getoption("--cpu-times")))
     if config.getoption("--hypothesis-profile", None):
-        return  # somebody has chosen
+        return  # the command line names a profile
     if os.environ.get("CI"):
         hypothesis.settings.load_profile("repeatable")
     elif is_short(config):
@@ -50,13 +50,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Keeps contents out of the names of tests: those of an archive hold the time, and differ between processes."""
+    """Keeps long bytes out of the names of tests: a ZIP file holds the time, so a name would differ in each process."""
     return argname if isinstance(val, bytes) and len(val) > LONGEST_NAMED_BYTES else None
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
 def pytest_configure_node(node: Any) -> None:
-    """Tells a process of a parallel run what this one has decided."""
+    """Tells each process of a parallel run whether the run is short."""
     node.workerinput["is_short"] = is_short(node.config)
 
 
@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What is collected stays to the end; to look for garbage in it takes a third of the time that collecting takes."""
+    """Switches the garbage collector off meanwhile: it takes a third of the time, and collected tests stay anyway."""
     gc.disable()
     try:
         return (yield)
@@ -79,14 +79,14 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """What ``-n auto`` means: tests wait for processes and time-outs a third of the time, and more in a short run."""
+    """Returns more processes than cores: tests wait for others a third of the time, and more in a short run."""
     cores = max(2, os.cpu_count() or 1)
     return cores * 5 // 2 if is_short(config) else cores * 3 // 2
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the variables of the shell that runs it."""
+    """Removes this package's variables of the shell from the environment of every test."""
     for name in list(os.environ):
         if name.replace("-", "_").startswith("DCM_PROCESSOR_SERVICE_"):
             monkeypatch.delenv(name)
@@ -94,7 +94,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def mongo_url() -> Iterator[str]:
-    """A real MongoDB, started on a free loopback port as a one-node replica set."""
+    """Starts a real MongoDB as a one-node replica set on a free loopback port, and yields its URL."""
     from tests.mongod import running_mongod
 
     with running_mongod() as url:

@@ -1,4 +1,4 @@
-"""A Dask cluster of two workers on this machine, as a user has one running: processes apart from that of the tests."""
+"""A Dask cluster on this machine, which runs in processes of its own, as a user's cluster does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if __name__ == "__main__":
 
 @contextmanager
 def running_cluster(workers: int = 2) -> Iterator[str]:
-    """Starts a cluster, gives its URL, and stops it."""
+    """Starts a cluster, yields its URL, and stops it."""
     command = [sys.executable, "-c", _SCRIPT, str(workers)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None

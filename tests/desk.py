@@ -1,11 +1,11 @@
-"""What a run of all tests at a desk leaves to continuous integration.
+"""Makes a run of all tests at a desk short: decides which tests only continuous integration runs.
 
-It ends within two minutes on two cores, and needs nothing that pip does not bring: of what is random it takes a tenth
-of the examples, of a test with many cases some, and what is marked ``slow`` not at all. Each folder of tests keeps
-some. Naming a path, ``--all`` or the variable ``CI`` runs everything.
+A short run ends within two minutes on two cores, and needs only programs that pip installs. It takes a tenth of the
+random examples, some cases of a test that has many, and no test that is marked ``slow``; some tests of each folder
+stay. A path, ``--all`` or the variable ``CI`` makes a run whole.
 
 ``tests/slow.txt`` has a line for each costly test: how many of its cases a short run takes, then its place. It is made
-of what a whole run has measured::
+from the times that a whole run has measured::
 
     pytest -n auto --all --cpu-times times.jsonl
     python -m tests.desk times.jsonl
@@ -42,20 +42,20 @@ ROOT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_name("slow.txt")
 _SHARE = 10
 _MOST_CASES, _MOST_OF_STORE = 2, 1
-"""Of more cases a short run takes so many of each test, where the cases are stores of each store; costly or not."""
+"""The most cases that a short run takes of a test; and of a test in one store, where the cases are stores."""
 _FUNCTION_S, _CASE_S, _SAVED_S = 0.04, 0.2, 0.05
-"""Processor time that a short run spends on one test function; one whose single case takes more than the second is left
-out of it; less than the third is not worth a line."""
+"""Processor times: the most that a short run spends on one test function; the most for a single case, else the test is
+left out; and the least that a line of the table must save."""
 _HOUSE, _HOUSE_S = "tests/test_", 1.5
-"""What holds for the whole package, documents and examples stays whole where it may."""
+"""The tests of the whole package, documents and examples: a short run takes all their cases within so many seconds."""
 _STORES = "tests/contract/test_stores.py"
-"""Cases there are the stores: each of them stays in a short run."""
+"""The file of tests whose cases are stores: a short run takes each store."""
 _short = False
 
 
 def is_short(config: pytest.Config) -> bool:
-    """Whether this is a run of all tests at a desk."""
-    told = getattr(config, "workerinput", {}).get("is_short")  # what a process of pytest-xdist is told by its parent
+    """Returns whether this run is short: of all tests, at a desk."""
+    told = getattr(config, "workerinput", {}).get("is_short")  # set by the parent of a process of pytest-xdist
     if told is not None:
         return bool(told)
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
@@ -69,7 +69,7 @@ def set_short(*, short: bool) -> None:
 
 
 def examples(number: int) -> int:
-    """Returns how many random examples a test takes: so many, and a tenth of them in a short run."""
+    """Returns how many random examples a test takes: ``number``, or a tenth of it in a short run."""
     return max(5, number // _SHARE) if _short else number
 
 
@@ -80,14 +80,14 @@ def read_table() -> dict[str, int]:
 
 
 def cases(names: Iterable[str], kept: int) -> set[str]:
-    """Returns so many of the cases of a test, spread evenly over all, the same in every run."""
+    """Returns ``kept`` of the cases of a test, spread evenly over all, the same in every run."""
     ordered = sorted(names)
     kept = min(kept, len(ordered))
     return {ordered[number * len(ordered) // kept] for number in range(kept)}
 
 
 def leave_out_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Takes out of a short run the tests marked ``slow``, and cases of those that have many or that the table names."""
+    """Takes out of a short run tests marked ``slow``, and cases of tests that have many or are in the table."""
     if not _short or config.option.markexpr:
         return
     table = read_table()
@@ -106,7 +106,7 @@ def leave_out_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def _group(name: str) -> str:
-    """Returns what a short run takes some cases of: a test, and where its cases are stores, the test in one store."""
+    """Returns the group of a case, of which a short run takes some: its test, or its test in one store."""
     place, _, case = name.partition("[")
     return f"{place}[{case.partition('-')[0].rstrip(']')}" if place.startswith(_STORES) else place
 
@@ -119,9 +119,10 @@ def _most(group: str, table: dict[str, int]) -> int:
 
 
 class CpuTimes:
-    """A plug-in that writes to a file what processor time each test takes in a short run, with the programs it starts.
+    """A plug-in that writes to a file the processor time of each test in a short run, with the programs it starts.
 
-    It is no more than has passed meanwhile: a program that earlier tests shared is waited for in one of them.
+    The time of a test is at most the time that has passed: the whole time of a program that several tests share is
+    counted when it ends, in one of them.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,12 +1,12 @@
 """Runs the code blocks of a page of documentation, in their order, in a folder of their own.
 
-A block of Python that begins with a file's name as its docstring becomes that file; any other is executed, and sees
-what those before it defined. Commands of a console run one after the other. A block of JSON that begins with
-``"params"`` replaces the params of the job in ``dcm-processor.json``. Above a block may stand
+A block of Python that begins with a file's name as its docstring becomes that file; any other block of Python is
+executed, with the names that earlier blocks defined. Commands of a console run one after the other. A block of JSON
+that begins with ``"params"`` replaces the params of the job in ``dcm-processor.json``. A mark may stand above a block:
 
 - ``<!-- test: fails -->``: its commands end with another code than 0;
 - ``<!-- test: background -->``: they run until the page ends;
-- ``<!-- test: elsewhere -->``: a test of their own runs them, because they need a server.
+- ``<!-- test: elsewhere -->``: another test runs them, because they need a server.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["PORT", "blocks_of", "run_page"]
 
 PORT = "4242"
-"""Of a PACS in a page; where it runs it is one that is free."""
+"""The port of a PACS in a page; when the page runs, a free port replaces it."""
 _BLOCK = re.compile(
     r"(?:^<!-- test: (?P<mark>\w+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
 )
@@ -52,7 +52,7 @@ class Block(NamedTuple):
 
 
 def blocks_of(text: str) -> list[Block]:
-    """Returns the code blocks of a page, but those that only show output."""
+    """Returns the code blocks of a page, except those that only show output."""
     return [
         Block(found["language"], found["text"], found["mark"] or "", text[: found.start("text")].count("\n"))
         for found in _BLOCK.finditer(text)
@@ -61,7 +61,7 @@ def blocks_of(text: str) -> list[Block]:
 
 
 def run_page(path: Path, folder: Path) -> _Page:
-    """Runs a page in a folder; returns what it left: the folder it ended in, and what its Python defined."""
+    """Runs a page in a folder; returns the folder in which it ended, and the names that its Python defined."""
     text = path.read_text(encoding="utf-8").replace(PORT, _free_port())
     with ExitStack() as background, pytest.MonkeyPatch.context() as patch:
         page = _Page(path.name, folder, background)
@@ -125,7 +125,7 @@ class _Page:
 
 @contextmanager
 def _running(arguments: list[str], folder: Path) -> Iterator[None]:
-    """Runs a program that waits for Enter; goes on when it has asked for it."""
+    """Runs a program that waits for Enter: enters the block when it asks for Enter, and presses it at the end."""
     with subprocess.Popen(
         [sys.executable, *arguments], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -139,7 +139,7 @@ def _running(arguments: list[str], folder: Path) -> Iterator[None]:
 
 
 def _assert_installable(arguments: list[str]) -> None:
-    """Asserts that this package is asked for by its name, with extras that it has."""
+    """Asserts that a command of pip names this package, or pytest, with extras that exist."""
     command, *wanted = arguments
     assert command == "install"
     extras = set(_EXTRAS.findall((ROOT / "pyproject.toml").read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""How work grows with its size: the exponent of what was counted, not of what was timed."""
+"""How work grows with its size: an exponent of counts, which do not depend on the machine as times do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["LINEAR", "exponent"]
 
 LINEAR = 1.2
-"""What is meant to be linear has no larger exponent."""
+"""The largest exponent of work that is meant to be linear."""
 
 
 def exponent(sizes: Sequence[float], counts: Sequence[float]) -> float:

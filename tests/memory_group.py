@@ -18,7 +18,7 @@ _ROOT = Path("/sys/fs/cgroup")
 
 @contextmanager
 def memory_group(limit_bytes: int) -> Iterator[Path | None]:
-    """Makes a group with a limit of resident memory, without swap; None where nobody may."""
+    """Makes a group with a limit of resident memory, without swap; yields None if this process may make none."""
     group = _made(limit_bytes)
     try:
         yield group

@@ -1,4 +1,4 @@
-"""What a test does without a program, a server or data that it needs."""
+"""Ends a test that lacks a program, a server or data that it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server makes of the commands that it gets: which index each uses, and how much it looks at."""
+"""How MongoDB executes commands: which index each uses, and how many documents it reads."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["TESTS", "Commands", "examined", "explained", "profile", "scanned", "whole_collections_read"]
 
 TESTS = "tests"
-"""The name by which the tests' own client tells the server who asks."""
+"""The application name of the tests' own client, by which its commands are known in the server's profile."""
 
 _LAST: dict[str, Any] = {}
-"""By database: when the last command was written down that has been looked at."""
+"""By database, the time of the newest command in the profile when it was last read."""
 
 
 _EXPLAINED = frozenset({"find", "aggregate", "update", "delete", "findAndModify"})
@@ -59,9 +59,9 @@ class Commands(CommandListener):
 
 
 def explained(database: Database[dict[str, Any]], command: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the server's account of a command (of each of its parts), with what running it looks at.
+    """Returns the server's explanation of each part of a command, with the statistics of its execution.
 
-    Changes nothing: to explain an update or a removal does not do it.
+    Changes nothing: an update or a removal that is explained is not done.
     """
     name = next(iter(command))
     if name not in _EXPLAINED:
@@ -74,7 +74,7 @@ def explained(database: Database[dict[str, Any]], command: dict[str, Any]) -> li
 
 
 def scanned(account: dict[str, Any]) -> bool:
-    """Tells whether the plan reads a whole collection."""
+    """Returns whether the plan reads a whole collection."""
     return any(stage.get("stage") == "COLLSCAN" for stage in _stages(account.get("queryPlanner", account)))
 
 
@@ -86,7 +86,7 @@ def examined(account: dict[str, Any]) -> int:
 
 
 def profile(database: Database[dict[str, Any]]) -> None:
-    """Lets the server write down every command over a database, with the plan by which it answered."""
+    """Makes the server record every command on a database, with the plan by which it was executed."""
     database.create_collection("system.profile", capped=True, size=32 * 1024 * 1024)
     database.command("profile", 2)
 
@@ -94,7 +94,7 @@ def profile(database: Database[dict[str, Any]]) -> None:
 def whole_collections_read(database: Database[dict[str, Any]]) -> list[str]:
     """Returns the commands since the last call that read a whole collection, though they do not ask for all of it.
 
-    Left out is what the tests themselves ask, and the list of all peers.
+    Leaves out commands of the tests themselves, and the list of all peers.
     """
     last = _LAST.get(database.name)
     query = {"planSummary": {"$regex": "COLLSCAN"}, "appName": {"$ne": TESTS}}

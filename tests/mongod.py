@@ -32,7 +32,7 @@ def remove_database(database: Database[dict[str, Any]]) -> None:
 
 @contextmanager
 def running_mongod() -> Iterator[str]:
-    """Starts a server and returns its URL. Without the program a test is skipped; under CI it fails."""
+    """Starts a server and yields its URL. Without the program a test is skipped; under CI it fails."""
     if find_mongod() is None:
         missing(mongo_server.NO_MONGOD)
     with mongo_server.running_mongod() as url:

@@ -1,8 +1,8 @@
 """A plug-in of pytest that runs the collected tests once, then those that reach a mutant again for each mutant.
 
 It is part of ``python -m tests.mutation``, which writes the plan. Each run is a fork of a process that has imported and
-collected everything and has run no test, so it has no thread, no server and no process of its own: those that its tests
-start (decoders, commands) start with its mutant on. It ends with the first test that fails.
+collected everything and has run no test, so it has no thread, no server and no process of its own: the processes that
+its tests start (decoders, commands) have its mutant on. A run ends with the first test that fails.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-SWITCH = '''"""Says which mutant is on; notes which test asks for it; so too in the processes that a test starts."""
+SWITCH = '''"""Says which mutant is on, and notes which test reaches it, also in the processes that a test starts."""
 import os
 import subprocess
 
@@ -74,7 +74,7 @@ class Runs:
         self.reached: defaultdict[str, set[str]] = defaultdict(set)
 
     def all(self) -> None:
-        """Runs everything; what became of each mutant is a line of ``results.jsonl``."""
+        """Runs everything; writes the result of each mutant as a line of ``results.jsonl``."""
         self._measure()
         self._read()
         if self._attempt({"no mutant": self._tests(self.costs, self.budget / 4)}) != {"no mutant": "lived"}:
@@ -89,7 +89,7 @@ class Runs:
         self._attempt(again)
 
     def _measure(self) -> None:
-        """Runs each file of tests that was not run before, and notes costs and what is reached."""
+        """Runs each file of tests that was not run before; notes the cost of each test, and the mutants it reaches."""
         known = self._lines("costs.jsonl")
         done = {one["test"] for one in known}
         files = defaultdict(list)
@@ -106,7 +106,7 @@ class Runs:
         switch.noted = os.environ["MUTANTS_NOTED"] = str(self.folder / "reached.tsv")
         for item, following in zip(items, [*items[1:], None], strict=False):
             before = _cpu()
-            # a process that is kept from test to test reads anew which one is under way
+            # a process that several tests share reads here which test is running
             os.pwrite(switch.under_way, f"{item.nodeid}\n".encode(), 0)
             failed = _fails(item, following)
             self._note("costs.jsonl", test=item.nodeid, cost=_cpu() - before, failed=failed)
@@ -125,7 +125,7 @@ class Runs:
                 self.reached[name].add(test)
 
     def _tests(self, tests: Iterable[str], budget: float) -> list[str]:
-        """The quickest of the tests, as many as the budget allows."""
+        """Returns the quickest of the tests, as many as the budget allows."""
         chosen, spent = list[str](), 0.0
         for test in sorted(tests, key=lambda test: self.costs.get(test, 0)):
             spent += self.costs.get(test, 0)
@@ -214,7 +214,7 @@ class Runs:
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool:
-    """Takes the place of the usual loop."""
+    """Runs the tests on mutants, in place of pytest's own loop."""
     if session.testsfailed:
         return True
     Runs(session, Path(os.environ["MUTANT_PLAN"])).all()
@@ -222,7 +222,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
 
 
 def _fails(item: pytest.Item, following: pytest.Item | None) -> bool:
-    """Runs a test as pytest does: with the warnings that it says are to be ignored."""
+    """Returns whether a test fails; runs it as pytest does, with the filters of warnings that it sets."""
     with catch_warnings_for_item(item.config, item.ihook, "runtest", item):
         return any(report.failed for report in runtestprotocol(item, log=False, nextitem=following))
 

@@ -1,8 +1,8 @@
 """Small faults (mutants) in Python code: where they may stand, and code that holds many of them, each with a switch.
 
-Only the bodies of functions are changed. The texts of errors, annotations and sentences stay as they are, and so does
-what differs in nothing that a user sees: the type that a cast names, the case of an encoding, a ``zip`` that is strict
-about lengths which are equal by construction.
+Only the bodies of functions are changed. The texts of errors, annotations and sentences stay as they are. So does code
+whose change no user could notice: the type that a cast names, the case of an encoding, a ``zip`` that is strict about
+lengths which are equal by construction.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class _Maker(ast.NodeTransformer):
         return node
 
     def visit(self, node: ast.AST) -> Any:
-        """Visits what may be changed."""
+        """Visits a node if it may be changed."""
         if self.inside and (isinstance(node, ast.Raise | ast.JoinedStr | ast.Assert) or _is_text(node)):
             return node
         if isinstance(node, ast.AnnAssign | ast.Call | ast.Subscript | ast.Attribute | ast.match_case):
@@ -115,7 +115,7 @@ class _Maker(ast.NodeTransformer):
         return self._switched(node, super().visit)
 
     def _partly(self, node: ast.AST) -> Any:
-        """Leaves out of a visit what is no expression of its own: an annotation, what is called, a pattern."""
+        """Visits a node without its parts that may not be changed: an annotation, the name of a call, a pattern."""
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in UNSEEN:
             return node
         if isinstance(node, ast.AnnAssign):
@@ -149,13 +149,13 @@ class _Maker(ast.NodeTransformer):
 
 
 def _is_text(node: ast.AST) -> bool:
-    """A docstring, or another sentence."""
+    """Returns whether a node is a docstring or another sentence."""
     value = node.value if isinstance(node, ast.Expr) else node
     return isinstance(value, ast.Constant) and isinstance(value.value, str) and " " in value.value
 
 
 def _faults(node: ast.AST) -> Iterator[ast.expr]:
-    """What may stand in the place of an expression."""
+    """Yields the faulty expressions that may replace an expression."""
     match node:
         case ast.Compare(ops=ops):
             for number, operator in enumerate(ops):
@@ -204,7 +204,7 @@ def _calls(node: ast.Call) -> Iterator[ast.expr]:
 
 
 def _is_strict_zip(node: ast.Call, keyword: ast.keyword) -> bool:
-    """Whether a ``zip`` checks lengths: those of this project are equal by construction."""
+    """Returns whether a keyword makes ``zip`` check lengths, which in this project are equal by construction."""
     called, value = node.func, keyword.value
     is_zip = isinstance(called, ast.Name) and called.id == "zip"
     return is_zip and keyword.arg == "strict" and isinstance(value, ast.Constant) and value.value is True

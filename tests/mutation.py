@@ -37,19 +37,19 @@ KILLED = frozenset({"killed", "ended"})
 
 @dataclass(frozen=True)
 class Room:
-    """What is mutated, and which tests should notice."""
+    """The code that is mutated, and the tests that should notice."""
 
     code: tuple[str, ...]
     """Patterns of files; the star also stands for folders within folders."""
     tests: tuple[str, ...]
-    """Folders and files that pytest collects; quick ones, for each mutant runs those that reach it."""
+    """Folders and files that pytest collects; they should be quick, because each mutant runs those that reach it."""
     without: tuple[str, ...] = ()
     """Patterns of files that stay as they are."""
     ignored: tuple[str, ...] = ()
     """Tests within those folders that are not run."""
 
     def files(self) -> list[str]:
-        """Returns the paths of what is mutated, from the root of the project."""
+        """Returns the paths of the files to mutate, from the root of the project."""
         paths = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / PACKAGE).rglob("*.py"))]
         return [path for path in paths if _matches(path, self.code) and not _matches(path, self.without)]
 
@@ -150,7 +150,7 @@ def report(mutants: list[Mutant], results: dict[str, str]) -> None:
 
 
 def attempt(copy: Path, mutants: list[Mutant], tests: list[str], budget: float, processes: int) -> dict[str, str]:
-    """Runs the tests against mutants in a copy of the project; returns what became of each, by its name."""
+    """Runs the tests against mutants in a copy of the project; returns the result of each mutant, by its name."""
     plan = {"names": [name_of(one) for one in mutants], "switch": MODULE, "budget": budget, "processes": processes}
     state = copy / "state"
     state.mkdir(exist_ok=True)
@@ -174,13 +174,13 @@ def attempt(copy: Path, mutants: list[Mutant], tests: list[str], budget: float, 
     lines = map(json.loads, (state / "results.jsonl").read_text(encoding="utf-8").splitlines())
     results: dict[str, str] = {}
     for line in lines:
-        if line["result"] != "untested" or line["name"] not in results:  # no further test is no result
+        if line["result"] != "untested" or line["name"] not in results:  # else an earlier result stays
             results[line["name"]] = line["result"]
     return results
 
 
 def name_of(mutant: Mutant) -> str:
-    """Returns what a mutant's switch asks for."""
+    """Returns the name of a mutant, by which its switch asks whether it is on."""
     return f"{mutant.file}#{mutant.number}"
 
 

@@ -1,6 +1,6 @@
 """Packages of npm for tests, installed once into a folder and kept by their names and versions.
 
-Where they lie: beside the environments of :mod:`tests.platform_venv`.
+They lie beside the environments of :mod:`tests.platform_venv`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["ADAPTERS", "DCMJS_DIMSE", "node", "node_modules"]
 
 ADAPTERS = ("@cornerstonejs/adapters@5.14.0", "dcmjs@0.52.0", "@babel/runtime@7.28.4")
-"""How viewers such as OHIF read derived objects: MIT. It imports the last one and does not say so."""
+"""The packages by which viewers such as OHIF read derived objects (MIT); the first uses the last undeclared."""
 
 
 DCMJS_DIMSE = "dcmjs-dimse@0.3.3"
-"""DIMSE services of another make, in JavaScript: MIT."""
+"""An independent implementation of DIMSE services, in JavaScript (MIT)."""
 
 _INSTALL_S = 300
 
 
 def node(name: str = "node") -> str:
-    """The path of ``node`` or ``npm``; without it the test fails in CI and is skipped elsewhere."""
+    """Returns the path of ``node`` or ``npm``; without it the test fails in CI and is skipped elsewhere."""
     path = shutil.which(name)
     if path is None:
         reason = f"{name} is not installed: apt-get install nodejs npm"
@@ -37,7 +37,7 @@ def node(name: str = "node") -> str:
 
 
 def node_modules(*packages: str) -> Path:
-    """Returns the folder of packages and of what they need, which are installed when they are not there yet."""
+    """Returns the folder with packages and their dependencies; installs them if they are missing."""
     npm = node("npm")
     folder = cache_folder() / f"npm-{'+'.join(packages).replace('/', '-')}"
     with locked(folder.with_suffix(".lock")):

@@ -1,6 +1,6 @@
-"""The tables of docs/derived_objects.md: what is made of which source, and which reader reads it.
+"""The tables of docs/derived_objects.md: which objects are made from which source, and which readers read them.
 
-``python -m tests.object_tables`` writes them. The tests compare them with what happens.
+``python -m tests.object_tables`` writes them. The tests compare them with objects that are made and read anew.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROW = re.compile(r"^\| (?P<name>\S+) (?P<version>\d[\w.]*)[ ,|]", flags=re.MULTI
 
 
 def product_of(reader: str) -> str:
-    """What a reader is a part of."""
+    """Returns the product that a reader belongs to."""
     if reader.startswith(OURS):
         return OURS
     return {"cornerstone adapters": "@cornerstonejs/adapters", **dict.fromkeys(DCMTK, "DCMTK")}.get(reader, reader)
@@ -42,7 +42,7 @@ def product_of(reader: str) -> str:
 
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
-    """The versions of the readers that are installed here."""
+    """Returns the versions of the readers that are installed here."""
     found = {name: version(name) for name in ("highdicom", "dcmqi", "pydicom")}
     found |= dict(package.rsplit("@", 1) for package in ADAPTERS)
     said = re.search(r"v(\d+(?:\.\d+)+)", run(program("dcmdump"), "--version").stdout)
@@ -55,7 +55,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def made_table(found: Mapping[tuple[str, str], Made]) -> str:
-    """Kind by source: made, or the number of the reason why not."""
+    """Returns the table of kinds by source: made, or refused, with the number of the reason."""
     reasons = list(dict.fromkeys(made.refusal for made in found.values() if made.refusal))
     rows = []
     for name in SOURCES:
@@ -67,7 +67,7 @@ def made_table(found: Mapping[tuple[str, str], Made]) -> str:
 
 
 def readers_table(found: Mapping[tuple[str, str], Made], installed: Mapping[str, str]) -> str:
-    """Reader and kind by source: read, the number of what stands against it, or a dash where nothing was made."""
+    """Returns the table of readers by source: read, not read with the number of the reason, or a dash if not made."""
     limits = list(dict.fromkeys(limit.says for limit in LIMITS.values()))
     rows = []
     for kind, reader in READERS:
@@ -86,7 +86,7 @@ def readers_table(found: Mapping[tuple[str, str], Made], installed: Mapping[str,
 
 
 def stated_versions(page: str) -> dict[str, str]:
-    """The versions that the page says were tested."""
+    """Returns the versions that were tested, as the page states them."""
     return {row["name"]: row["version"] for row in ROW.finditer(page)}
 
 

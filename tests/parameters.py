@@ -1,4 +1,4 @@
-"""Ids of parametrised tests that are the same in every process, as running on several cores needs."""
+"""Makes ids of parametrised tests that are the same in every process, which a parallel run needs."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Virtual environments with the platform's published packages, built once and kept by what they are made from.
+"""Virtual environments with the platform's published packages, each built once and kept for later runs.
 
 The platform pins its libraries exactly, so it cannot share an environment with the tests. Each environment here is a
 folder whose name carries a checksum of everything that goes into it: interpreter, requirements and, where our package
-is installed, every file of it. What is complete is reused; nothing is ever changed in place.
+is installed, every file of it. A complete environment is reused, and never changed in place.
 
-Where they lie: the variable ``DCM_PROCESSOR_TEST_CACHE``, else the system's folder for temporary files.
+They lie in the folder that the variable ``DCM_PROCESSOR_TEST_CACHE`` names, else in the system's folder for temporary
+files.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _PUBLISHED = (
 
 @dataclass(frozen=True)
 class VirtualEnvironment:
-    """What is installed together."""
+    """The packages of one environment."""
 
     name: str
     requirements: tuple[str, ...]
@@ -67,10 +68,10 @@ class VirtualEnvironment:
 PLATFORM = VirtualEnvironment(
     "platform", _PUBLISHED, with_our_wheel=True, check="import dcm_processor_db_provider, dcm_processor_service"
 )
-"""The platform as its application has it, our package as its dcm-processor-service."""
+"""The platform as its application installs it, with our package in place of its dcm-processor-service."""
 
 JOB = VirtualEnvironment("job", (), with_our_wheel=True, check="import dcm_processor_service")
-"""What the platform's virtual-environment worker installs for a service: our package and nothing of the platform."""
+"""An environment as the platform's worker makes it for a service: our package and nothing of the platform."""
 
 PREDECESSOR = VirtualEnvironment(
     "predecessor",
@@ -78,7 +79,7 @@ PREDECESSOR = VirtualEnvironment(
     with_our_wheel=False,
     check="import dcm_processor_db_provider, dcm_processor_service",
 )
-"""The platform with the package whose place we take."""
+"""The platform with release 0.0.1 of this package."""
 
 
 GENERATOR = VirtualEnvironment(
@@ -105,13 +106,13 @@ def interpreter(environment: VirtualEnvironment) -> Path:
             _remove_stale(environment.name)
             shutil.rmtree(folder, ignore_errors=True)
             _build(environment, folder)
-            _run([str(python), "-I", "-c", environment.check])  # what is installed, not the tree
-        complete.touch()  # also tells when it was last used
+            _run([str(python), "-I", "-c", environment.check])  # imports the installed package, not the source tree
+        complete.touch()  # its time says when the environment was last used
     return python
 
 
 def cache_folder() -> Path:
-    """Where environments are kept; it is made when it is missing."""
+    """Returns the folder in which environments are kept; makes it if it is missing."""
     named = os.environ.get(CACHE_VARIABLE)
     user = os.getuid() if hasattr(os, "getuid") else "user"
     cache = Path(named) if named else Path(tempfile.gettempdir()) / f"dcm-processor-environments-{user}"
@@ -132,14 +133,14 @@ def _checksum(environment: VirtualEnvironment) -> str:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Two test sessions never build the same environment at once."""
+    """Holds a lock while the block runs: two test sessions never build the same environment at once."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _remove_stale(name: str) -> None:
-    """Makes room: earlier builds that no session has asked for since yesterday."""
+    """Removes earlier builds that no session has used for a day."""
     now = time.time()
     for complete in cache_folder().glob(f"{name}-*/complete"):
         if now - complete.stat().st_mtime > STALE_AFTER_S:
@@ -149,7 +150,7 @@ def _remove_stale(name: str) -> None:
 
 @functools.cache
 def base_python() -> Path:
-    """The Python that the platform's worker template asks for, 3.10, where one is present; else the running one."""
+    """Returns a Python 3.10, which the platform's worker template asks for; the running Python if there is none."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     candidates = [*sorted(pyenv.glob("versions/3.10*/bin/python3.10")), Path(shutil.which("python3.10") or "")]
     if sys.version_info[:2] == (3, 10):
@@ -162,7 +163,7 @@ def _is_python_3_10(path: Path) -> bool:
 
 
 def _says(*command: str) -> str | None:
-    """What a program prints; None when it fails, as pyenv's launchers do for what the selected version lacks."""
+    """Returns what a program prints; None if it fails, as pyenv's launchers do for programs that a version lacks."""
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return answer.stdout.strip() if answer.returncode == 0 else None
 

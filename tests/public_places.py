@@ -1,4 +1,4 @@
-"""What is public, and what the package holds besides: read from its modules, for the tests of its public face."""
+"""Lists the public names of the package, and all its classes and type aliases, for the tests of its public face."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def source_tree(name: str) -> ast.Module:
 
 @cache
 def definitions() -> tuple[Definition, ...]:
-    """Every class and type alias at the top of a module, also where only type checkers see it."""
+    """Returns every class and type alias at the top of a module, also where only type checkers see it."""
     found = []
     for name in module_names():
         for node in _statements(source_tree(name)):
@@ -77,5 +77,5 @@ def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
 
 @cache
 def public_objects() -> dict[str, Any]:
-    """Each public name with what it stands for; of the new places, and of the old ones where those have more."""
+    """Returns each public object by its name; if a new and an old place have the name, the object of the new one."""
     return {name: getattr(module(place), name) for place in reversed(PUBLIC_PLACES) for name in module(place).__all__}

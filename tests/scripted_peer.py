@@ -1,4 +1,4 @@
-"""A DICOM peer that says what a test wrote down, byte by byte: for answers that no archive in its right mind gives.
+"""A DICOM peer that sends what a test wrote down, byte by byte: for answers that no real archive can be made to send.
 
 Each connection is served by a script of its own, a function that reads from the wire and writes to it. The encoding
 here is written by hand from PS3.7 and PS3.8, so that a fault of the package's own encoding cannot hide in both ends.
@@ -79,7 +79,7 @@ class Wire:
     """The type of each PDU that arrived."""
     requests: list[Request] = field(default_factory=list)
     closed: bool = False
-    """The other side closed the connection after the script's end, and did not leave it open."""
+    """Whether the other side closed the connection after the script's end."""
 
     def read_pdu(self) -> tuple[int, bytes]:
         """Reads one PDU.
@@ -133,11 +133,11 @@ class Wire:
         context_items: bytes = b"",
         user_items: bytes = b"",
     ) -> None:
-        """Answers the request of an association, each of its contexts alike.
+        """Answers the request of an association; gives each of its contexts the same answer.
 
         Args:
             largest_pdu: The longest P-DATA PDU that the peer takes, in bytes; 0 means any (PS3.8, D.1.1).
-            result: Of each context; 0 accepts it (PS3.8, table 9-18).
+            result: The result for each context; 0 accepts it (PS3.8, table 9-18).
             syntax: The transfer syntax of each context; None means the first that was proposed for it.
             tell: False leaves the contexts out of the answer.
             items: More items of the PDU.
@@ -154,7 +154,7 @@ class Wire:
         self.connection.sendall(content)
 
     def reset(self) -> None:
-        """Closes the connection without a word, so that TCP resets it."""
+        """Closes the connection so that the other side gets a reset of TCP."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
@@ -173,12 +173,12 @@ Script: TypeAlias = Callable[[Wire], None]
 
 @dataclass
 class ScriptedPeer:
-    """What a peer saw."""
+    """A peer with the connections that it served."""
 
     peer: Peer
     wires: list[Wire] = field(default_factory=list)
     problems: list[BaseException] = field(default_factory=list)
-    """What went wrong in the scripts themselves."""
+    """The errors of the scripts themselves."""
 
 
 @contextmanager
@@ -306,11 +306,11 @@ def answer(
     """Encodes the answer to a C-STORE, as a whole P-DATA PDU (PS3.7, 9.3.1.2).
 
     Args:
-        request: What is answered.
-        status: None leaves it out.
-        message_id: Of the request that it answers; None means that of ``request``.
+        request: The request to answer.
+        status: The status; None leaves it out.
+        message_id: The message id of the answered request; None means that of ``request``.
         kind: The command field.
-        context_id: None means that of ``request``.
+        context_id: The presentation context; None means that of ``request``.
         uid: Affected SOP Instance UID; empty leaves it out, as the standard allows.
     """
     responded_to = int(request.command.MessageID) if message_id is None else message_id
@@ -344,7 +344,7 @@ def _us(value: int) -> bytes:
 
 
 def _proposed(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """The context ids of an A-ASSOCIATE-RQ, each with its first transfer syntax."""
+    """Yields the context ids of an A-ASSOCIATE-RQ, each with its first transfer syntax."""
     for kind, content in _items(body[_FIRST_ITEM:]):
         if kind == _PROPOSED:
             syntaxes = [uid for sub, uid in _items(content[4:]) if sub == _TRANSFER_SYNTAX]

@@ -14,7 +14,7 @@ ACCEPT = "def callback(session_id, job_name, headers, params, added_params, **kw
 
 
 def job(name: str, entry: str = "worker", event: str = "stable-series", **fields: Any) -> dict[str, Any]:
-    """An entry of the manifest's ``jobs``."""
+    """Returns an entry of the manifest's ``jobs``."""
     return {
         "jobName": name,
         "workerEntry": entry,

@@ -1,4 +1,4 @@
-"""Where real scans, awkward cases and terminologies lie that tests read: in ``../shared``, beside the repository."""
+"""Finds the real scans, awkward cases and terminologies that tests read: in ``../shared``, beside the repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may import whom, and what an import may load: the house as a test."""
+"""Which room may import which, and which libraries an import may load."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ LAYERS: dict[str, str] = {
 }
 """For each room, the rooms that it may import besides itself; those not listed may import all.
 
-Of ``imaging``, what sends may import the room that tells which files are DICOM and the room that tells which library
-decodes them, and nothing that knows of volumes: a second answer to the first question once left out half of a folder,
-and one to the second could not read what the first one could.
+Of ``imaging``, ``dicom_network`` may import only the room that decides which files are DICOM and the room that decides
+which library decodes them. When it decided these itself, it once left out half of a folder, and once could not decode
+images that ``imaging`` could.
 """
 
 ADAPTERS = ("backends", "imaging", "derived", "dicom_network")
@@ -86,9 +86,9 @@ def room(module: str) -> str:
 
 
 def runtime_imports(path: Path) -> set[str]:
-    """The rooms of this package that a module imports when it runs, one level deep: ``session``, ``imaging.headers``.
+    """Returns the rooms that a module imports when it runs, one level deep, such as ``imaging.headers``.
 
-    Not those that only annotations need.
+    Leaves out rooms that only annotations need.
     """
 
     class Visitor(ast.NodeVisitor):
@@ -137,7 +137,7 @@ def test_the_finer_rule_tells_the_rooms_of_imaging_apart(tmp_path: Path) -> None
 
 
 def all_imports(path: Path, known: set[str]) -> set[str]:
-    """The modules of this package that a module imports anywhere: also inside functions, also for annotations alone."""
+    """Returns the modules of this package that a module imports, also inside functions or for annotations alone."""
     found = set()
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.name):
@@ -149,7 +149,7 @@ def all_imports(path: Path, known: set[str]) -> set[str]:
 
 
 def circles(graph: dict[str, set[str]]) -> list[list[str]]:
-    """The strongly connected components of more than one node, by Tarjan's algorithm."""
+    """Returns the strongly connected components of more than one node, by Tarjan's algorithm."""
     index: dict[str, int] = {}
     lowest: dict[str, int] = {}
     stack: list[str] = []
@@ -187,17 +187,17 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 EXCEPTIONS = {
-    "testing": "its fakes are the memory backend, and an archive that shares with dicom_network how to listen",
+    "testing": "its contexts use the memory backend, and its fake archive listens as dicom_network does",
 }
 
 
 def library_room(module: str) -> str:
-    """The entry of LIBRARIES that a module falls under; empty when it may load none."""
+    """Returns the entry of LIBRARIES for a module; empty if the module may load none."""
     return next((key for key in sorted(LIBRARIES, key=len, reverse=True) if f"{module}.".startswith(f"{key}.")), "")
 
 
 GROUND = ("errors", "lazy_names", "keywords", "disk", "hypertext", "models", "codec", "ports")
-"""Rooms that import none above them, so that to have them loaded makes no other import easier than it is alone."""
+"""Rooms that import only each other, so that no other module's import is hidden if these are loaded before it."""
 
 IMPORTER = """
 import importlib, json, os, sys
@@ -232,9 +232,9 @@ print(json.dumps(found))
 
 
 def test_importing_a_module_loads_no_heavy_library_but_its_own() -> None:
-    """Each module that may load none in a child by itself, each room of adapters in one.
+    """Imports each module that may load none in a process of its own, and each room of adapters in one process.
 
-    The children are forks of an interpreter that has loaded libraries, none of them heavy, and at last the ground.
+    The processes are forks of an interpreter that has loaded light libraries and then the rooms of ``GROUND``.
     """
     assert all(set(LAYERS[key].split()) <= set(GROUND) for key in GROUND)
     children: dict[str, list[str]] = {}

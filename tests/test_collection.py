@@ -1,4 +1,4 @@
-"""Tests have the same names in every process: those of a parallel run compare them, and refuse to begin otherwise."""
+"""Tests have the same names in every process: otherwise a parallel run, which compares them, does not begin."""
 
 from __future__ import annotations
 

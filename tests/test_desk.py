@@ -1,4 +1,4 @@
-"""How much is run where: a short run at a desk, everything in continuous integration and where a path is named."""
+"""A run of all tests at a desk is short; a run in continuous integration, or of a named path, is whole."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_random(number):
 
 
 def run(pytester: pytest.Pytester, *arguments: str) -> tuple[int, int]:
-    """Runs a project of five tests; returns how many passed, and of how many random examples."""
+    """Runs a project of five tests; returns how many cases passed, and how many random examples ran."""
     pytester.makeini(f"[pytest]\ntestpaths = checks\npythonpath = {ROOT}\nmarkers = slow: costly")
     folder = pytester.mkdir("checks")
     (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
@@ -78,7 +78,7 @@ def test_all_is_run_where_that_is_asked_for(
 
 
 def names_in(path: str) -> list[str]:
-    """The names of a file's test functions; to parse all files takes longer than many a room's tests."""
+    """Returns the names of a file's test functions, by a pattern, because parsing all files would take long."""
     file = ROOT / path
     return (
         re.findall(r"^ *(?:async )?def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)

@@ -38,7 +38,7 @@ MOST_LINES = 80
 
 @pytest.fixture
 def pacs() -> Iterator[FakePacs]:
-    """A PACS that holds an earlier scan of the sample's patient, in which nothing is darker than water."""
+    """Starts a PACS with an earlier scan of the sample's patient, in whose upper half nothing is darker than water."""
     with FakePacs(holds=[earlier(pydicom.dcmread(path)) for path in sorted(sample_folder().iterdir())]) as archive:
         yield archive
 

@@ -1,4 +1,4 @@
-"""One word for one thing: what docs/glossary.md says not to write, nobody writes."""
+"""One word for one thing: no text of the project has a word that docs/glossary.md says not to write."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TEXTS = sorted(
 
 @cache
 def words_of(path: Path) -> str:
-    """Returns what a file says in plain English: of a module, its comments and strings alone."""
+    """Returns the text of a file; of a module, only its comments and strings."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
         return text
@@ -43,8 +43,8 @@ def words_of(path: Path) -> str:
 
 
 def wrong_lines(text: str, wrong: str) -> list[str]:
-    """Returns the lines with a word, or its plural, that stands for itself: not as a part of a name in code."""
-    if wrong.lower() not in text.lower():  # which is nearly every text, and takes a tenth of the time
+    """Returns the lines with a word or its plural, but not as a part of a name in code."""
+    if wrong.lower() not in text.lower():  # nearly every text; ten times as fast as the pattern
         return []
     word = re.compile(rf"(?<![\w.`{{'-]){re.escape(wrong)}s?(?![\w`(=])", re.IGNORECASE)
     other = OTHER_MEANINGS.get(wrong)

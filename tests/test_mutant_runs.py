@@ -1,4 +1,4 @@
-"""The runs of tests on mutants run a test as pytest runs it alone, and reach the processes that a test starts."""
+"""A mutation run runs each test as pytest itself does, and switches mutants also in the processes that tests start."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ NAMES = {
     "post_services": ["callback", "get_mgr", "run_clean_up_service"],
     "pre_services": ["callback"],
 }
-"""By module of the published wheel: what it defines, and what it imports from the package's other modules."""
+"""By module of the published wheel, the names that it defines or imports from the package's other modules."""
 
 
 @pytest.mark.parametrize(("module", "name"), [(module, name) for module, names in NAMES.items() for name in names])

@@ -1,4 +1,4 @@
-"""What this package itself adds to an installation; docs/measured.md has the whole."""
+"""The size of this package itself; docs/measured.md has the size with its dependencies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "dcm_processor_service"
 MOST_BYTES = 3_600_000
-"""It is 3.2 MB; what needs more belongs into an extra, or is told in docs/measured.md."""
+"""The package has 3.2 MB; anything that needs more belongs into an extra, or docs/measured.md says why."""
 LARGEST_BYTES = 64_000
 """The largest file is a table of 34 kB."""
 

@@ -1,4 +1,4 @@
-"""What can be imported from the package is what it says."""
+"""The names that can be imported from the package are those that it lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is public is complete, explained, and all that README, docs and examples import."""
+"""The public names are complete and explained, and README, docs and examples import no others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CALLED_BY_LIBRARIES = {"bind": "the container, on contexts"}
 
 
 def public_callables() -> Iterator[tuple[str, Any]]:
-    """Each public function, method and property, and each class whose fields are annotated, with its name."""
+    """Yields each public function, method and property, and each class whose fields are annotated, with its name."""
     for name, item in sorted(public_objects().items()):
         if inspect.isfunction(item):
             yield name, item
@@ -53,7 +53,7 @@ def public_callables() -> Iterator[tuple[str, Any]]:
 
 
 def methods(owner: type) -> Iterator[tuple[str, Any]]:
-    """The methods and properties that the package itself wrote: pydantic adds some of its own."""
+    """Yields the methods and properties that this package defines, without those that pydantic adds."""
     for name, found in [*vars(owner).items()]:  # a model that is built at its first use gets more meanwhile
         function = found.fget if isinstance(found, property) else inspect.unwrap(getattr(found, "__func__", found))
         shown = name in SHOWN_MAGIC or (not name.startswith("_") and name not in CALLED_BY_LIBRARIES)
@@ -62,7 +62,7 @@ def methods(owner: type) -> Iterator[tuple[str, Any]]:
 
 
 def named_types(annotation: object) -> set[str]:
-    """The names in an annotation as it is written, so that type aliases count too."""
+    """Returns the names in an annotation as it is written, so that type aliases count too."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     nodes = list(ast.walk(ast.parse(text.strip(), mode="eval")))
     quoted = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
@@ -71,7 +71,7 @@ def named_types(annotation: object) -> set[str]:
 
 
 def imported_from_elsewhere(module_name: str) -> set[str]:
-    """Names that a module has from other packages, such as ``Collection``, which one of ours may have too."""
+    """Returns the names that a module imports from other packages: a type of ours may have the same name."""
     return {
         alias.asname or alias.name
         for node in ast.walk(source_tree(module_name))
@@ -81,7 +81,7 @@ def imported_from_elsewhere(module_name: str) -> set[str]:
 
 
 def hidden_types(item: Any) -> dict[str, set[str]]:
-    """By parameter, field or ``return``: our types that no public place has."""
+    """Returns, by parameter, field or ``return``, our types that no public place lists."""
     public, foreign = public_objects(), imported_from_elsewhere(item.__module__)
     found = {}
     for part, annotation in inspect.get_annotations(item).items():
@@ -129,7 +129,7 @@ INTERNAL_ERRORS = {
     "PeerRefusesError": "tells the sender not to try again; caught as PeerUnreachableError",
     "UnreadableInstanceError": "becomes the record of its instance",
 }
-"""Errors that a room tells itself something by, each a kind of a public one."""
+"""Errors that a room raises and catches itself; each derives from a public one."""
 
 
 def leaves(error: type[Exception]) -> Iterator[type[Exception]]:
@@ -172,7 +172,7 @@ WITHOUT_EXAMPLE = {
 
 
 def needs_example(name: str, item: Any) -> bool:
-    """Of classes and functions all but enums, Protocols (interfaces, shown by the memory fakes) and the 0.0.1 API."""
+    """Returns whether a name needs an example: a class or function, but no enum, Protocol or part of the 0.0.1 API."""
     if not (inspect.isclass(item) or inspect.isfunction(item)) or name in WITHOUT_EXAMPLE:
         return False
     if inspect.isclass(item) and (issubclass(item, Enum) or Protocol in item.__bases__):
@@ -209,7 +209,7 @@ def blocks_of_python(path: Path) -> list[str]:
 
 
 def imports(code: str) -> Iterator[tuple[str, str]]:
-    """Each name that code imports of this package, with where from."""
+    """Yields each name that code imports from this package, after the module it comes from."""
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == ROOT:
             yield from ((node.module or "", alias.name) for alias in node.names)

@@ -1,4 +1,4 @@
-"""The Dockerfile of a worker is what the platform runs, and not root; .ci/run builds it (tests/worker_image.py)."""
+"""The Dockerfile of a worker suits the platform and does not run as root; tests/worker_image.py builds it in CI."""
 
 from __future__ import annotations
 

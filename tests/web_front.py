@@ -1,4 +1,4 @@
-"""Debian's package ``nginx`` in front of an archive, as hospitals run it: TLS, and certificates of those who ask."""
+"""Debian's package ``nginx`` in front of an archive, as hospitals run it: over TLS, for clients with a certificate."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ http {{
 
 @contextmanager
 def running_nginx(folder: Path, behind: str, authority: FakeAuthority, certificate: Certificate) -> Iterator[str]:
-    """Runs it in front of a URL, and returns its own; it hands on nobody without a certificate of the authority."""
+    """Runs nginx in front of a URL, and yields its own URL; it refuses clients without the authority's certificate."""
     port, configuration, log = free_port(), folder / "nginx.conf", folder / "nginx.log"
     places = {"certificate": certificate.cert_file, "key": certificate.key_file, "authority": authority.ca_file}
     configuration.write_text(_CONFIGURATION.format(folder=folder, port=port, behind=behind, **places), encoding="utf-8")

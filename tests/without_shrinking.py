@@ -1,4 +1,4 @@
-"""A plug-in of pytest for the mutation run: a property that fails is not made small, which takes a minute each time."""
+"""A plug-in of pytest for the mutation run: failing examples are not shrunk, which would take a minute each time."""
 
 from __future__ import annotations
 

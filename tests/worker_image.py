@@ -2,8 +2,8 @@
 
 ``python -m tests.worker_image dist/*.whl`` takes a wheel of this package in place of the release on an index. The
 instructions are carried out one by one: ``RUN`` in a shell, with the paths of the image below the folder; the Python of
-the base image is one of this machine. What a container keeps apart, other files and the network, is not kept apart.
-Started by root, the job runs under the user of the image.
+the base image is one of this machine. Unlike in a container, the job can reach the files and the network of this
+machine. If root starts this program, the job runs under the user of the image.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _base_python() -> Path:
 
 
 class _Image:
-    """A root folder, and what the instructions say of processes in it."""
+    """A root folder, and the variables, user and command that the instructions set for it."""
 
     def __init__(self, work: Path, wheel: Path) -> None:
         self.root = work / "root"
@@ -116,7 +116,7 @@ class _Image:
         return re.sub(r"(?<![\w/.])/(opt|tmp|module)\b", rf"{self.root}/\1", text)
 
     def _begin(self, name: str) -> None:
-        """Sets the root of the stage before aside: what is installed knows its own path, so all stages have one."""
+        """Moves the root of the stage before aside: installed files name their own path, so all stages use the same."""
         if self._stage:
             self._stages[self._stage] = self.root.rename(self._work / self._stage)
         self._stage = name

@@ -54,7 +54,7 @@ def check_sending(
     for position, one in sound.items():
         kind = kinds[position]
         record = _record(one, ways.get(kind))
-        if kind.preferred and record.verdict is Verdict.NOT_TAKEN:  # perhaps it cannot be converted to that syntax
+        if kind.preferred and record.verdict is Verdict.NOT_TAKEN:  # cannot be converted to the preferred syntax
             record = _record(one, ways.get(kind.without_preference()))
         records[position] = record
     in_order = tuple(record for _, record in sorted(records.items()))
@@ -80,7 +80,7 @@ def _problem(instance: Outgoing, conflicts: Collection[str]) -> CheckedInstance 
 
 
 def _ways(kinds: set[Kind], peer: Peer, options: SendOptions, calling_ae_title: str) -> dict[Kind, Choice | Refusal]:
-    """Asks the peer about kinds, and once more with lossless compressions about those that it takes in no other way."""
+    """Asks the peer about kinds; asks again, with lossless compressions, about refused kinds where these may help."""
     if peer.url is not None:
         return {}
     ways = _ask(sorted(kinds, key=str), peer, options, calling_ae_title)

@@ -98,7 +98,7 @@ class Delivery:
         return bool(pending) and is_alive(self._peer, self._options, self._calling_ae_title)
 
     def _halve_contexts(self, lost: PeerUnreachableError | None, pending: list[Parcel]) -> bool:
-        """Halves the contexts of the next associations after a refused one; returns False if they cannot be smaller."""
+        """Halves the contexts of the next associations if one was lost; returns False if each has only one kind."""
         if lost is None:
             return True
         batches = self._plan(pending)
@@ -143,7 +143,7 @@ class Delivery:
     def _run_lanes(
         self, queue: deque[Parcel], contexts: tuple[ProposedContext, ...], cancelled: Callable[[], bool]
     ) -> PeerUnreachableError | None:
-        """Runs the lanes side by side; a single one in this thread."""
+        """Runs the lanes side by side, each in a thread; a single lane runs in the calling thread."""
         # first the lanes with an open association: a peer that allows few associations may refuse others
         lanes = sorted(self._lanes, key=lambda lane: not lane.is_open)[: len(queue)]
 

@@ -1,4 +1,4 @@
-"""The sender of the 0.0.1 API, with its names and results; thin, over :mod:`.sender`.
+"""The sender of the 0.0.1 API, with its names and results; a thin layer over :mod:`.sender`.
 
 Part of the 0.0.1 API; stays until 2.0.
 
@@ -72,7 +72,7 @@ class DicomSender:
         server_ae_title: The peer's AE title, the called one.
         enable_tls: Speak TLS.
         tls_cert_file: Our certificate, PEM; only for peers that want one.
-        tls_key_file: Its key, PEM.
+        tls_key_file: The key of our certificate, PEM.
         tls_ca_file: The authority behind the peer's certificate, PEM.
         tls_trusted_ca: Trust the authorities of this machine instead.
         additional_sops: Ignored: the instances determine the contexts to propose.
@@ -160,7 +160,7 @@ class DicomSender:
     def send_dicom_from_dataset(
         self, datasets: Iterable[Dataset], filter_callback: _Filter = None, **overrides: object
     ) -> list[Dataset]:
-        """Sends datasets, which stay as they are; see :meth:`send_dicom_from_path`.
+        """Sends datasets, without changing them; see :meth:`send_dicom_from_path`.
 
         Raises:
             PeerUnreachableError: No association could be opened; the message says why.
@@ -183,7 +183,7 @@ class DicomSender:
         return self._send(_loaded(files, filter_callback), overrides)
 
     def send_echo(self, **overrides: object) -> Dataset | None:
-        """Asks the peer whether it answers (C-ECHO); returns None if it does not, and the log says why.
+        """Sends a C-ECHO, and returns the peer's status; returns None, and logs why, if the peer does not answer.
 
         Raises:
             ConfigurationError: A certificate file is unusable.

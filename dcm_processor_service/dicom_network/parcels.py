@@ -41,7 +41,7 @@ class Parcel:
     attempts: int = 0
     duration_s: float = 0.0
     excused: int = 0
-    """How many attempts ended with an association that had carried others before: perhaps not this one's fault."""
+    """How many attempts failed because an association ended that had carried others: perhaps not this one's fault."""
     denied: int = 0
     """How many associations for only this kind of instance could not be opened."""
     timed_out: bool = False

@@ -2,9 +2,9 @@
 
 A peer picks one transfer syntax of a context. So each syntax that instances of a class have gets a context of its own.
 In a shared context, the peer's pick could leave compressed instances without a context, and force a conversion of
-uncompressed ones. One more context for each class has the rest of the two common uncompressed syntaxes, for instances
-that must be decoded for the peer (PS3.5, 10.1, also requires the default syntax). An association has room for 128
-contexts.
+uncompressed ones. One more context for each class proposes those of the two common uncompressed syntaxes that have no
+context yet, for instances that must be decoded for the peer (PS3.5, 10.1, also requires the default syntax). An
+association has room for 128 contexts.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _contexts(kinds: list[Kind], *, transcode: bool) -> tuple[ProposedContext, .
 
 
 def choose(kind: Kind, agreed: Mapping[int, Agreement], *, transcode: bool = True) -> Choice | Refusal:
-    """Chooses the context for a kind: in the preferred syntax, the own, an uncompressed, or a compressed one."""
+    """Chooses the context for a kind: in the preferred syntax, else its own, an uncompressed or a lossless one."""
     mine = {number: answer for number, answer in agreed.items() if answer.proposed.sop_class_uid == kind.sop_class_uid}
     accepted = {answer.transfer_syntax_uid: number for number, answer in mine.items() if answer.accepted}
     if kind.preferred in accepted:
@@ -143,7 +143,7 @@ def choose(kind: Kind, agreed: Mapping[int, Agreement], *, transcode: bool = Tru
                 return Choice(accepted[syntax], syntax)
     reasons = list(dict.fromkeys(answer.reason for answer in mine.values() if not answer.accepted))
     class_refused = any(answer.class_refused for answer in mine.values())
-    reason = "; ".join(reasons) or "the peer accepted no transfer syntax that it can go in"
+    reason = "; ".join(reasons) or "the peer accepted no transfer syntax in which it can be sent"
     return Refusal(
         reason, recompress=transcode and not kind.recompress and not class_refused and bool(lossless_encoders())
     )

@@ -33,20 +33,20 @@ WHY_NOT = (
 
 
 def conflicting(found: Iterable[object]) -> frozenset[str]:
-    """Returns the SOPInstanceUIDs that instances which differ share; of others than instances nothing is asked."""
+    """Returns the SOPInstanceUIDs that several different instances share; skips items that are no instances."""
     by_uid: defaultdict[str, list[Outgoing]] = defaultdict(list)
     for one in found:
         if isinstance(one, Outgoing):
             by_uid[one.sop_instance_uid].append(one)
     checksum = _read_once()
-    # all pairs, since an unreadable one differs from none
+    # all pairs: an unreadable instance counts as equal to each of two instances that differ
     return frozenset(
         uid for uid, all_of in by_uid.items() if any(_differ(*two, checksum) for two in combinations(all_of, 2))
     )
 
 
 def _read_once() -> Callable[[Outgoing, str], str]:
-    """Returns :meth:`Outgoing.checksum`, which reads each instance once in each transfer syntax."""
+    """Returns a form of :meth:`Outgoing.checksum` that reads an instance only once in each transfer syntax."""
     known: dict[tuple[int, str], str] = {}
 
     def checksum(instance: Outgoing, transfer_syntax_uid: str) -> str:
@@ -61,7 +61,9 @@ def _read_once() -> Callable[[Outgoing, str], str]:
 def surveyed(
     items: Sendable | Iterable[Sendable],
 ) -> tuple[Iterable[Outgoing | Unreadable | LeftOutFile], frozenset[str]]:
-    """Looks at what is to be sent, and which UIDs stand for several instances; at what comes one by one, as it comes.
+    """Returns the items to send, and the SOPInstanceUIDs that several different instances share.
+
+    An iterator is not read in advance: its items are yielded as they come, and the set of UIDs is empty.
 
     Raises:
         InvalidSeriesError: A folder holds nothing that could be sent.
@@ -73,7 +75,7 @@ def surveyed(
 
 
 def refusal(instance: Outgoing) -> InstanceRecord:
-    """Returns the record of an instance that is not sent, since it is not the only one of its UID."""
+    """Returns the record of an instance that is not sent, because a different instance has the same UID."""
     return InstanceRecord(
         sop_class_uid=instance.sop_class_uid,
         sop_instance_uid=instance.sop_instance_uid,
@@ -88,7 +90,7 @@ class Repeats:
 
     Args:
         ledger: The records of the sending.
-        conflicts: SOPInstanceUIDs that are known to be of several instances: none of these goes out.
+        conflicts: SOPInstanceUIDs that several different instances share: none of these instances is sent.
     """
 
     def __init__(self, ledger: Ledger, conflicts: Collection[str] = ()) -> None:

@@ -44,7 +44,7 @@ __all__ = ["PynetdicomSender"]
 _DEFAULT_OPTIONS = SendOptions()
 _NOTHING: Mapping[str, InstanceRecord] = {}
 
-# how much is read before an association is opened, whose contexts are planned from it
+# the most that is read before an association is opened: its contexts are planned from these instances
 _WINDOW_INSTANCES = 5_000
 _WINDOW_BYTES = 64 << 20
 
@@ -57,7 +57,7 @@ class PynetdicomSender:
     Args:
         ae_title: Our AE title, unless the peer has a ``calling_ae_title``.
         timeout_s: How long to wait for a silent peer if the options do not say; None means their defaults.
-        pause: Waits between two attempts, in seconds.
+        pause: Called with the seconds to wait between two attempts.
 
     Example:
         >>> from pydicom.data import get_testdata_file
@@ -94,11 +94,11 @@ class PynetdicomSender:
     ) -> SendReport:
         """Sends any mix of datasets, files, folders and DICOMDIRs; changes none of them.
 
-        Of two instances that differ and have the same SOPInstanceUID neither is sent. Where they come from an iterator,
-        which cannot be looked through before, the first is sent.
+        Of two instances that differ and have the same SOPInstanceUID neither is sent. If they come from an iterator,
+        which cannot be read in advance, the first is sent.
 
         Files of a folder that are no instances are left out: the report names them, and they are no failure. A damaged
-        file, a file that cannot be opened, and an item of its own that cannot be sent are failures.
+        file, a file that cannot be opened, and a file or dataset given as an item that cannot be sent are failures.
 
         Args:
             items: The items to send.
@@ -177,7 +177,7 @@ class PynetdicomSender:
             cancelled: Called while waiting.
 
         Raises:
-            ConfigurationError: The port that answers may come to is taken, or it cannot speak as all of the peers do.
+            ConfigurationError: This process cannot listen at the port, or the peers need different TLS settings there.
         """
         waiting = LateAnswers(options, self._ae_title, on_commitment, timeout_s=self._timeout_s)
         waiting.wait(open_ones, ask_again=ask_again, cancelled=cancelled)

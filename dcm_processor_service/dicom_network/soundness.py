@@ -44,7 +44,7 @@ _INFLATED_LIMIT_BYTES = 1 << 32
 
 _CUT_OFF = "cut off: get it again"
 _GOES_ON = "damaged, something that is no data element follows an element of it: get it again"
-_TOO_DEEP = "damaged, its sequences are deeper than any: get it again"
+_TOO_DEEP = "damaged, its sequences are nested too deeply: get it again"
 _LONGER_ITEM = "damaged, an item of a sequence is longer than the sequence: get it again"
 
 
@@ -176,7 +176,7 @@ def _behind_meta(source: _Window) -> tuple[int, str]:
                 stated = _text(source.value(value, length))
             position = value + length
     except (UnsoundFileError, struct_error):
-        if not stated:  # the data set may be written in any way
+        if not stated:  # otherwise the data set has begun, which may be written in any way
             raise UnsoundFileError(_CUT_OFF) from None
     return position, stated
 
@@ -185,7 +185,7 @@ def _walked(source: _Window, start: int, coding: _Coding, transfer_syntax_uid: s
     """Checks a data set, and returns its SOPClassUID and SOPInstanceUID.
 
     Raises:
-        UnsoundFileError: It does not end with the file, or is not in the named syntax.
+        UnsoundFileError: The data set does not end with the file, or is not in the named syntax.
     """
     uids: dict[int, str] = {}
     compressed = transfer_syntax_uid not in _UNCOMPRESSED and transfer_syntax_uid not in _DEFLATED
@@ -299,7 +299,7 @@ def _defined(source: _Window, start: int, end: int, coding: _Coding, depth: int)
     try:
         _items(source, start, end, coding, depth)
     except (UnsoundFileError, struct_error):
-        if coding == _IMPLICIT:  # the same walk again, at each level, would take twice as long with each level
+        if coding == _IMPLICIT:  # a second walk at each level would double the time with each level
             raise
         _items(source, start, end, _IMPLICIT, depth)
 

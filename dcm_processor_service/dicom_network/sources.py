@@ -64,7 +64,7 @@ class Outgoing:
 
     @property
     def memory_bytes(self) -> int:
-        """The approximate memory that the instance takes, in bytes."""
+        """The approximate memory that the instance takes, in bytes; 0 for a file."""
         if isinstance(self.source, Path):
             return 0
         pixels = self.source.get_item("PixelData") if "PixelData" in self.source else None
@@ -206,8 +206,8 @@ def survey(items: Sendable | Iterable[Sendable]) -> Iterator[Outgoing | Unreadab
 
     In a folder, files that are no instances are left out: other files, hidden ones, a DICOMDIR, a second file of one
     instance. Damaged files and files that cannot be opened are not left out but reported as unreadable, because the
-    peer then lacks an instance. So is every item of its own that is no instance, except a DICOMDIR, which stands for
-    the files that it lists.
+    peer then lacks an instance. So is every file given as an item that is no instance, except a DICOMDIR, which stands
+    for the files that it lists.
 
     Raises:
         InvalidSeriesError: A folder holds no instance to send.

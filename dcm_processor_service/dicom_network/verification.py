@@ -37,7 +37,7 @@ COMPARED = (*_TEXTS, *_NUMBERS)
 """Attributes in which two instances of one UID often differ, and which many peers return."""
 
 MOST_INSTANCES = 100_000
-"""The most instances of one series; with more, the answer is refused."""
+"""The most instances of one series; if a peer lists more, the verification gives up."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SeriesKey:
 
 @dataclass(frozen=True)
 class Identity:
-    """The series of an instance, and the values by which it is compared with the peer's."""
+    """The series of an instance, and the values that are compared with those of the peer's instance."""
 
     series: SeriesKey
     values: Mapping[str, str]

@@ -93,7 +93,7 @@ def sniff_content_type(name: str, source: BinaryIO) -> str:
         return "application/dicom"
     try:
         guesses = puremagic.magic_string(head, filename=name)
-    except (puremagic.PureError, ValueError):  # the content is empty, or nothing known matches; else an empty list
+    except (puremagic.PureError, ValueError):  # the content is empty or of no known type
         return by_name
     if not guesses:
         return by_name

@@ -157,7 +157,7 @@ async def put_file(
     metadata: Mapping[str, Any] | None = None,
     extension: str = "",
 ) -> StoredFile:
-    """Stores a file, see :meth:`Files.put`; the store's own name for it ends with ``extension``."""
+    """Stores a file, see :meth:`Files.put`; its name inside the store ends with ``extension``."""
     check_name(name, "file")
     extra = to_normal(metadata or {})
     if not isinstance(extra, dict) or not isinstance(content_type or "", str):
@@ -203,7 +203,7 @@ class Files:
         Args:
             name: The file's name.
             content: A path, bytes, or a file opened with ``rb`` (read from its position on, and left open).
-            content_type: Such as ``application/pdf``; if not given, it is found from the content or the name.
+            content_type: The type, such as ``application/pdf``; None finds it from the content or the name.
             metadata: Values to keep with the file.
 
         Raises:

@@ -1,7 +1,7 @@
 """The functions of the imaging packages that the facades call; the container supplies them.
 
-Each has one implementation, so none needs a port. The container makes a group when it is first used, so that a job that
-only stores a value loads no imaging library.
+Each function has one implementation, so none needs a port. The container makes each group of functions when it is first
+used, so that a job that only stores a value loads no imaging library.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class ImagingFunctions:
     """Draws a contact sheet as PNG."""
 
     picture_of_scan: Callable[[Sequence[Path], int], ResultPicture]
-    """Draws a small contact sheet of some of a series' files; the number is how many it has."""
+    """Draws a small contact sheet of some of a series' files; the number says how many files the series has."""
 
     picture_of_segmentation: Callable[[Dataset, Sequence[Path]], ResultPicture | None]
     """Draws a SEG over the files of the series that it refers to; None where it does not lie on its slices."""
@@ -101,7 +101,7 @@ class ImagingFunctions:
     pictures_of_results: Callable[
         [Mapping[str, tuple[Path, Mapping[int, str]]], Sequence[Path]], Iterator[ResultPicture | None]
     ]
-    """Draws a picture of each file, given by name as its path and labels' names; labels over the series' files."""
+    """Draws a picture of each file, labels over the series' files; takes path and names of labels by file name."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class ReadingFunctions:
     """Returns the SeriesInstanceUID of the images that contours need to become masks; empty if none are needed."""
 
     segments: Callable[[Sequence[Path], Volume | Sequence[Path] | None, Sequence[Path]], tuple[StructureMask, ...]]
-    """Reads SEG and RTSTRUCT on the grid of the second argument; without one, contours on the last argument's."""
+    """Reads SEG and RTSTRUCT on the grid of the second argument; if it is None, contours on the images of the last."""
 
     measurements: Callable[[Sequence[Path]], dict[str, Finding]]
     text: Callable[[Sequence[Path]], str]

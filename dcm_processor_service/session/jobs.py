@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 _NAME = "name of a job"
 _FEW_IDS = 100
-"""The most dependencies that are looked up by id; with more, the jobs of the name are fewer."""
+"""The most dependencies that are looked up by id; with more, it takes less to look up the jobs of the name."""
 _MOST_LISTED = 20
 
 
@@ -40,7 +40,7 @@ class AsyncJobs:
         self._current = current
         self._own: Job | None = None
         self._known_names: set[str] = set()
-        """The names that are known to be those of jobs of this session."""
+        """Names that jobs of this session are known to have."""
 
     async def list(self, name: str | None = None) -> list[Job]:
         """Lists the session's jobs, oldest first; those of one name when it is given."""
@@ -150,7 +150,7 @@ class AsyncJobs:
         own = self._own.subject if self._own else None
         return (
             f"no job named {shown(name)} exists for the subject of this job, {_describe(own)}; was it declined? It "
-            f"exists for: {_list_jobs(named)}; a read with a default gives that"
+            f"exists for: {_list_jobs(named)}; a read with a default returns the default"
         )
 
 

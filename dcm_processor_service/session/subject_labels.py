@@ -50,7 +50,7 @@ def input_series(record: SeriesRecord, scrub: Callable[[str], str], *, sha256: s
 
 
 def patient_facts(subject: Patient | Study | SeriesRecord | None) -> dict[str, str]:
-    """Returns the values that identify the patient, by the word for each, for display on request."""
+    """Returns the values that identify the patient, by the words of ``PATIENT_FACTS``."""
     if subject is None:
         return {}
     found = {word: _as_text(subject.metadata.get(keyword)) for keyword, word in PATIENT_FACTS.items()}

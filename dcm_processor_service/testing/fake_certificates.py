@@ -78,7 +78,7 @@ class FakeAuthority:
     def issue(
         self, name: str, hosts: Sequence[str] = ("localhost", "127.0.0.1", "::1"), *, days: int = 1
     ) -> Certificate:
-        """Signs a certificate for host names and addresses; with ``days=0`` it has expired at once."""
+        """Signs a certificate for host names and addresses; with ``days=0`` it is expired from the start."""
         return self._sign(name, f"subjectAltName={','.join(map(_alternative_name, hosts))}\n", days=days)
 
     def _sign(self, name: str, extension: str, *, days: int) -> Certificate:

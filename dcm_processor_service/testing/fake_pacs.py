@@ -78,7 +78,7 @@ _SYNTAXES = tuple(
     )
 )
 _RETRY_S = 0.05
-_PATIENCE_S = 30.0  # with who connects and says nothing, and with a destination that takes its time to answer
+_PATIENCE_S = 30.0  # for a client that connects and sends nothing, and for a destination that is slow to answer
 _CONNECTS_S = 2.0
 _NO_SUCH_INSTANCE = 0x0112
 _COMMITTED, _FAILURES_EXIST = 1, 2
@@ -97,7 +97,7 @@ class FakePacs:
         port: The port that it listens at; 0 for any that is free.
         tls: Speak TLS, with a throw-away certificate for ``localhost`` and the loopback addresses.
         certificate: The certificate to show instead; clients must then trust ``authority``.
-        authority: The authority that signs.
+        authority: The authority that signs the certificate; None makes a throw-away one.
         require_client_certificate: Refuse clients without a certificate of the same authority.
         holds: The instances that it holds from the start.
         destinations: Hosts and ports by the AE titles that a C-MOVE may name.
@@ -146,7 +146,7 @@ class FakePacs:
         self.arrivals: list[str] = []
         """The SOPInstanceUIDs in the order in which they were stored, repetitions too."""
         self.titles: list[tuple[str, str]] = []
-        """Calling and called AE title of each association that was asked for."""
+        """The calling and the called AE title of each requested association."""
         self.queries: list[Dataset] = []
         """The identifier of each C-FIND, or of each QIDO-RS request, that arrived."""
         self.retrievals: list[Dataset] = []
@@ -257,7 +257,7 @@ class FakePacs:
             return times is None or self._counts[name] <= times
 
     def _on_requested(self, event: evt.Event) -> None:
-        request: Any = event.assoc.requestor.primitive  # one of many kinds to its types
+        request: Any = event.assoc.requestor.primitive  # its type hints allow other requests, too
         self.titles.append((str(request.calling_ae_title).strip(), str(request.called_ae_title).strip()))
         asked = event.assoc.requestor.requested_contexts
         event.assoc.acceptor.supported_contexts = list(self._supported(str(item.abstract_syntax) for item in asked))

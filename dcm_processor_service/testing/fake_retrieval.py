@@ -49,7 +49,7 @@ def _altered(dataset: Dataset, faults: Faults) -> Dataset:
 
 
 def got(event: evt.Event, instances: list[Dataset], drop_after: int | None) -> Iterator[Any]:
-    """Answers a C-GET as pynetdicom requires: yields the number, then each instance; aborts midway if told to."""
+    """Answers a C-GET as pynetdicom requires: yields the number, then each instance; aborts after ``drop_after``."""
     yield len(instances)
     yield from _sent(event, instances, drop_after)
 

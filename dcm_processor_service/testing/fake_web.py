@@ -37,9 +37,9 @@ _LEVELS = {"studies": "STUDY", "series": "SERIES", "instances": "IMAGE"}
 _KEYS = {"studies": "StudyInstanceUID", "series": "SeriesInstanceUID", "instances": "SOPInstanceUID"}
 _ROOT = "/dicom-web/"
 _BOUNDARY = "part-of-the-fake"
-_PATIENCE_S = 2.0  # with a client that connects and says nothing
+_PATIENCE_S = 2.0  # for a client that connects and sends nothing
 _POLL_S = 0.02
-_LONGEST_PAGE = 100  # whatever limit is asked for, as in many services
+_LONGEST_PAGE = 100  # also if a request asks for more, as in many services
 
 
 class _WebServer(ThreadingHTTPServer):

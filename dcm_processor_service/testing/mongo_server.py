@@ -101,7 +101,7 @@ def mongo_database(url: str) -> Iterator[MongoDatabase]:
     try:
         yield database
     finally:
-        with MongoClient[dict[str, Any]](url) as client:  # each 1 ms, where dropDatabase waits 100 ms for a flush
+        with MongoClient[dict[str, Any]](url) as client:  # dropDatabase would wait 100 ms for a flush
             for name in client[database.name].list_collection_names():
                 client[database.name].drop_collection(name)
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["ctx", "fake_context", "mongodb", "pacs"]
 
 _MARKERS = (
-    "ctx(**arguments): what the fixture ctx is made with: the arguments of fake_context, and series may be a kind",
-    "pacs(**arguments): what the fixture pacs is made with: the arguments of FakePacs, and faults may be a dict",
+    "ctx(**arguments): arguments of fake_context for the fixture ctx; series may be a kind of synthetic series",
+    "pacs(**arguments): arguments of FakePacs for the fixture pacs; faults may be a dict",
 )
 
 
@@ -92,7 +92,7 @@ def _mongodb_url() -> Iterator[str]:
 
 @pytest.fixture
 def mongodb(_mongodb_url: str) -> Iterator[MongoDatabase]:
-    """Returns a database of its own on a real MongoDB, which starts at the first use and ends with the tests.
+    """Yields a database of its own on a real MongoDB, which starts at the first use and ends with the tests.
 
     It has ``url``, ``name`` and ``settings()``. If no ``mongod`` is installed, the test is skipped and the message says
     what to install; if the variable ``CI`` is set, the test fails.

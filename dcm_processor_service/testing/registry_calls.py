@@ -37,7 +37,7 @@ def fake_registry(
         session_id: The platform's id of the session.
 
     Returns:
-        Whether the job is made, and the values that are added to its params.
+        Whether the job is made, and the parameters that the function returned for it.
 
     Example:
         >>> from dcm_processor_service import SeriesRules, accepts

@@ -55,7 +55,8 @@ def synthetic_series(
 ) -> list[Dataset]:
     """Makes the instances of a series of no real person: axial, 1 mm pixels, 2 mm from slice to slice.
 
-    The value of each pixel is its slice's number times 1000 plus its place in the slice, so that a wrong order shows.
+    The value of each pixel is its slice's number times 1000 plus its place in the slice, modulo 1000, so that a wrong
+    order shows.
     Rescale slope is 1 and intercept −1024 for CT, as scanners write it.
 
     Args:

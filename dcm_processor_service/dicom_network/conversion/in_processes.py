@@ -31,7 +31,7 @@ def converted(dataset: Dataset, own_uid: str, wanted_uid: str) -> BytesIO:
 
     Raises:
         UnreadableInstanceError: The instance cannot be encoded.
-        UnsupportedTransferSyntaxError: No codec for it is installed, or its pixel data is faulty.
+        UnsupportedTransferSyntaxError: No codec for the conversion is installed, or the pixel data is faulty.
     """
     is_plain = own_uid == wanted_uid or {own_uid, wanted_uid} <= PLAIN
     if is_plain or "PixelData" not in dataset:

@@ -1,7 +1,7 @@
 """Changes the encoding of an instance, and never its image.
 
-Converts between uncompressed syntaxes, decompresses, and compresses without loss by pydicom's encoders. Lossy pixels
-are decoded as they are; no conversion here loses anything.
+Converts between uncompressed syntaxes, decompresses, and compresses without loss by pydicom's encoders. Pixels that
+were compressed with loss before are decoded; no conversion here loses anything more.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def copy_of(dataset: Dataset, transfer_syntax_uid: str) -> Dataset:
     Elements that were never accessed stay raw, so they cause no change and no warning.
     """
     own = Dataset()
-    # from the end: a private element is decoded when its creator, which sorts before it, is there already
+    # in descending order: pydicom decodes a private element if its creator, which has a lower tag, is there already
     for tag in sorted(dataset.keys(), reverse=True):
         element = dataset.get_item(tag)
         own[tag] = element if isinstance(element, tuple) else deepcopy(element)
@@ -103,13 +103,13 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
     """Converts a dataset, in place, from its own transfer syntax to the wanted one, and returns it.
 
     Raises:
-        UnsupportedTransferSyntaxError: No codec for it is installed, or it is no still image.
+        UnsupportedTransferSyntaxError: No codec for the conversion is installed, or the instance is no still image.
     """
     if own_uid == wanted_uid:
         return dataset
     _refuse_encodings_that_readers_misread(dataset, own_uid, wanted_uid)
     try:
-        if own_uid not in PLAIN and "PixelData" in dataset:  # without pixels nothing of it is compressed (PS3.5, A.4)
+        if own_uid not in PLAIN and "PixelData" in dataset:  # only pixels are compressed (PS3.5, A.4)
             _decompress(dataset, own_uid)
         elif own_uid == ExplicitVRBigEndian:
             _swap_bytes(dataset)
@@ -173,7 +173,7 @@ def _decompress(dataset: Dataset, own_uid: str) -> None:
     else:
         if own_uid in _BY_PILLOW and dataset.get("SamplesPerPixel", 1) != 1:
             _encapsulate_without_colour_markers(dataset, own_uid)
-        # colours stay as they were coded: YBR to RGB rounds
+        # colours stay as they were coded: a conversion from YBR to RGB would round
         dataset.decompress(as_rgb=False, generate_instance_uid=False)
         drop_offset_tables(dataset)
     if dataset.PhotometricInterpretation == "YBR_FULL_422":
@@ -214,7 +214,7 @@ def _interleave_samples(dataset: Dataset) -> None:
 
 
 def _mark_as_lossy(dataset: Dataset, own_uid: str, encoded_bytes: int) -> None:
-    """Records in attributes what only the transfer syntax said before: the pixels are lossy (C.7.6.1.1.5)."""
+    """Records in attributes that the pixels are lossy, which only the transfer syntax said before (C.7.6.1.1.5)."""
     dataset.LossyImageCompression = "01"
     dataset.LossyImageCompressionRatio = round(len(dataset.PixelData) / max(encoded_bytes, 1), 2)
     dataset.LossyImageCompressionMethod = _LOSSY_METHODS[own_uid]
@@ -222,7 +222,7 @@ def _mark_as_lossy(dataset: Dataset, own_uid: str, encoded_bytes: int) -> None:
 
 @contextmanager
 def _whole_words(dataset: Dataset, wanted_uid: str) -> Iterator[None]:
-    """Makes RLE write both bytes of a 16-bit word: with up to eight stored bits pydicom would pass on one."""
+    """Makes the RLE encoder write both bytes of a 16-bit word: if few bits are stored, pydicom passes on only one."""
     stored, high = dataset.BitsStored, dataset.HighBit
     if wanted_uid == RLELossless and dataset.BitsAllocated == _WORD_BITS:
         dataset.BitsStored, dataset.HighBit = _WORD_BITS, _WORD_BITS - 1
@@ -233,7 +233,7 @@ def _whole_words(dataset: Dataset, wanted_uid: str) -> Iterator[None]:
 
 
 def _encoder_of(uid: str) -> str:
-    """Returns pydicom's plugin for a syntax, empty for any: GDCM's RLE ends the process on an odd size."""
+    """Returns the pydicom plugin to encode with; empty if any may: GDCM's RLE encoder ends the process on odd sizes."""
     if uid != RLELossless:
         return ""
     available = get_encoder(RLELossless).available_plugins
@@ -263,7 +263,7 @@ def _swap_bytes(dataset: Dataset) -> None:
 def _swap_element(dataset: Dataset, element: DataElement) -> None:
     word_bytes = _WORD_BYTES.get(element.VR, 1)
     if element.keyword == "PixelData" and word_bytes > 1:
-        # a sample of 32 bits is swapped as a whole, as readers do; two of 8 bits change places (PS3.5, 8.1.2)
+        # a sample of 32 bits is swapped as a whole, as readers do; two samples of 8 bits change places (PS3.5, 8.1.2)
         word_bytes = max(int(dataset.get("BitsAllocated", 16)) // 8, word_bytes)
     if word_bytes > 1 and isinstance(element.value, bytes):
         element.value = np.frombuffer(element.value, dtype=f">u{word_bytes}").astype(f"<u{word_bytes}").tobytes()

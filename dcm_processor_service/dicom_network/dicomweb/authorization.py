@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Authorization"]
 
 _RENEWED_BEFORE_S = 30.0  # so that a token does not expire while a request is under way
-_LIFE_S = 300.0  # if the service does not say
+_LIFE_S = 300.0  # of a token, if the service does not say
 _PATIENCE_S = 10.0
 _UNAUTHORIZED, _SERVER_ERROR, _OK = 401, 500, 200
 
@@ -67,7 +67,7 @@ class Authorization(httpx.Auth):
             return f"Basic {base64.b64encode(pair.encode()).decode()}"
         token = self._read_token(self._auth) if isinstance(self._auth, BearerToken) else self._request_token(self._auth)
         if not token or not token.isascii() or not token.isprintable():
-            raise ConfigurationError(f"the token for the peer {self._peer.name!r} is empty, or of other than ASCII")
+            raise ConfigurationError(f"the token for the peer {self._peer.name!r} is empty, or is not printable ASCII")
         return f"Bearer {token}"
 
     def _read_token(self, auth: BearerToken) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET  # nosec B405  what declares entities is refused before
+from xml.etree import ElementTree as ET  # nosec B405  a document that declares entities is refused before
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element  # nosec B405
@@ -33,7 +33,7 @@ def from_xml(content: bytes) -> dict[str, Any]:
         raise ValueError("the answer in XML declares entities, or is in an odd encoding")
     try:
         root = ET.fromstring(content)  # noqa: S314  # nosec B314  without entities there is nothing to expand
-    except (ET.ParseError, LookupError) as error:  # LookupError: it names an encoding that is none of text
+    except (ET.ParseError, LookupError) as error:  # LookupError: it names an encoding that does not exist
         raise ValueError("the answer is no XML") from error
     if _name(root) != "NativeDicomModel":
         raise ValueError("the answer in XML is no NativeDicomModel")
@@ -42,7 +42,7 @@ def from_xml(content: bytes) -> dict[str, Any]:
 
 def _data_set(parent: Element, depth: int) -> dict[str, Any]:
     if depth > _DEEPEST:
-        raise ValueError("the answer in XML is nested deeper than any")
+        raise ValueError("the answer in XML is nested too deeply")
     found: dict[str, Any] = {}
     for attribute in parent:
         if _name(attribute) == "DicomAttribute":

@@ -93,7 +93,7 @@ def read_answer(content: bytes) -> Answer:
 
 
 def _module(decoded: Any) -> dict[str, Any]:
-    """Returns the data set of the answer; merges those of services that answer with a list of several."""
+    """Returns the data set of the answer; merges several into one, because some services answer with a list."""
     modules = decoded if isinstance(decoded, list) and decoded else [decoded]
     merged: dict[str, Any] = {_REFERENCED_SOP: {"Value": []}, _FAILED_SOP: {"Value": []}}
     for module in modules:

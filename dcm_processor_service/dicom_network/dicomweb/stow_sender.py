@@ -49,7 +49,7 @@ __all__ = ["WebDelivery"]
 _GROUP_BYTES = 32 << 20
 _GROUP_INSTANCES = 100
 _NO_SUCH_SYNTAX = 0xC122  # PS3.18, table 10.5.3-2
-_ANSWERED = frozenset({200, 202, 409})  # all stored, some, none: each answer names every instance
+_ANSWERED = frozenset({200, 202, 409})  # all, some or none of the instances were stored; the answer names each
 _NOTHING_SAID, _UNAUTHORIZED, _NONE_STORED, _SERVER_ERROR = 204, 401, 409, 500
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 _FEWEST_FAILURES = 3  # in a row, before the peer is given up: a single one may come from a proxy on the way
@@ -83,11 +83,11 @@ class _PassingError(Exception):
         super().__init__(reason)
         self.after_s = after_s
         self.is_of_one = is_of_one
-        """Whether one instance that the peer cannot process may have caused it, not the others of the request."""
+        """Whether one instance that the peer cannot process may be the cause; the request's others may succeed."""
 
 
 class _TooMuchError(Exception):
-    """The peer refused a request; with fewer instances it may succeed, unless it holds just one."""
+    """The peer refused a request; a request with fewer instances may succeed."""
 
 
 class WebDelivery:
@@ -251,7 +251,7 @@ class WebDelivery:
         """
         try:
             return {key: ask_for_instances(self._client, key) for key in series}
-        except ConfigurationError as error:  # of a token
+        except ConfigurationError as error:  # no token is available
             raise NotAnsweredError(str(error)) from error
 
     def _post(self, body: RequestBody) -> Answer:

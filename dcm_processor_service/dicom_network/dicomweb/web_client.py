@@ -1,4 +1,4 @@
-"""HTTP with a DICOMweb peer: keeps secrets of its URL out of logs, one connection a thread, a limit for every wait."""
+"""HTTP with a DICOMweb peer: one connection for each thread, a limit for every wait, and no secret of a URL in logs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class AnswerTooLongError(Exception):
 
 
 def public_url(peer: Peer) -> str:
-    """Returns the peer's URL without what is secret in it: user name, password, and the query, which may hold a token.
+    """Returns the peer's URL without its secrets: user name, password, and the query, which may hold a token.
 
     Raises:
         ConfigurationError: The peer's URL is no http or https URL.
@@ -284,7 +284,7 @@ class _Watch:
 def certificate_wish(response: httpx.Response, content: bytes) -> str:
     """Returns the message for a server that refuses a request for want of a certificate; empty in other cases.
 
-    nginx, which many archives stand behind, reports it with HTTP 400 and a page, after the TLS handshake.
+    Many archives run behind nginx, which reports this with HTTP 400 and a page, after the TLS handshake.
     """
     if response.status_code not in _CERTIFICATE_WISHES or b"SSL certificate" not in content:
         return ""

@@ -56,7 +56,8 @@ def find_by_web(client: WebClient, path: str, query: str, *, most: int) -> list[
         most: The largest number of answers; with more, the call raises.
 
     Raises:
-        NotAnsweredError: The peer does not answer, not in DICOM JSON, or with more than ``most``.
+        NotAnsweredError: The peer does not answer, answers in another form than DICOM JSON, or finds more than
+            ``most``.
     """
     found: list[Dataset] = []
     seen: set[str] = set()
@@ -97,7 +98,7 @@ def answers(client: WebClient, path: str, query: str = "") -> list[Dataset]:
     try:
         with contained():
             return _data_sets(json.loads(content))
-    except Exception as error:  # pydicom raises whatever odd JSON leads to
+    except Exception as error:  # pydicom may raise any error for odd JSON
         raise NotAnsweredError("the peer's answer to the query is no DICOM JSON") from error
 
 

@@ -1,8 +1,8 @@
 """Proposes time-outs for a peer from the time that it takes to answer simple requests.
 
 The measured time is the least that the peer needs: while it waits for a tape or a lock it may be silent for longer. So
-a proposed time-out is longer than the present one, never shorter: one that is too short makes a failure of an instance
-that was stored.
+a proposed time-out is longer than the present one, never shorter: if a time-out is too short, an instance that the peer
+stored is reported as failed.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def time_outs(times: AnswerTimes, options: SendOptions) -> dict[str, Proposed]:
     longest_s = max(options.acse_timeout_s, options.dimse_timeout_s, options.network_timeout_s)
     lost = f" (it left a C-ECHO without an answer: {times.echo_lost})" if times.echo_lost else ""
     return {
-        "timeout_s": _proposed("timeout_s", "answer to an idle question" + lost, times.answer_s, shortest_s, longest_s),
+        "timeout_s": _proposed("timeout_s", "answer to a simple request" + lost, times.answer_s, shortest_s, longest_s),
         "connection_timeout_s": _proposed(
             "connection_timeout_s",
             "connection",
@@ -91,11 +91,11 @@ def _proposed(field: str, what: str, measured_s: float, shortest_s: float, longe
     if wanted_s <= shortest_s:
         return Proposed(
             None,
-            f"{field} stays: {what} took {measured_s:.2f} s at most, and the {shortest_s:g} s that hold leave room",
+            f"{field} stays: {what} took {measured_s:.2f} s at most, and the present {shortest_s:g} s leave room",
         )
     value = max(longest_s, float(math.ceil(wanted_s / _STEP_S) * _STEP_S))
     return Proposed(
         value,
-        f"{field}={value:g}: {what} took {measured_s:.1f} s, and {shortest_s:g} s leave too little room for when it is "
-        "at work",
+        f"{field}={value:g}: {what} took {measured_s:.1f} s, and {shortest_s:g} s leave too little room for when the "
+        "peer is busy",
     )

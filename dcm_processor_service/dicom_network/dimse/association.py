@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Association", "AssociationLostError", "Message", "open_association"]
 
 _PDV_HEADER_BYTES = 6  # length, context id, message control header: they count towards the peer's maximum
-_LARGEST_PDU_BYTES = 131_072  # some peers mishandle more, whatever they announce
+_LARGEST_PDU_BYTES = 131_072  # some peers mishandle larger PDUs, even if they announce that they accept them
 _WRITE_BYTES = 1 << 20
 _LARGEST_MESSAGE_BYTES = 1 << 26  # for messages that are kept in memory: answers, not instances
 _COMMAND, _LAST = 1, 2
@@ -148,7 +148,8 @@ class Association:
             content: Yields the encoded data set in pieces of the given length.
 
         Raises:
-            AssociationLostError: No answer came: the association was aborted or closed, or timed out. It is over.
+            AssociationLostError: No answer came, because the association was aborted or closed, or timed out. The
+                association is over.
         """
         command = encode(self._next_message_id())
         with self._ending_on_errors():

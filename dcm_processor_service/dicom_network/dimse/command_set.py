@@ -82,13 +82,13 @@ def is_failure(command: CommandSet) -> bool:
 
 
 def same_instance(command: CommandSet, request: CommandSet) -> bool:
-    """Returns whether an answer names the instance of its request, or none, as it may (PS3.7, 9.1.1.1)."""
+    """Returns whether an answer names the instance of its request, or none, which is allowed (PS3.7, 9.1.1.1)."""
     answered, asked = (uid(one, AFFECTED_SOP_INSTANCE_UID) for one in (command, request))
     return not asked or answered in {"", asked}
 
 
 def offending_elements(command: CommandSet) -> str:
-    """Returns the tags that the peer objects to, such as ``(0010,0010)``; no values, which may name the patient."""
+    """Returns the tags that the peer objects to, such as ``(0010,0010)``; leaves out values, which may name persons."""
     value = command.get(OFFENDING_ELEMENT, b"")
     pairs = struct.iter_unpack("<HH", value[: len(value) // 4 * 4])
     return ", ".join(f"({group:04X},{element:04X})" for group, element in pairs)

@@ -1,8 +1,8 @@
 """Storage commitment: the peer promises to keep what it stored (PS3.4, annex J).
 
 The request is an N-ACTION. The answer is an N-EVENT-REPORT, which comes over the same association or, from many
-archives, over a new one that the peer opens to us. For that we listen, while we wait, at a port that the peer must
-know.
+archives, over a new one that the peer opens to us. For such answers this process listens, while it waits, at a port
+that the peer must know.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 CONTEXT = ProposedContext(STORAGE_COMMITMENT, _SYNTAXES)
 HOLD_S = 2.0
 """Seconds for which the association is kept while the answer may come over another one."""
-_LOOK_S = 0.05  # seconds of one look at the association meanwhile
+_LOOK_S = 0.05  # the longest single wait on the association while the answer may also come over another one
 _PROCESSING_FAILURE = 0x0110
 _LEFT_OUT = "the peer's commitment leaves it out"
 
@@ -66,7 +66,7 @@ class _NoAnswerError(Exception):
 
 
 def begun(peer: Peer, records: Sequence[InstanceRecord]) -> StorageCommitment:
-    """Returns a new transaction, for which the peer has not been asked yet; what it refused before is open again."""
+    """Returns a new transaction, not yet requested from the peer; instances that the peer refused are open again."""
     return StorageCommitment(
         transaction_uid=str(generate_uid(prefix=None)),
         peer=peer.model_copy(update={"url": None, "auth": None, "proxy": None}),
@@ -118,8 +118,8 @@ def request_commitment(
         stays_open: Whether the transaction stays open if the peer cannot be reached now but perhaps later.
 
     Returns:
-        The transaction, with the answer, with the reason why there will be none, or open; and the reason why no answer
-        has come.
+        The transaction, which has the peer's answer, or the reason why there will be none, or is still open; and the
+        reason why no answer has come, which is empty if one has.
 
     Raises:
         ConfigurationError: This process cannot listen at the port.

@@ -61,7 +61,7 @@ def _handshake(connection: socket.socket, context: ssl.SSLContext, peer: Peer) -
 
 
 def handshake_failed(peer: Peer, error: OSError) -> PeerUnreachableError:
-    """Returns the error of a handshake: one that was cut off may succeed next time, a failed check will not."""
+    """Returns the error for a failed handshake: a retryable one if it was cut off, not if a check failed."""
     message = f"{peer.address}: no TLS with the peer, {tls.explain_failure(error)}"
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         return PeerRefusesError(message)

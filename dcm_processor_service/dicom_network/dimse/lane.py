@@ -38,7 +38,7 @@ class _RefusedError(Exception):
 
 
 class Lane:
-    """Stores instances over one association after the other to the same peer."""
+    """Stores instances at one peer, over one association at a time."""
 
     def __init__(self, peer: Peer, options: SendOptions, calling_ae_title: str, ledger: Ledger) -> None:
         self._peer = peer
@@ -47,8 +47,8 @@ class Lane:
         self._ledger = ledger
         self._association: Association | None = None
         self._proposed: frozenset[ProposedContext] = frozenset()
-        self._answered = False
-        self._again = False
+        self._answered = False  # whether the peer has answered over the present association
+        self._again = False  # whether an instance must be sent again, in the next round
         self._queue: deque[Parcel] = deque()
 
     def run(self, queue: deque[Parcel], contexts: tuple[ProposedContext, ...], stopped: Callable[[], bool]) -> None:
@@ -71,7 +71,7 @@ class Lane:
                 parcel.problem, parcel.timed_out = str(lost), lost.timed_out
                 if lost.by_end and self._answered:
                     # many peers end an association after each instance, perhaps before this request arrived; if this
-                    # instance is at fault, it will be the first of its next association
+                    # instance is at fault, it fails again as the first of an association, and then the attempt counts
                     parcel.excused += 1
                 return
             except BaseException:
@@ -102,7 +102,7 @@ class Lane:
         return self._association is not None
 
     def _ensure_association(self, contexts: tuple[ProposedContext, ...]) -> Association:
-        """Keeps the present association as long as it fits: some archives take its end for the end of a study."""
+        """Keeps the present association as long as it fits: some archives take its end as the end of a study."""
         if self._association is not None and self._proposed.issuperset(contexts):
             if not self._association.is_over():
                 return self._association

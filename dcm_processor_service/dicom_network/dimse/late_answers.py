@@ -1,6 +1,7 @@
-"""Takes late answers to requests for storage commitment: in another process, over associations to a port of ours.
+"""Waits for late answers to requests for storage commitment, often in another process than the one that asked.
 
-An answer is acknowledged only after it is stored, so that the peer sends it again if that failed.
+The peer answers over an association to a port of ours. An answer is acknowledged only after it is stored, so that the
+peer sends it again if storing it failed.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def _port_tls(peers: Sequence[Peer]) -> ssl.SSLContext | None:
     if len(ways) > 1:
         names = ", ".join(sorted({one.name for one in peers}))
         raise ConfigurationError(
-            f"the peers {names} are not all reached by TLS with the same certificates, and one port speaks one way: "
+            f"the peers {names} are not all reached by TLS with the same certificates, which one port cannot serve: "
             "wait for the answers of one after the other, with peer="
         )
     return server_context(peers[0]) if peers[0].tls else None

@@ -47,7 +47,7 @@ class _Server(ThreadedAssociationServer):
         return request, address
 
     def shutdown(self) -> None:
-        """Accepts no more; when this returns, each accepted connection has its association."""
+        """Stops accepting connections; when this returns, each accepted connection has its association."""
         socketserver.BaseServer.shutdown(self)
         self.server_close()
 
@@ -56,7 +56,7 @@ class _Server(ThreadedAssociationServer):
 def listening(
     entity: AE, address: tuple[str, int], handlers: list[Any], ssl_context: ssl.SSLContext | None = None
 ) -> Iterator[int]:
-    """Serves while the block runs; yields the port, which the system chooses for 0.
+    """Serves while the block runs; yields the port, which the system chooses if the given one is 0.
 
     Raises:
         OSError: The process cannot listen at the port.

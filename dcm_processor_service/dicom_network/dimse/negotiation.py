@@ -35,7 +35,7 @@ _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7, A.2.1
 LARGEST_PDU_RECEIVED_BYTES = 65_536
 _PROTOCOL_VERSION = 1
 _TITLE_BYTES, _RESERVED_BYTES = 16, 32
-_FIRST_ITEM = 68  # of the body of an A-ASSOCIATE-RQ or -AC
+_FIRST_ITEM = 68  # its position in the body of an A-ASSOCIATE-RQ or -AC
 _REJECTION_BYTES = 4  # PS3.8, 9.3.4
 
 _APPLICATION_CONTEXT_ITEM, _PROPOSED_ITEM, _ANSWERED_ITEM = 0x10, 0x20, 0x21
@@ -137,7 +137,7 @@ def request(peer: Peer, contexts: tuple[ProposedContext, ...], calling_ae_title:
 
 
 def _roles(contexts: tuple[ProposedContext, ...]) -> bytes:
-    """Proposes this side as SCP, and not as SCU, of each SOP class that the peer is to store here."""
+    """Encodes the roles: this side is SCP, and not SCU, of each SOP class that the peer stores to us."""
     classes = dict.fromkeys(context.sop_class_uid.encode("ascii") for context in contexts if context.stored_by_peer)
     return b"".join(_item(_ROLE_ITEM, struct.pack(">H", len(uid)) + uid + b"\0\1") for uid in classes)
 

@@ -75,8 +75,8 @@ class PduStream:
     def is_over(self) -> bool:
         """Returns, without waiting, whether the peer has ended the association since its last answer.
 
-        Many archives end it after each instance, or when nothing came for a while. A request that was then written
-        would be lost through no fault of its own.
+        Many archives end it after each instance, or when nothing came for a while. A request that is written after that
+        is lost, though nothing is wrong with it.
         """
         try:
             if not self._received:
@@ -166,7 +166,7 @@ class PduStream:
         self._received += received
 
     def write(self, content: bytes) -> None:
-        """Writes all; notices if the peer ends the association meanwhile without reading on.
+        """Writes all bytes; raises if the peer stops reading them and ends the association.
 
         Raises:
             AssociationLostError: The peer ended the association; the message says why.

@@ -31,7 +31,7 @@ class _PeerContext(ssl.SSLContext):
     def wrap_socket(
         self,
         sock: socket.socket,
-        server_side: bool = False,  # noqa: FBT001  as of its base
+        server_side: bool = False,  # noqa: FBT001  the base class has it so
         do_handshake_on_connect: bool = True,  # noqa: FBT001
         suppress_ragged_eofs: bool = True,  # noqa: FBT001
         server_hostname: str | bytes | None = None,

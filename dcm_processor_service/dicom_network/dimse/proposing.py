@@ -43,7 +43,7 @@ def propose(peer: Peer, options: SendOptions, calling_ae_title: str) -> PeerProp
     values: dict[str, object] = {}
     if seen.syntax is not None and seen.syntax != peer.transfer_syntax_uid:
         values["transfer_syntax_uid"] = seen.syntax
-        reasons.append(f"transfer_syntax_uid={seen.syntax!r}: it chose {UID(seen.syntax).name} whatever stood first")
+        reasons.append(f"transfer_syntax_uid={seen.syntax!r}: it chose {UID(seen.syntax).name} in either order")
     if seen.most < min(_MOST_ASSOCIATIONS, peer.max_associations or _MOST_ASSOCIATIONS):
         values["max_associations"] = seen.most
         reasons.append(f"max_associations={seen.most}: it refused one more at the same time")
@@ -99,7 +99,7 @@ def _shown(peer: Peer, context: ssl.SSLContext, options: SendOptions) -> tuple[s
 
 @dataclass
 class _Seen:
-    """The observations over the associations."""
+    """The observations that were made over the associations."""
 
     times: AnswerTimes
     syntax: str | None = None
@@ -110,7 +110,7 @@ def _preference_and_room(peer: Peer, options: SendOptions, calling_ae_title: str
     """Returns the transfer syntax that the peer prefers, how many associations it allows at once, and its times.
 
     CT images are proposed with the syntaxes in two orders; if the order decides, the peer has no preference. The first
-    association stays open while others are tried: some peers count one for a while after its end.
+    association stays open while others are tried: some peers count an association for a while after its end.
     """
     orders = (WRITABLE_SYNTAXES, WRITABLE_SYNTAXES[::-1])
     images = tuple(ProposedContext(str(CTImageStorage), order) for order in orders)
@@ -131,5 +131,5 @@ def _preference_and_room(peer: Peer, options: SendOptions, calling_ae_title: str
                 seen.most = number
                 break
             seen.times.add_association(newest, over_tls=peer.tls)
-        seen.times.add_echo(newest, 1)  # last, so that a peer that then ends its association has been counted
+        seen.times.add_echo(newest, 1)  # last: the peer may end the association at it
     return seen

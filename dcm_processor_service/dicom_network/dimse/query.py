@@ -93,7 +93,7 @@ def find(association: Association, query: Dataset, *, most: int) -> list[Dataset
             matches everything ends.
 
     Raises:
-        NotAnsweredError: The peer refused, sent a malformed answer or more than ``most``, or ended the association.
+        NotAnsweredError: The peer refused, sent a malformed answer or too many answers, or ended the association.
     """
     implicit = association.agreed[1].transfer_syntax_uid == ImplicitVRLittleEndian
     found: list[Dataset] = []
@@ -142,7 +142,7 @@ def decoded_identifier(encoded: bytes, *, implicit: bool) -> Dataset:
     """
     try:
         return read_dataset(BytesIO(encoded), is_implicit_VR=implicit, is_little_endian=True)
-    except Exception as error:  # pydicom raises whatever damaged bytes lead to
+    except Exception as error:  # pydicom may raise any error for damaged bytes
         raise AssociationLostError("the peer's answer is no DICOM data set") from error
 
 

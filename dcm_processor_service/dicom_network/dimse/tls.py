@@ -108,7 +108,7 @@ def _load_own_certificate(context: ssl.SSLContext, peer: Peer) -> None:
     if peer.key_file:
         _require_file(peer, "key_file", peer.key_file)
     try:
-        # without an own password OpenSSL would ask the terminal for one, and wait
+        # without this password OpenSSL would ask for one at the terminal, and wait, if the key is encrypted
         context.load_cert_chain(peer.cert_file, peer.key_file or None, password=b"")
     except (ssl.SSLError, OSError) as error:
         if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":

@@ -108,9 +108,9 @@ class Inbox:
         self.oddities: list[FetchRecord] = []
         """The records of rejected instances without a readable SOPInstanceUID, or under the UID of a kept one."""
         self.problems: dict[str, tuple[str, bool]] = {}
-        """Why the peer did not send an instance or series, by its UID, and whether that is passing."""
+        """By the UID of an instance or series, why the peer did not send it, and whether the reason is passing."""
         self.asked_in: dict[str, str] = {}
-        """The series that was asked for when the peer said that it could not send an instance."""
+        """By the UID of an instance that the peer could not send, the UID of the series that we had asked for."""
 
     def open(self) -> Arrival:
         """Begins to receive an instance.
@@ -267,5 +267,5 @@ def _examined(path: Path, sop_instance_uid: str, sop_class_uid: str) -> _Examine
         claimed = described.model_copy(update={"sop_instance_uid": sop_instance_uid})
         return _Examined(claimed, fault="the peer sent another instance under this UID")
     if sop_class_uid and described.sop_class_uid != sop_class_uid:
-        return _Examined(described, fault="the peer sent it as of another SOP class than it is")
+        return _Examined(described, fault="the peer announced it with another SOP class than it has")
     return _Examined(described, patient_id)

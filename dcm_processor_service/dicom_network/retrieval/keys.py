@@ -56,7 +56,7 @@ _TOLD: dict[FindLevel, tuple[str, ...]] = {
     "series": ("PatientSex", "StudyTime", "SeriesNumber", "BodyPartExamined", "NumberOfSeriesRelatedInstances"),
     "instance": ("SOPClassUID", "InstanceNumber"),
 }
-"""The attributes to return besides, at each level."""
+"""The further attributes that the peer should return, at each level."""
 
 _LEVELS: dict[FindLevel, str] = {"study": "STUDY", "series": "SERIES", "instance": "IMAGE"}
 _OF_PATIENTS = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")

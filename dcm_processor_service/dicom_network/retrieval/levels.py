@@ -33,7 +33,7 @@ def ask_by_levels(ask: Callable[[FindQuery], list[FoundItem]], query: FindQuery)
     """Asks level by level from the top if a query lacks the UIDs above its level; fills in patients from above.
 
     Raises:
-        TooManyAnswersError: There are more than ``query.limit``.
+        TooManyAnswersError: There are more answers than ``query.limit``.
     """
     if query.level == "study" or _names_all_above(query):
         return ask(query)

@@ -68,10 +68,10 @@ class Line:
         self._arrival: Arrival | None = None
 
     def ask(self, series: WantedSeries, sop_instance_uids: Sequence[str] = ()) -> Ending:
-        """Asks the peer to send a series, or some of its instances, and waits until it has ended.
+        """Asks the peer to send a series, or some of its instances, and waits for the last answer.
 
         Raises:
-            AssociationLostError: The association ended first. Complete instances are in the inbox.
+            AssociationLostError: The association ended before the last answer. Complete instances are in the inbox.
             LocalFileError: An instance cannot be written.
         """
         request = Dataset()

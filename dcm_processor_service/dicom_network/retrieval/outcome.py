@@ -37,7 +37,7 @@ def records_of(wish: Wish, inbox: Inbox, *, cancelled: bool) -> tuple[FetchRecor
 
 
 def _of_series(series: WantedSeries, inbox: Inbox, *, cancelled: bool) -> Iterator[FetchRecord]:
-    """Yields the records of a series: of listed instances, of others that arrived or failed, of counted ones."""
+    """Yields the records of a series: of listed instances, of others that arrived or failed, of those only counted."""
     problem = ("cancelled", True) if cancelled else inbox.problems.get(series.series_instance_uid, _NOT_SENT)
     places = {uid: record.series_instance_uid for uid, record in inbox.records.items()} | inbox.asked_in
     unlisted = [

@@ -34,7 +34,7 @@ __all__ = ["DicomRetriever"]
 
 _DEFAULT_OPTIONS = FetchOptions()
 _NO_GET = (
-    "give FetchOptions(listen_port=…), at which the peer knows us, and it is asked by C-MOVE; or set the peer's url"
+    "give FetchOptions(listen_port=…), the port at which the peer knows us, to fetch by C-MOVE; or set the peer's url"
 )
 
 
@@ -44,7 +44,7 @@ class DicomRetriever:
     Args:
         ae_title: Our AE title, unless the peer has a ``calling_ae_title``.
         timeout_s: How long to wait for a silent peer if the options do not say; None means their defaults.
-        pause: Waits between two attempts, in seconds.
+        pause: Called with the seconds to wait between two attempts.
 
     Example:
         >>> from dcm_processor_service.models import FindQuery
@@ -145,7 +145,7 @@ class DicomRetriever:
         run: Callable[[OpenChannel], NotOfferedError | None],
         cancelled: Callable[[], bool],
     ) -> tuple[str, str]:
-        """Fetches by the method that the options and the peer allow; returns its name, and the peer's URL."""
+        """Fetches by the method that the options and the peer allow; returns its name, and the URL if it has one."""
         calling = self._calling(peer)
         if peer.url is not None:
             with self._web(peer, waits, inbox, cancelled) as (channel, where):

@@ -45,7 +45,7 @@ class Ending:
     failed: tuple[str, ...] = ()
     """SOPInstanceUIDs of the instances that the peer reports it could not send."""
     reasons: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
-    """Why, by SOPInstanceUID, and whether that is passing; for failed instances that were asked for one by one."""
+    """The reason by SOPInstanceUID, and whether it is passing, for failed instances that were asked for one by one."""
 
 
 class Rounds:
@@ -55,7 +55,7 @@ class Rounds:
         inbox: Takes the instances.
         open_channel: Opens the channel over which the peer is asked, for the given SOP classes.
         options: The number of attempts and the pause between them.
-        pause: Waits, in seconds.
+        pause: Called with the seconds to wait.
         cancelled: Called before each request.
     """
 

@@ -64,7 +64,7 @@ class WebChannel:
                 break
             if one.problem:
                 reasons[uid] = one.problem, one.retryable
-                ending = ending if ending.problem and not one.retryable else one  # one may still come
+                ending = ending if ending.problem and not one.retryable else one  # a passing problem first
         return replace(ending, failed=tuple(reasons), reasons=reasons)
 
     def _get(self, path: str, accept: str = _AS_STORED) -> Ending:

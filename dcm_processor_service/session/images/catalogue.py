@@ -65,11 +65,11 @@ _SERIES_KEYWORDS = (
     *sorted(keyword for keyword in NAMES | IDS | DATES if "Patient" not in keyword),
 )
 ATTRIBUTES = tuple(dict.fromkeys((*_PATIENT_KEYWORDS, *_STUDY_KEYWORDS, *_SERIES_KEYWORDS, "SOPInstanceUID")))
-"""The attributes that decide where an instance is filed and that are kept with it, also all that identify a person."""
+"""The attributes that decide where an instance is filed, that are kept with it, or that identify a person."""
 
 
 _MOST_COMPARED = 4
-"""Of instances that share a UID, and are refused if they differ, the first are compared and further ones counted."""
+"""The most filed instances of a UID that another one is compared with; after those, it counts as different."""
 
 
 @dataclass(frozen=True)
@@ -203,9 +203,9 @@ class Catalogue:
     async def file_into(self, backend: Backend, folders: Sequence[Path] = ()) -> Filed:
         """Files everything into the store, and adds to what the store holds already.
 
-        With ``folders``, a file keeps the id that the store has for it, and one that differs from another of its UID
-        which the store holds, or whose file is still there, is filed beside that. Of instances that share a UID, those
-        are forgotten whose file is gone from below ``folders``, where a file of that UID is filed now.
+        With ``folders``, a file keeps the id that the store has for it. If it differs from a stored instance of the
+        same UID, whose content or file is still there, it is filed beside that instance. A stored instance is forgotten
+        if its file is gone from below ``folders`` and another file of its UID is filed now.
 
         Raises:
             ConfigurationError: The platform fills this store.
@@ -228,7 +228,7 @@ class Catalogue:
         return Filed(tuple(patients), tuple(studies), tuple(series), len(self._instances))
 
     async def _agree(self, backend: Backend, known: SeriesRecord, folders: Sequence[Path]) -> SeriesRecord:
-        """Makes the instances of a series agree with those of the same UIDs in the store; forgets what is lost.
+        """Compares the instances of a series with stored ones of the same UIDs; forgets stored ones without a file.
 
         Returns:
             The series as the store knows it then.
@@ -249,11 +249,11 @@ class Catalogue:
         return known
 
     def _keep_ids(self, series_id: str, stored: Mapping[str, Path]) -> None:
-        """Chooses the ids of a series anew, so that no file takes that of another instance which is still there."""
+        """Chooses the ids of a series' instances anew: none takes the id of another instance that is still there."""
         members = self._series[series_id]["instance_ids"]
         filed = [self._instances.pop(one) for one in members]
         members.clear()
-        ids = {os.path.abspath(path): one for one, path in stored.items()}  # noqa: PTH100  links and all
+        ids = {os.path.abspath(path): one for one, path in stored.items()}  # noqa: PTH100  keeps links
         for _series, instance, content in filed:
             own = None if isinstance(content, bytes) else ids.get(os.path.abspath(content))  # noqa: PTH100
             for instance_id in itertools.chain([own] if own else (), _ids_for(series_id, instance.sop_instance_uid)):
@@ -266,14 +266,14 @@ class Catalogue:
 
 
 def _ids_for(series_id: str, sop_uid: str) -> Iterator[str]:
-    """Yields the ids for instances of one UID: several only if these differ."""
+    """Yields the ids for instances of one UID: the usual id, then one for each further instance that differs."""
     yield platform_id("instance", series_id, sop_uid)
     for number in itertools.count(2):
         yield platform_id("instance", series_id, sop_uid, f"another {number}")
 
 
 def _merged(known: Patient | Study | SeriesRecord | None, row: dict[str, Any]) -> dict[str, Any]:
-    """Returns a subject's values with the members that the store knows already."""
+    """Returns a subject's values; adds to its members those that the store knows already."""
     members = next(key for key in row if key.endswith("_ids"))
     return row | {members: tuple(dict.fromkeys((*getattr(known, members, ()), *row[members])))}
 

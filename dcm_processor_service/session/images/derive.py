@@ -36,8 +36,8 @@ class Derive:
 
     Every object refers to its source, names the service that made it, and has UIDs that follow from session, job,
     source, role, revision and version: a job that is retried makes its result under the same UIDs. The archive decides
-    which of the two it keeps, and many keep the first. Two different results of one job need two roles; a different
-    result under a role that is in use is refused. Each method has these arguments:
+    which of both it keeps, and many keep the first. Two different results of one job need two roles; a different result
+    under a role that is in use is refused. Each method has these arguments:
 
     - ``like`` is the source: a series; several series, ``[t1, t2, flair]``, all of which the object refers to, with the
       geometry of the first or of ``on``; the headers of one series; or a

@@ -61,7 +61,7 @@ NO_FIELDS: RecipeFields = {}
 
 
 class AsyncDerive:
-    """Makes DICOM objects; :class:`~dcm_processor_service.session.images.derive.Derive` explains it.
+    """Makes DICOM objects; :class:`~dcm_processor_service.session.images.derive.Derive` explains the methods.
 
     Example:
         >>> import asyncio
@@ -364,7 +364,7 @@ class AsyncDerive:
         """Records and returns the object; raises if this job made a different one under the same UID before."""
         for dataset in made if isinstance(made, list) else [made]:
             content = self._functions().fingerprint(dataset)
-            if self._made.setdefault(dataset.SOPInstanceUID, content) != content:  # one step, for several threads
+            if self._made.setdefault(dataset.SOPInstanceUID, content) != content:  # atomic between threads
                 raise DerivedObjectError(
                     "this job has made another result with the same role from the same source, and both would have "
                     "one UID: give each a role of its own, or a corrected result the next revision"

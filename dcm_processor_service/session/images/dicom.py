@@ -241,7 +241,7 @@ class Dicom:
         """Finds and fetches earlier studies of the job's patient, newest first, and of no other patient.
 
         A study counts as the patient's if its PatientID is the same, and, where both have one, its IssuerOfPatientID.
-        If such a study has another birth date or sex, the call raises; so it does if a fetched header has.
+        If such a study, or a header that was fetched, has another birth date or sex, the call raises.
 
         Args:
             modality: Fetch only series of this modality; empty: whole studies.

@@ -183,7 +183,7 @@ class DicomSeries:
 
         Raises:
             DerivedObjectError: The voxels do not say where they lie, or lie elsewhere; or the series has no slices in
-                space, or several stacks of slices and nothing says which.
+                space, or several stacks of slices, and the voxels do not say to which of them they belong.
 
         Example:
             >>> from dcm_processor_service.testing import fake_context, synthetic_series

@@ -29,7 +29,7 @@ class _Page:
 
 
 class CommitmentStore:
-    """Reads and writes transactions; the head of one is written last, and makes it visible."""
+    """Reads and writes transactions; the head of a transaction is written last, because it makes it visible."""
 
     def __init__(self, repository: DataRepository) -> None:
         self._repository = repository

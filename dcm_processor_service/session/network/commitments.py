@@ -125,8 +125,8 @@ class Commitments:
         Raises:
             SendRejectedError: A peer does not promise to keep every instance; SendIncompleteError if only answers are
                 missing, so that waiting again may help.
-            ConfigurationError: There is no ``listen_port`` and ``ask_again`` is False, or the port is taken or cannot
-                speak as all of the peers do.
+            ConfigurationError: There is no ``listen_port`` and ``ask_again`` is False; or this process cannot listen at
+                the port, or the peers need different TLS settings there.
         """
         return run_inline(self._async.wait(options=options, ask_again=ask_again, peer=peer))
 

@@ -199,12 +199,12 @@ class Peers:
 
         Proposes a longer time-out, ten times the measured time, if a connection, an association or a C-ECHO took more
         than a tenth of the present time-out. Never proposes a shorter one, however fast the answers were: they do not
-        show how long the peer is silent while it writes to a tape or waits for a lock, and too short a time-out makes a
-        failure of an instance that was stored. If the present time-out leaves room, a note says so.
+        show how long the peer is silent while it writes to a tape or waits for a lock; if a time-out is too short, an
+        instance that the peer stored is reported as failed. If the present time-out leaves room, a note says so.
 
-        Proposes no longest PDU or request: the peer announces its longest PDU itself, and only sent instances would
-        show whether it accepts more. Proposes no calling AE title: a peer that does not know ours refuses the
-        association, and the error says so.
+        Proposes no ``max_pdu_bytes`` or ``max_request_bytes``: the peer announces its longest PDU itself, and only sent
+        instances would show whether it accepts more. Proposes no calling AE title: a peer that does not know ours
+        refuses the association, and the error says so.
 
         Raises:
             PeerNotFoundError: There is no peer of that name.
@@ -215,7 +215,7 @@ class Peers:
             >>> with FakePacs() as pacs:
             ...     proposal = fake_context().session.peers.propose(pacs.peer)
             >>> print(proposal.reasons[0])
-            transfer_syntax_uid='1.2.840.10008.1.2': it chose Implicit VR Little Endian whatever stood first
+            transfer_syntax_uid='1.2.840.10008.1.2': it chose Implicit VR Little Endian in either order
             >>> print(proposal.notes[0])
             calling_ae_title stays: it takes us as DCM-PROCESSOR
             >>> proposal.peer.transfer_syntax_uid, proposal.peer.max_associations

@@ -1,4 +1,4 @@
-"""Chooses, of the studies that a peer holds, the earlier ones of the job's patient, and certainly of no other."""
+"""Chooses earlier studies of the job's patient, and of no other patient, among the studies that a peer holds."""
 
 from __future__ import annotations
 

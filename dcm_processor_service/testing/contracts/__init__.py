@@ -1,7 +1,7 @@
-"""The rules of every store, as tests that a package runs over its own store, as we do over ours.
+"""The rules of every store, as tests: this package runs them over its stores, and another package over its own.
 
-Ours run over memory, SQLite, PyMongo and motor. A package that adds a store derives one class, and opens its store in a
-fixture::
+The stores of this package are memory, SQLite, PyMongo and motor. A package that adds a store derives one class, and
+opens its store in a fixture::
 
     import pytest
     from dcm_processor_service.testing.contracts import StoreContract, store_under_test
@@ -12,8 +12,8 @@ fixture::
             with store_under_test({"db_provider": "their-store"}, mode=request.param) as store:
                 yield store
 
-To test one part alone, derive from its own class, such as :class:`DataContract`. These modules need pytest; no others
-in this package do.
+To test one part alone, derive from its own class, such as :class:`DataContract`. Only these modules and the plug-in for
+pytest need pytest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ pytest.register_assert_rewrite(
     *(f"{__name__}.{part}" for part in ("data", "dicom", "files", "jobs", "peers", "sending", "steps"))
 )
 
-from dcm_processor_service.testing.contracts.data import DataContract  # noqa: E402  rewriting is asked for before
+from dcm_processor_service.testing.contracts.data import DataContract  # noqa: E402  after the call above
 from dcm_processor_service.testing.contracts.dicom import DicomContract  # noqa: E402
 from dcm_processor_service.testing.contracts.files import FilesContract  # noqa: E402
 from dcm_processor_service.testing.contracts.jobs import JobsContract  # noqa: E402

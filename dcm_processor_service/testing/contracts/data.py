@@ -1,4 +1,4 @@
-"""Named values keep their rules in every store."""
+"""Contract tests: how every store keeps named values."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Visit(BaseModel):
 
 
 class StampedScan(BaseModel):
-    """Its validator knows datetimes alone."""
+    """A model whose validator fails if it gets anything but a datetime."""
 
     at: datetime
     slices: int
@@ -205,7 +205,7 @@ TYPED: list[tuple[Any, Any]] = [
 
 
 class DataContract(Contract):
-    """Named values keep their rules."""
+    """The rules of named values."""
 
     @pytest.mark.parametrize("value", SAME, ids=ascii)
     async def test_a_value_comes_back_as_it_was(self, store: StoreUnderTest, value: object) -> None:

@@ -1,4 +1,4 @@
-"""Patients, studies and series in every store."""
+"""Contract tests: how every store lists and finds patients, studies and series."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named files keep their rules in every store."""
+"""Contract tests: how every store keeps named files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BIG = bytes(range(256)) * 20_000  # more than one chunk of any store
 
 
 class FilesContract(Contract):
-    """Named files keep their rules."""
+    """The rules of named files."""
 
     @pytest.mark.parametrize("content", [b"", b"x", BIG], ids=["empty", "one byte", "several chunks"])
     async def test_content_goes_in_and_comes_out_in_every_way(

@@ -1,4 +1,4 @@
-"""Reads of other jobs' output, in every store."""
+"""Contract tests: how a job reads the output of other jobs, in every store."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def seed_two_series(store: StoreUnderTest) -> dict[str, Job]:
 
 
 class JobsContract(Contract):
-    """Output of other jobs is read by their name, or the read is refused with the candidates."""
+    """A job reads the output of another job by its name; if several jobs match, the error lists them."""
 
     async def test_a_name_means_the_job_that_this_one_depends_on_even_through_others(
         self, store: StoreUnderTest
@@ -219,7 +219,7 @@ class JobsContract(Contract):
         for _ in range(2):
             (output,) = (await session.data.collect("volume", job="segment")).values()
             assert output.value == [1]
-            output.value.append(2)  # what is collected is a copy
+            output.value.append(2)  # the collected value is a copy
 
     async def test_a_job_of_another_session_is_read_where_it_is(self, store: StoreUnderTest) -> None:
         other = make(1, "segment").model_copy(update={"session_id": "f" * 24})

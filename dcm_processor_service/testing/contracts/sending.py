@@ -1,4 +1,4 @@
-"""Sending from a session, in every store: a name finds its peer, a series sends its files, a second try the rest."""
+"""Contract tests: sending from a session, in every store: to a peer by its name, and only the rest at a second try."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class SendingContract(Contract):
             dicom = store.session(later.id).dicom
             (asked,) = await dicom.commitments.list()
             assert (asked.is_open, asked.job_id) == (True, "10" * 12)
-            await dicom.send(datasets, to=pacs.peer, options=options)  # the same by another job is another transaction
+            await dicom.send(datasets, to=pacs.peer, options=options)  # by another job: another transaction
             settled = await dicom.commitments.wait(ask_again=True)
         assert {record.outcome for one in settled for record in one.records} == {Outcome.COMMITTED}
         assert [one.job_id for one in settled] == ["10" * 12, "20" * 12]
@@ -90,7 +90,7 @@ class SendingContract(Contract):
             pacs.faults = Faults()
             assert caught.value.report is not None
             assert caught.value.report.count(Outcome.STORED) == 4
-            assert await session.data.keys() == []  # what it remembers is no result of the job
+            assert await session.data.keys() == []  # the journal is no result of the job
             again = store.session("10" * 12)
             report = await again.dicom.send(await again.dicom.get_series(), to=pacs.peer)
             assert (report.ok, report.stored) == (True, 5)
@@ -99,7 +99,7 @@ class SendingContract(Contract):
 
     async def test_a_result_that_was_made_anew_under_the_same_uids_is_sent_again(self, store: StoreUnderTest) -> None:
         session, datasets = seeded(store, 3)
-        # it refuses until it is healed: were it once alone, an answer that is lost would cost the refusal
+        # the archive refuses until its faults are removed: a single refusal could be lost on the way
         with FakePacs(Faults(status=0xC000, status_after=2)) as pacs:
             with pytest.raises(SendRejectedError):
                 await session.dicom.send(datasets, to=pacs.peer)

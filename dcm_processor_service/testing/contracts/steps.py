@@ -1,4 +1,4 @@
-"""Steps, in every store: run once, with outputs that become visible together, held by one run at a time."""
+"""Contract tests: a step runs once, its outputs become visible together, and one run at a time holds it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RECORDS = JobKey(SESSION_ID, platform_id("steps", SESSION_ID, JOB_ID))
 
 
 class _Clock:
-    """A clock that only ``sleep`` moves on."""
+    """A clock whose time passes only when ``sleep`` is called, or a test sets it."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -145,7 +145,7 @@ class StepsContract(Contract):
         async with _step(store.container(), clock=clock) as again:
             assert not again.done
             assert await _outputs(again) == ([], [])
-            assert await _outputs(killed) == ([], [])  # another patient's data
+            assert await _outputs(killed) == ([], [])  # they may hold patient data
             await again.data.set("whole", 2)
         assert 60 <= clock.now_s < 70
         with pytest.raises(UnsupportedValueError, match="inside of its with block"):
@@ -155,12 +155,12 @@ class StepsContract(Contract):
     async def test_a_second_run_does_not_overtake_one_that_is_alive(self, store: StoreUnderTest) -> None:
         first = _step(store.container())
         await first.__aenter__()
-        lease = first._held()  # noqa: SLF001  its beat comes when the test says
+        lease = first._held()  # noqa: SLF001  the test calls its beat
         container = store.container()
         original = container.data_repository()
 
         class Beating:
-            """The store, in which the first run gives a sign of life between two looks of the second."""
+            """The store; the first run renews its lease between two reads of the second run."""
 
             looks = 0
 
@@ -193,13 +193,13 @@ class StepsContract(Contract):
         await slow.data.set("who", "slow")
         async with _step(store.container()) as quick:
             await quick.data.set("who", "quick")
-        await slow.data.set("late", 1)  # it does not know yet
+        await slow.data.set("late", 1)  # this run does not know yet that another one has ended
         await slow.__aexit__(None, None, None)
         assert slow.done
         assert await slow.data.items() == [("who", "quick")]
         async with _step(store.container()) as again:
             assert await again.data.items() == [("who", "quick")]
-        own = JobKey(SESSION_ID, slow._held()._own)  # noqa: SLF001  what the slow one wrote is gone
+        own = JobKey(SESSION_ID, slow._held()._own)  # noqa: SLF001  the outputs of the slow run are gone
         assert await store.container().data_repository().scan(own, values=False) == []
 
     async def test_a_run_overtaken_by_one_that_still_runs_raises_step_busy(self, store: StoreUnderTest) -> None:
@@ -244,7 +244,7 @@ class StepsContract(Contract):
         async with _step(container, clock=clock) as step:
             await step.progress(0.4, "segmenting")
             clock.now_s += 7.5
-            assert await step._held().beat(**step._progress_fields)  # noqa: SLF001  as the time does
+            assert await step._held().beat(**step._progress_fields)  # noqa: SLF001  as the timer does
             seen = await store.container().data_repository().scan(RECORDS, values=True)
             assert [(value["progress_percent"], value["progress_message"]) for _name, value in seen] == [
                 (40, "segmenting")

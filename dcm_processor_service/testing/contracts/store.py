@@ -49,7 +49,7 @@ class StoreUnderTest:
 
     Args:
         settings: The settings of the backend: ``db_provider``, and ``db_url`` and ``db_name`` if it needs them.
-        mode: Whether its sessions are stepped (``blocking``) or awaited (``async``).
+        mode: ``async`` runs the tests in an event loop, ``blocking`` without one.
         seeder: Fills the store.
         shared: The one backend of all sessions, if stored values do not outlive their container.
     """
@@ -62,7 +62,7 @@ class StoreUnderTest:
         self._stack = ExitStack()
 
     def run(self, test: Coroutine[Any, Any, None]) -> None:
-        """Runs a test: in an event loop in the async mode, otherwise in one step without one."""
+        """Runs a test: in an event loop in the async mode, otherwise without one."""
         if self.mode == "async":
             asyncio.run(test)
         else:
@@ -169,7 +169,7 @@ def store_under_test(
     Args:
         settings: The settings of the backend: ``db_provider``, and ``db_url`` and ``db_name`` if it needs them. The
             store must be empty: give every test a place of its own.
-        mode: Whether its sessions are stepped (``blocking``) or awaited (``async``).
+        mode: ``async`` runs the tests in an event loop, ``blocking`` without one.
         seeder: Fills the store; None uses the store's workspace repository, opened a second time in blocking mode.
         shared: The one backend of all sessions, if stored values do not outlive their container.
         folder: The folder for the DICOM files of the workspace; None hands them over as bytes.

@@ -1,4 +1,4 @@
-"""A service of 0.0.1 on its way: both entries stand side by side, and find the same.
+"""A service that moves from 0.0.1: the old entry and the new one stand side by side, and return the same mean.
 
 Try it::
 

@@ -1,4 +1,4 @@
-"""The same as a callback: what it needs comes with ``ctx``, params are a model, and no file is written by hand."""
+"""The same entry as a callback: ``ctx`` has all that it needs, params are a model, and no file is written by hand."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dcm_processor_service import RuntimeContext, entrypoint
 
 
 class Params(BaseModel, extra="forbid"):
-    """What the manifest may set."""
+    """The params, which the manifest sets."""
 
-    digits: int = Field(default=2, ge=0, description="Behind the point")
+    digits: int = Field(default=2, ge=0, description="Digits after the decimal point")
 
 
 def run(ctx: RuntimeContext, params: Params) -> dict[str, float]:
-    """Stores the mean of the job's series and a file, and says how far it is from that of the old entry."""
+    """Stores the mean of the job's series, also as a file, and returns its difference from that of the old entry."""
     volume = ctx.session.dicom.get_series().volume()
     mean = round(float(volume.array.mean()), params.digits)
     ctx.session.data["mean"] = mean

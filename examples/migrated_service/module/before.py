@@ -11,7 +11,7 @@ from dcm_processor_service import get_series_nifti, set_session_data, upload_ses
 
 
 def before(headers: dict[str, Any], params: dict[str, Any], **_others: Any) -> dict[str, Any]:
-    """Stores the mean of a series and a file, by the functions of 0.0.1."""
+    """Stores the mean of a series, also as a file, by the functions of 0.0.1."""
     image, _header, _voxels = get_series_nifti(headers["_id"])
     mean = round(float(image.get_fdata().mean()), params["digits"])
     set_session_data("mean", mean)

@@ -257,7 +257,7 @@ def test_the_syntax_and_the_associations_that_a_peer_bears_are_proposed() -> Non
     assert [reason.partition("=")[0] for reason in proposal.reasons] == ["transfer_syntax_uid", "max_associations"]
     assert again.reasons == ()
     assert [note.partition(" ")[0] for note in again.notes] == ["calling_ae_title", "timeout_s", "connection_timeout_s"]
-    assert "the 30 s that hold leave room" in again.notes[1]
+    assert "the present 30 s leave room" in again.notes[1]
 
 
 def slow(delay_s: float, *, at: str) -> Script:
@@ -293,7 +293,7 @@ def test_no_shorter_time_out_is_proposed_than_the_one_that_holds() -> None:
     with scripted_peer(slow(0.0, at="echo")) as script:
         proposal = PynetdicomSender().propose(asking(script.peer, timeout_s=600, connection_timeout_s=90))
     assert (proposal.peer.timeout_s, proposal.peer.connection_timeout_s) == (600, 90)
-    assert any("600 s that hold leave room" in note for note in proposal.notes)
+    assert any("the present 600 s leave room" in note for note in proposal.notes)
 
 
 def test_a_peer_that_answers_no_echo_is_given_more_time() -> None:

@@ -68,7 +68,7 @@ def test_a_file_begins_as_pydicom_reads_it() -> None:
         (100, UIDS[0], "", "what the peer sent is cut off"),
         (3000, UIDS[0], "", "what the peer sent is "),
         (0, UIDS[1], "", "the peer sent another instance under this UID"),
-        (0, UIDS[0], str(MRImageStorage), "the peer sent it as of another SOP class than it is"),
+        (0, UIDS[0], str(MRImageStorage), "the peer announced it with another SOP class than it has"),
     ],
 )
 def test_a_damaged_or_misnamed_instance_is_removed_and_recorded(

@@ -20,7 +20,7 @@ def test_items_are_read_as_deep_as_sixteen_and_no_deeper() -> None:
         assert found["00081199"]["vr"] == "SQ"
         (found,) = found["00081199"]["Value"]
     assert found == {"00081155": {"vr": "UI", "Value": ["1.2"]}}
-    with pytest.raises(ValueError, match="nested deeper"):
+    with pytest.raises(ValueError, match="nested too deeply"):
         from_xml(nested(17))
 
 

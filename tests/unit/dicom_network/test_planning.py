@@ -187,7 +187,7 @@ def test_of_several_reasons_each_is_told_once_and_without_any_there_is_one() -> 
     assert choose(Kind(CT, EXPLICIT), answers) == Refusal("no; never", recompress=True)
     assert choose(Kind(CT, EXPLICIT), answers, transcode=False) == Refusal("no; never", recompress=False)
     nothing = choose(Kind(CT, J2K), agreed((CT, (RLE,), RLE)), transcode=False)
-    assert nothing == Refusal("the peer accepted no transfer syntax that it can go in", recompress=False)
+    assert nothing == Refusal("the peer accepted no transfer syntax in which it can be sent", recompress=False)
 
 
 def test_what_the_peer_takes_uncompressed_is_chosen_explicit_first() -> None:

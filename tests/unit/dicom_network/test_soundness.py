@@ -215,7 +215,7 @@ def test_bytes_after_a_deflated_data_set_are_reported() -> None:
 @pytest.mark.parametrize("item_length", [b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f"], ids=["undefined", "long"])
 def test_sequences_deeper_than_any_are_reported(item_length: bytes) -> None:
     opened = (b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0" + item_length) * 5000
-    with pytest.raises(UnsoundFileError, match="deeper"):
+    with pytest.raises(UnsoundFileError, match="nested too deeply"):
         examine(BytesIO(opened), EXPLICIT, is_part10=False)
 
 
@@ -386,7 +386,7 @@ def test_sequences_may_be_sixty_four_deep(depth: int, kind: str) -> None:
     if depth <= 64:
         examine(BytesIO(inner), EXPLICIT, is_part10=False)
         return
-    with pytest.raises(UnsoundFileError, match=r"deeper|damaged|cut off"):
+    with pytest.raises(UnsoundFileError, match=r"damaged|cut off"):
         examine(BytesIO(inner), EXPLICIT, is_part10=False)
 
 
