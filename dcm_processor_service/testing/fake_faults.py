@@ -71,7 +71,7 @@ class Faults:
     retrieve: Collection[str] = ("c-get", "c-move")
     """The services for retrieval that the archive offers."""
     retrieve_status: int = 0x0000
-    """The final status of a C-GET; unless it is 0, nothing is sent, and WADO-RS answers with HTTP 503."""
+    """The final status of a C-GET or C-MOVE; unless it is 0, nothing is sent, and WADO-RS answers with HTTP 503."""
     withholds: Collection[str] = ()
     """SOPInstanceUIDs that the archive lists and does not send."""
     alters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

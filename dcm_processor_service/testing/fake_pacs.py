@@ -136,6 +136,7 @@ class FakePacs:
         self._closing = threading.Event()
         self._counts: Counter[str] = Counter()
         self._reporters: list[threading.Thread] = []
+        self._connected: list[socket.socket] = []
         self._cleanup = ExitStack()
         self._entity = AE(ae_title=ae_title)
         self._port = port
@@ -177,6 +178,8 @@ class FakePacs:
         for reporter in self._reporters:
             reporter.join()
         self._cleanup.close()
+        for connected in self._connected:
+            connected.close()
 
     @property
     def peer(self) -> Peer:
@@ -335,7 +338,20 @@ class FakePacs:
 
     def _on_move(self, event: evt.Event) -> Iterator[Any]:
         instances = self._asked_for(event.identifier)
-        yield from moved(event, instances, self._drop_after(), self._destinations, self._client_tls())
+        if (destination := self._destinations.get(str(event.move_destination).strip())) is None:
+            yield None, None
+            return
+        manners: dict[str, Any] = {"evt_handlers": [(evt.EVT_CONN_OPEN, self._on_connected)]}
+        if (context := self._client_tls()) is not None:
+            manners["tls_args"] = (context, destination[0])
+        status = self.faults.retrieve_status
+        yield from moved(event, instances, (*destination, manners), self._drop_after(), status)
+
+    def _on_connected(self, event: evt.Event) -> None:
+        """Remembers the socket, to close it: pynetdicom leaves one open if the other side closed first."""
+        held = event.assoc.dul.socket
+        if held is not None and held.socket is not None:
+            self._connected.append(held.socket)
 
     def _asked_for(self, identifier: Dataset) -> list[Dataset]:
         self.retrievals.append(identifier)
@@ -387,7 +403,10 @@ class FakePacs:
         role = build_role(STORAGE_COMMITMENT, scp_role=True)
         context = self._client_tls()
         tls_args = None if context is None else (context, self._host)
-        back = entity.associate(self._host, port, ae_title=called, ext_neg=[role], tls_args=tls_args)
+        handlers: list[Any] = [(evt.EVT_CONN_OPEN, self._on_connected)]
+        back = entity.associate(
+            self._host, port, ae_title=called, ext_neg=[role], tls_args=tls_args, evt_handlers=handlers
+        )
         if not back.is_established:
             return False
         answer, _ = back.send_n_event_report(report, kind, STORAGE_COMMITMENT, COMMITMENT_INSTANCE)

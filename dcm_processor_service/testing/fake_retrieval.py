@@ -12,7 +12,6 @@ from pynetdicom import build_context
 from dcm_processor_service.testing.fake_query import matching
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator, Mapping
 
     from pynetdicom import evt
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["file_of", "got", "moved", "to_send"]
 
-_PENDING, _CANCELLED, _UNKNOWN_DESTINATION = 0xFF00, 0xFE00, 0xA801
+_PENDING, _CANCELLED = 0xFF00, 0xFE00
 
 
 def file_of(dataset: Dataset) -> bytes:
@@ -57,21 +56,26 @@ def got(event: evt.Event, instances: list[Dataset], drop_after: int | None) -> I
 def moved(
     event: evt.Event,
     instances: list[Dataset],
+    destination: tuple[str, int, dict[str, Any]],
     drop_after: int | None,
-    destinations: Mapping[str, tuple[str, int]],
-    tls: ssl.SSLContext | None,
+    status: int,
 ) -> Iterator[Any]:
-    """Answers a C-MOVE as pynetdicom requires: yields the destination, the number, then each instance."""
-    destination = destinations.get(str(event.move_destination).strip())
-    if destination is None:
-        yield None, None
-        return
+    """Answers a C-MOVE as pynetdicom requires: yields the destination, the number, then each instance.
+
+    Args:
+        event: The request.
+        instances: What to send.
+        destination: The host and port, and arguments for opening the association.
+        drop_after: The number of instances after which the association is aborted; None for never.
+        status: The final status; unless it is 0, nothing is sent.
+    """
+    host, port, manners = destination
     kinds = {(str(one.SOPClassUID), str(one.file_meta.TransferSyntaxUID)) for one in instances}
-    manners: dict[str, Any] = {"contexts": [build_context(uid, syntax) for uid, syntax in sorted(kinds)]}
-    if tls is not None:
-        manners["tls_args"] = (tls, destination[0])
-    yield (*destination, manners)
+    yield host, port, {**manners, "contexts": [build_context(uid, syntax) for uid, syntax in sorted(kinds)]}
     yield len(instances)
+    if status:
+        yield status, None
+        return
     yield from _sent(event, instances, drop_after)
 
 

@@ -162,10 +162,10 @@ class AsyncDicom:
 
     async def select(self, rules: SeriesRules) -> AsyncSeriesChoice:
         """Chooses series by rules; see :meth:`Dicom.select`."""
-        found = {series.series_instance_uid: series for series in await self.series()}
-        selection = select_series([await series.inspect() for series in found.values()], rules)
-        chosen = tuple(found[report.series_instance_uid] for report in selection.chosen)
-        return AsyncSeriesChoice(chosen, selection)
+        found = [(await series.inspect(), series) for series in await self.series()]
+        selection = select_series([report for report, _series in found], rules)
+        by_report = {id(report): series for report, series in found}  # two series may share a UID
+        return AsyncSeriesChoice(tuple(by_report[id(report)] for report in selection.chosen), selection)
 
     async def send(
         self,

@@ -247,6 +247,15 @@ def test_a_failure_is_reported_with_its_status(
     assert type(caught.value) is error
 
 
+@pytest.mark.parametrize("way", ["C-GET", "C-MOVE"])
+def test_a_refusal_of_the_peer_is_reported_with_its_status_whichever_way_was_taken(way: str, tmp_path: Path) -> None:
+    place = Place(way, tmp_path, Faults(retrieve_status=0xC001), holding())
+    with place.pacs, pytest.raises(FetchError, match="C001 the peer is unable to process it"):
+        place.fetch(options=QUIET.model_copy(update={"check": True}))
+    assert place.pacs.received.keys() == set(UIDS)
+    assert not list(tmp_path.rglob("*.dcm"))
+
+
 def test_a_peer_that_offers_no_way_is_told_so(tmp_path: Path) -> None:
     place = Place("C-MOVE", tmp_path, Faults(retrieve=()), holding())
     with place.pacs, pytest.raises(FetchError, match="offers no C-MOVE"):

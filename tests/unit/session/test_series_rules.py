@@ -12,6 +12,7 @@ from dcm_processor_service import SeriesRules
 from dcm_processor_service.backends.memory import MemoryDicomRepository
 from dcm_processor_service.errors import ConfigurationError, InvalidSeriesError, LocalFileError
 from dcm_processor_service.models.images.nifti import NiftiFiles
+from dcm_processor_service.session.images.dicom_async import AsyncDicom
 from dcm_processor_service.session.scratch import Scratch, open_scratch
 from dcm_processor_service.testing import fake_context, synthetic_series
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service import Container, RuntimeContext
     from dcm_processor_service.models import Instance, SeriesRecord
+    from dcm_processor_service.session.images.series_async import AsyncDicomSeries
 
 
 def numbers(headers: Sequence[Dataset]) -> list[int]:
@@ -214,3 +216,19 @@ def test_a_choice_holds_the_series_that_meet_the_rules_the_largest_first() -> No
     assert choice.explain() == "1.2.2: chosen\n1.2.1: chosen\n1.2.3: modality is MR, not CT"
     assert dicom.select(SeriesRules(modality="PT")).series == ()
     assert [series.series_instance_uid for series in dicom.series()] == ["1.2.1", "1.2.2", "1.2.3"]
+
+
+def test_both_series_of_one_uid_are_chosen_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If two peers send a patient's series, the platform stores it twice, under one UID."""
+    dicom, other = (fake_context(series=synthetic_series(slices=slices)).session.dicom for slices in (3, 6))
+    both = [dicom.get_series()._async, other.get_series()._async]
+    assert both[0].series_instance_uid == both[1].series_instance_uid
+
+    async def series(_self: AsyncDicom) -> list[AsyncDicomSeries]:
+        return both
+
+    monkeypatch.setattr(AsyncDicom, "series", series)
+    choice = dicom.select(SeriesRules(modality="CT"))
+    assert [series.instance_count() for series in choice.series] == [6, 3]
+    choice = dicom.select(SeriesRules(min_slices=5))
+    assert [series.instance_count() for series in choice.series] == [6]
