@@ -1,4 +1,4 @@
-"""Converts what callers give to what the makers take: voxels with their affine, and the source's headers."""
+"""Converts the arguments of callers to the types that the makers take: voxels with their affine, and a source."""
 
 from __future__ import annotations
 
@@ -99,10 +99,12 @@ def _placed_array(what: Voxels) -> PlacedArray:
         try:
             array = np.asanyarray(what.dataobj)
         except (OSError, EOFError, ValueError) as error:
-            raise DerivedObjectError("the NIfTI file ends inside its voxels, it was cut off: get it again") from error
+            raise DerivedObjectError(
+                "the NIfTI file was cut off, voxels at its end are missing: get it again"
+            ) from error
         affine = what.affine
         if affine is None:
-            raise DerivedObjectError("the image has no affine, so nothing says where it lies: set one")
+            raise DerivedObjectError("the image has no affine, so its place is not known: set one")
         affine_lps = convert_frame(np.asarray(affine, dtype=np.float64), "RAS", "LPS")
         if array.dtype.names is None:
             return PlacedArray(array, affine_lps)
@@ -173,7 +175,7 @@ def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Ite
 
 
 def _refuse_twins(files: Iterable[tuple[Path, Dataset]]) -> None:
-    """Refuses two instances of one SOPInstanceUID: one of them is not what the object was made of."""
+    """Refuses two different instances with one SOPInstanceUID: the object was made from only one of them."""
     known: dict[str, Path] = {}
     for file, header in files:
         uid = text(header, "SOPInstanceUID")

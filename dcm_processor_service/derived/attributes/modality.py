@@ -1,4 +1,4 @@
-"""Writes what the image classes CT, MR, PET and Secondary Capture require beyond planes and pixels.
+"""Writes the attributes that the image classes CT, MR, PET and Secondary Capture require beyond planes and pixels.
 
 PS3.3, sections C.8.2.1 (CT), C.8.3.1 (MR), C.8.9 (PET), C.8.6 (SC). Only those acquisition attributes of the source are
 copied that the class requires and that hold for any image computed from it, such as the pulse sequence of an MR.
@@ -90,7 +90,7 @@ def choose_class(kind: ImageKind, source: Source) -> tuple[ImageClass, str, str]
     For an enhanced multi-frame source, it is the single-frame class of the same modality.
 
     Raises:
-        DerivedObjectError: The kind is unknown, or it is ``source`` and there is none.
+        DerivedObjectError: The kind is unknown, or it is ``source`` and there is no source series.
     """
     if kind == "source":
         if not isinstance(source, SourceSeries):

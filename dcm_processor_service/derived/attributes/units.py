@@ -3,7 +3,7 @@
 The unit of a volume is kept, except for masks and probabilities (values from 0 to 1). Hounsfield units, of a volume or
 of values computed from a CT, are kept only if some values are as low as those of air and lung, since no mask, label
 map, probability, distance or score has such values. For values computed from a PET, the caller states the unit, because
-it cannot be found from the values.
+the values do not show which unit they have.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def own_lattice(frames: Sequence[FrameInfo]) -> Lattice:
 
 
 def _step_mm(frame: FrameInfo, positions: FloatArray) -> float:
-    """Returns the distance between slices: that of the header if the frames agree with it, else the least distance.
+    """Returns the distance between slices: that of the header if the frames agree with it, else the smallest gap.
 
     Raises:
         InvalidSeriesError: Frames do not lie at multiples of one distance, or contradict the stated distance.

@@ -44,7 +44,8 @@ class Finding:
     names of coded concepts, else as text."""
 
     finding: Code | str | None = None
-    """What was found: a coded concept or its name; None to look up the finding's name."""
+    """What was found: a coded concept or its name; None to look up the name under which the report lists the finding.
+    """
 
     site: Code | str | None = None
     """The part of the body where it is: a coded concept or its name."""

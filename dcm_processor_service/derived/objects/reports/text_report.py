@@ -85,7 +85,7 @@ def text_report(
     """
     given = {"findings": sections} if isinstance(sections, str) else sections
     if not isinstance(given, Mapping):
-        raise DerivedObjectError("what the report says is no text: give a str, or texts by section: {'findings': '…'}")
+        raise DerivedObjectError("the report's content is no text: give a str, or texts by section: {'findings': '…'}")
     composite = Composite(recipe, source)
     with contained():
         dataset = composite.new(BasicTextSRStorage, "SR", 1)
