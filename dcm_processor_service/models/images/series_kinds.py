@@ -38,7 +38,8 @@ class SeriesKind(str, Enum):
     PARAMETRIC_MAP = "parametric map"
     PRESENTATION_STATE = "presentation state"
     NON_IMAGE = "non-image"
-    """Something else without pixels, such as a plan or a waveform; as a rule, everything that is no image."""
+    """Any other object without pixels, such as a plan or a waveform. In a rule of a service, it stands for every kind
+    that is no image."""
 
     UNKNOWN = "unknown"
 
@@ -106,7 +107,7 @@ _BY_MODALITY = {
 
 
 def kind_of_class(sop_class_uid: str, modality: str = "") -> SeriesKind:
-    """Returns what objects of a class are, as far as their class states it, or their modality if no class is known.
+    """Returns the kind of the objects of a class; if the class is not known, the kind that their modality states.
 
     Args:
         sop_class_uid: SOPClassUID (0008,0016), a class of PS3.4, section B.5; empty where it is not known.

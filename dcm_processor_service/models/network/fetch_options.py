@@ -23,7 +23,7 @@ class FetchOptions(BaseModel):
         'auto'
 
     Raises:
-        ConfigurationError: It has no option of that name.
+        ConfigurationError: There is no option of that name.
         ValidationError: A value is out of its range.
     """
 

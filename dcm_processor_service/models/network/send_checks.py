@@ -1,4 +1,4 @@
-"""Results of a check whether instances can be sent, which sends none."""
+"""Results of a check, which tells whether instances can be sent and sends none."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class SendOptions(BaseModel):
         3
 
     Raises:
-        ConfigurationError: It has no option of that name.
+        ConfigurationError: There is no option of that name.
         ValidationError: A value is out of its range.
     """
 

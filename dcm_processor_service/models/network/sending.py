@@ -117,7 +117,7 @@ class SendReport(BaseModel):
 
     @property
     def retryable(self) -> bool:
-        """Whether some instances are not stored, and sending them again as they are may help.
+        """Whether instances are not stored, and sending them again unchanged may help for every one of them.
 
         Example:
             >>> busy = InstanceRecord(sop_instance_uid="1.2.3", outcome="failed", status=0xA700, retryable=True)
