@@ -1,4 +1,4 @@
-"""Checks that an object is what the standard requires, before it is saved or sent.
+"""Checks that an object is what the standard requires, when it is saved or when a callback asks.
 
 The checks cover the attributes that each kind of object must have (:mod:`.iods`), the form of every value (PS3.5,
 section 6.2), and attributes that must agree with each other. It is a safety net for the objects of this package, not a
