@@ -120,7 +120,8 @@ def _of_simpleitk(image: Any) -> PlacedArray:
     axes, components = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
     if axes not in {3, 4} or components not in {1, 3}:
         raise DerivedObjectError(
-            f"the image has {axes} axes and {components} numbers a voxel: give three or four axes of one, or colours"
+            f"the image has {axes} axes and {components} numbers for each voxel: give three or four axes, and one "
+            "number for each voxel, or three for colours"
         )
     array = simpleitk.GetArrayFromImage(image)
     order = (*range(axes - 1, -1, -1), *((axes,) if components > 1 else ()))
@@ -135,7 +136,8 @@ def _colors(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Returns RGB24 voxels of NIfTI as an array with the colours on a last axis."""
     if array.dtype.names != ("R", "G", "B") or array.ndim != 3:  # noqa: PLR2004 columns, rows, slices
         raise DerivedObjectError(
-            f"the NIfTI image holds {array.ndim} axes of {array.dtype.names}: give colours as RGB24 of three axes"
+            f"the NIfTI image has {array.ndim} axes, and its voxels have the fields {array.dtype.names}: give colours "
+            "as RGB24 with three axes"
         )
     return np.stack([array[name] for name in ("R", "G", "B")], axis=-1)
 

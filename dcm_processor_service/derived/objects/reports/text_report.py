@@ -127,7 +127,7 @@ def write_report_header(dataset: Dataset, source: Source) -> None:
 
 
 def _images(source: Source) -> list[Dataset]:
-    """Returns content items for the first source images; the evidence sequence lists all of them."""
+    """Returns content items for the first image and the first further one; the evidence sequence lists all images."""
     if not isinstance(source, SourceSeries):
         return []
     found = []
