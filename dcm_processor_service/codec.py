@@ -4,7 +4,7 @@ The strictest backend sets the rules for all, so a value that the memory backend
 ``None``, ``bool``, integers of 64 bits, ``float``, ``str``, ``bytes``, aware ``datetime`` (kept in UTC, to the
 millisecond), lists, and dictionaries with string keys. A write also takes pydantic models, dataclasses, enums,
 named tuples and tuples, sets (as sorted lists), paths, dates, times of day, durations, UUIDs and decimals (as text),
-numpy scalars and small numpy arrays, and stores their normal form. A read with a type makes that type of it again.
+numpy scalars and small numpy arrays, and stores their normal form. A read with a type returns a value of that type.
 
 The message of a refusal names the path inside the value and the remedy. This module imports no store, no driver and no
 numpy.
@@ -76,7 +76,9 @@ def check_text(value: object, what: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidNameError(f"the {what} holds lone surrogates, which no store can; decode it properly") from None
+        raise InvalidNameError(
+            f"the {what} holds lone surrogates, which no store can hold; decode it properly"
+        ) from None
     return value
 
 
@@ -149,7 +151,7 @@ def to_normal(value: object, *, limited: bool = True, naive_utc: bool = False) -
 
 
 class _NormalWalk:
-    """One normalisation, with the running size in BSON's count (type byte, key, payload)."""
+    """Normalises one value, and adds up its size as BSON counts it (type byte, key, payload)."""
 
     def __init__(self, *, limited: bool, naive_utc: bool) -> None:
         self.size_bytes = 0
@@ -322,7 +324,7 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
         fault = "; ".join(validation_faults(error, "value"))
     except PydanticUserError:  # the type itself is incomplete, whatever is stored
         raise
-    except Exception as error:  # noqa: BLE001  a type's own validators raise what they like
+    except Exception as error:  # noqa: BLE001  a type's own validators may raise anything
         fault = f"a validator of {wanted} raises {type(error).__name__}"
     # no cause: it would show the stored value, which may be a patient's
     raise StoredValueError(f"the data {name!r} cannot be read as {wanted}: {fault}") from None
@@ -371,7 +373,7 @@ def validation_faults(error: ValidationError, whole: str, spelled: Mapping[str, 
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Returns whether two normal forms are the same to a compare-and-set, as MongoDB compares.
+    """Returns whether a compare-and-set takes two normal forms for equal, as MongoDB does.
 
     Numbers compare by value (1 equals 1.0), NaN equals NaN, a bool equals no number, and the order of keys counts.
     """

@@ -76,7 +76,7 @@ class SourceSeries:
             found = {text(header, keyword) for header in own}
             if not all(found):
                 raise DerivedObjectError(
-                    f"a header of the source has no {keyword}, by which archives file what is made: write the right "
+                    f"a header of the source has no {keyword}, by which archives file the object: write the right "
                     "one into the headers, and give these as like"
                 )
             if len(found) > 1:

@@ -74,7 +74,7 @@ def _sorted_by_origin(problems: Iterable[Problem], dataset: Dataset) -> Iterator
 
 
 def _is_reference(problem: Problem) -> bool:
-    """Returns whether the problem is a malformed UID that refers to the source: this package makes none itself."""
+    """Returns whether the problem is a malformed UID from the source; this package itself makes no malformed UIDs."""
     is_nested = "[" in problem.tag
     refers = problem.keyword in _OF_OTHERS or (is_nested and problem.keyword in _OF_OTHERS_WHERE_NESTED)
     return refers and problem.rule.startswith("a value of UI ")

@@ -1,4 +1,4 @@
-"""Sessions as an operator sees them: how each stands, what a job died of, and what was done about it.
+"""Sessions as an operator sees them: their states, the causes of dead jobs, and the results of retries and sweeps.
 
 Nothing here holds a patient's value: a patient is named by a digest of the platform's own id, series and studies
 by their UIDs.

@@ -44,7 +44,7 @@ def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_c
     if unit == "source":
         unit = given.unit or _stated(source, image_class)
         if not unit:
-            raise DerivedObjectError("the source does not say what its values are: name the units instead of 'source'")
+            raise DerivedObjectError("the source does not state the unit of its values: name it instead of 'source'")
     elif unit is None and image_class == "pt":
         if not _are_fractions(given.array) and _stated(source, "pt"):
             raise DerivedObjectError(

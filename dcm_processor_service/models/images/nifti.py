@@ -69,7 +69,8 @@ class NiftiFiles:
     """
 
     paths: tuple[Path, ...]
-    """The images, in stable order; the first is, or stands for, the destination that was asked for."""
+    """The images, in an order that is the same for the same series. A single image has the path that was asked for; the
+    names of several are made from it."""
 
     engine: str
     reason: str

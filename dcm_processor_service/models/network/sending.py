@@ -108,7 +108,9 @@ class SendReport(BaseModel):
     left_out: tuple[LeftOutFile, ...] = ()
     duration_s: float = 0.0
     transaction_uid: str = Field(default="", description="UID of the storage commitment, where one was asked for")
-    unmet: tuple[str, ...] = Field(default=(), description="What was asked for besides storing, and was not done")
+    unmet: tuple[str, ...] = Field(
+        default=(), description="Requests besides storing that were not met, such as a commitment"
+    )
 
     @property
     def ok(self) -> bool:

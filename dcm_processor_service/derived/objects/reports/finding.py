@@ -1,4 +1,4 @@
-"""The class :class:`Finding`: what was measured of one structure, in reports to be written or read."""
+"""The class :class:`Finding`: the measurements and evaluations of one structure, in a report to write or to read."""
 
 from __future__ import annotations
 
