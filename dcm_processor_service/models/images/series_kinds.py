@@ -88,7 +88,7 @@ _BY_FAMILY = {
     "67": SeriesKind.NON_IMAGE,  # real world value mapping
     "68.": SeriesKind.NON_IMAGE,  # surface scans
     "200.": SeriesKind.NON_IMAGE,  # protocols
-    "481.": SeriesKind.NON_IMAGE,  # plans and treatment records, except the classes below
+    "481.": SeriesKind.NON_IMAGE,  # plans and treatment records, except the two classes below
 }
 _IMAGES_OF_RADIOTHERAPY = ("481.1", "481.2")  # RT Image and RT Dose
 _BY_MODALITY = {
