@@ -2,11 +2,12 @@
 
 The strictest backend sets the rules for all, so a value that the memory backend takes is taken by MongoDB too:
 ``None``, ``bool``, integers of 64 bits, ``float``, ``str``, ``bytes``, aware ``datetime`` (kept in UTC, to the
-millisecond), lists, and dictionaries with string keys. On the way in also pydantic models, dataclasses, enums,
+millisecond), lists, and dictionaries with string keys. A write also takes pydantic models, dataclasses, enums,
 named tuples and tuples, sets (as sorted lists), paths, dates, times of day, durations, UUIDs and decimals (as text),
-numpy scalars and small numpy arrays. Typed reads turn the normal form back.
+numpy scalars and small numpy arrays, and stores their normal form. A read with a type returns a value of that type.
 
-A refusal names the path inside the value and the remedy. Pure: no store, no driver, no numpy import.
+The message of a refusal names the path inside the value and the remedy. This module imports no store, no driver and no
+numpy.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 MAX_VALUE_BYTES = 16 * 1024 * 1024 - 64 * 1024
-"""The largest normal form, in BSON's count: a MongoDB document holds 16 MiB, some of it is the document's own."""
+"""The largest size of a normal form, as BSON counts it. A MongoDB document holds 16 MiB, other fields included."""
 
 MAX_ARRAY_ITEMS = 10_000
-"""Larger numpy arrays belong in a file: as a list each number costs a dozen bytes and its dtype is lost."""
+"""Larger numpy arrays belong in a file: in a list, each number takes a dozen bytes, and its dtype is lost."""
 
 MAX_DEPTH = 80
-"""MongoDB nests 100 levels deep; the document's own and the drivers' take some."""
+"""MongoDB nests 100 levels; the document around the value, and the driver, need some of them."""
 
 MAX_NAME_CHARACTERS = 200
 _SHOWN_CHARACTERS = 80
@@ -64,7 +65,7 @@ def check_text(value: object, what: str) -> str:
     """Returns ``value`` if it is text, so that no database operator is taken for a name or an id.
 
     Raises:
-        InvalidNameError: It is something else.
+        InvalidNameError: ``value`` is no ``str``, or holds lone surrogates.
 
     Example:
         >>> check_text("PACS", "name of a peer")
@@ -75,12 +76,14 @@ def check_text(value: object, what: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidNameError(f"the {what} holds lone surrogates, which no store can; decode it properly") from None
+        raise InvalidNameError(
+            f"the {what} holds lone surrogates, which no store can hold; decode it properly"
+        ) from None
     return value
 
 
 def shown(name: object) -> str:
-    """Returns a name as a message quotes it: escaped, and cut where it is long.
+    """Returns a name as messages quote it: escaped, and cut if it has more than 80 characters.
 
     Example:
         >>> shown("liver"), shown("x" * 1000) == repr("x" * 80 + "…")
@@ -148,7 +151,7 @@ def to_normal(value: object, *, limited: bool = True, naive_utc: bool = False) -
 
 
 class _NormalWalk:
-    """One normalisation, with the running size in BSON's count (type byte, key, payload)."""
+    """Normalises one value, and adds up its size as BSON counts it (type byte, key, payload)."""
 
     def __init__(self, *, limited: bool, naive_utc: bool) -> None:
         self.size_bytes = 0
@@ -301,7 +304,7 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
 
     Raises:
         StoredValueError: The stored value is not of this type; the message names the fields, never their values.
-        UnsupportedValueError: Nothing can be read as ``as_type``.
+        UnsupportedValueError: ``as_type`` is none of these types.
 
     Example:
         >>> from_normal([3, 4], tuple[int, int], "size")
@@ -319,21 +322,21 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
         return _validated(adapter, value)
     except ValidationError as error:
         fault = "; ".join(validation_faults(error, "value"))
-    except PydanticUserError:  # the type itself is not whole, whatever is stored
+    except PydanticUserError:  # the type itself is incomplete, whatever is stored
         raise
-    except Exception as error:  # noqa: BLE001  a type's own validators raise what they like
+    except Exception as error:  # noqa: BLE001  a type's own validators may raise anything
         fault = f"a validator of {wanted} raises {type(error).__name__}"
     # no cause: it would show the stored value, which may be a patient's
     raise StoredValueError(f"the data {name!r} cannot be read as {wanted}: {fault}") from None
 
 
 def _validated(adapter: TypeAdapter[T], value: Any) -> T:
-    """Reads a value as Python; if a strict model refuses it, as it was stored as text or a list, reads it as JSON."""
+    """Reads a value as Python objects; if that fails, as JSON, since strict models refuse the stored text or list."""
     try:
         return adapter.validate_python(value)
     except ValidationError:
-        with suppress(Exception):  # bytes that are no text have no JSON, and a type's own code may know no texts
-            adapter.validate_python(value, strict=False)  # else a datetime could be read as text
+        with suppress(Exception):  # JSON cannot hold all bytes, and validators of a type may fail on text
+            adapter.validate_python(value, strict=False)  # without this line a datetime could be read as text
             return adapter.validate_json(to_json(value, inf_nan_mode="constants"), strict=True)
         raise
 
@@ -363,14 +366,14 @@ def validation_faults(error: ValidationError, whole: str, spelled: Mapping[str, 
     faults = []
     for fault in error.errors(include_input=False, include_url=False, include_context=False):
         place = ".".join((spelled or {}).get(str(part), str(part)) for part in fault["loc"]) or whole
-        # of pydantic's own messages this one alone quotes the value
+        # the only message of pydantic itself that quotes the value
         message = "its tag is not one of the expected ones" if fault["type"] == "union_tag_invalid" else fault["msg"]
         faults.append(f"{place}: {message}")
     return faults
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Returns whether two normal forms are the same to a compare-and-set, as MongoDB compares.
+    """Returns whether a compare-and-set takes two normal forms for equal, as MongoDB does.
 
     Numbers compare by value (1 equals 1.0), NaN equals NaN, a bool equals no number, and the order of keys counts.
     """

@@ -2,7 +2,7 @@
 
 Part of the 0.0.1 API; stays until 2.0.
 
-They have the names, parameters and results of 0.0.1; differences stand in ``docs/migrating.md``. New code asks for a
+They have the names, parameters and results of 0.0.1; ``docs/migrating.md`` lists the differences. New code uses a
 context: ``ctx.session.dicom.get_series(…)``.
 """
 
@@ -52,7 +52,8 @@ def get_series_dicom(
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.get_series(…).datasets()``.
 
-    Unlike 0.0.1 a malformed id stands for a series that is not stored, and a SeriesInstanceUID is understood as well.
+    Unlike in 0.0.1, a malformed id is treated as that of a series that is not stored, and a SeriesInstanceUID is
+    accepted as well.
 
     Args:
         series_id: The platform's id, as text, as ObjectId or as Extended JSON.
@@ -60,7 +61,7 @@ def get_series_dicom(
 
     Raises:
         StoredFileNotFoundError: The file of an instance is gone.
-        InvalidSeriesError: What is stored of an instance is no DICOM file.
+        InvalidSeriesError: The stored content of an instance is no DICOM file.
     """
     series = _find(series_id)
     if series is None:
@@ -110,7 +111,7 @@ def get_series_nifti(
 
     Args:
         series_id: The platform's id, as text or ObjectId.
-        filename: ``.nii`` or ``.nii.gz``; where it is given, the image is written there, and a JSON beside it.
+        filename: Path that ends in ``.nii`` or ``.nii.gz``; if given, the image is written there, and a JSON beside it.
 
     Returns:
         With ``filename``: that path, the path of the JSON, and None. Without: the image, the header as a dictionary,
@@ -139,7 +140,7 @@ def _instance_ids(series: SeriesRecord) -> list[str]:
 
 
 def _convert(paths: list[Path], target: Path, sidecar: Sidecar) -> NiftiFiles:
-    """Converts with dcm2niix, whose voxel axes services of 0.0.1 expect; natively what dcm2niix cannot convert."""
+    """Converts with dcm2niix, whose voxel axes services of 0.0.1 expect; if it fails, with the engine ``auto``."""
     convert = own_container().converter().convert
     try:
         return convert(paths, target, engine="dcm2niix", policy="largest", sidecar=sidecar)
@@ -183,7 +184,7 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
 
 @contextmanager
 def _temporary() -> Iterator[Path]:
-    """Makes a folder in the scratch of this process's job; without a job, where SCRATCH or the system says."""
+    """Makes a folder in the scratch of this process's job; without a job, in SCRATCH or the system's folder."""
     with ExitStack() as stack:
         try:
             scratch = own_container().scratch()

@@ -2,9 +2,9 @@
 
 Part of the 0.0.1 API; stays until 2.0.
 
-They have the names, parameters and results of 0.0.1, and call the same session as ``ctx.session``. Functions that were
-broken there work here; each docstring names its differences, and ``docs/migrating.md`` lists all. New code asks for a
-context.
+They have the names, parameters and results of 0.0.1, and read and write the same session as ``ctx.session``. Functions
+that were broken in 0.0.1 work here. Each docstring names the differences of its function, and ``docs/migrating.md``
+lists all. New code uses a context.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def get_mgr() -> Any:
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session``.
 
-    Nothing of this package uses it. Unlike 0.0.1 each call makes a new one.
+    This package itself does not use it. Unlike in 0.0.1, each call makes a new one.
 
     Raises:
         ConfigurationError: That package is not installed here.
@@ -72,12 +72,13 @@ def get_session_data(name: str, default: Any = None, job_name: str | None = None
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.data.get``.
 
-    Unlike 0.0.1, ``job_name`` finds the value: that of the job which this one depends on, else of the job for the same
-    subject, else of the only job of that name; never that of another series, study or patient. If no job of the session
-    has the name, the default is returned, and the log has a warning. Datetimes come back with their zone, UTC.
+    Unlike in 0.0.1, ``job_name`` finds the value. Jobs for another series, study or patient are never considered; of
+    the rest, the name means the job that this one depends on, else the one for the same subject, else the only one of
+    that name. If no job of the session has the name, the default is returned, and the log has a warning. Datetimes come
+    back with their zone, UTC.
 
     Raises:
-        AmbiguousJobError: Several jobs are meant.
+        AmbiguousJobError: The name may mean several jobs.
         UpstreamFailedError: That job failed; its output is not replaced by the default.
     """
     return own_session().data.get(name, default=default, job=job_name)
@@ -101,7 +102,7 @@ def set_session_data(name: str, value: object) -> str | int:
 
 
 def has_session_data(name: str, job_name: str | None = None) -> bool:
-    """Returns whether there is a value; errors are those of :func:`get_session_data`.
+    """Returns whether there is a value of this name; raises the errors of :func:`get_session_data`.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.data.has``.
     """
@@ -127,9 +128,8 @@ def upload_session_file(
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.put``.
 
-    Unlike 0.0.1 bytes need no ``content_type``, an upload that fails keeps the earlier version, and the arguments are
-    not
-    changed: an open file stays open, ``meta`` as it was.
+    Unlike in 0.0.1, bytes need no ``content_type``, an upload that fails keeps the earlier version, and the arguments
+    are not changed: an open file stays open, and ``meta`` gets no entries.
 
     Args:
         file: A path, bytes, or a file opened with ``rb``, which is read from its start.
@@ -178,10 +178,10 @@ def download_session_file(
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.read`` and ``get``.
 
-    Unlike 0.0.1 it finds the file. ``filename`` appears when the content is complete.
+    Unlike in 0.0.1, it finds the file. ``filename`` appears when the content is complete.
 
     Raises:
-        AmbiguousJobError: Several jobs are meant.
+        AmbiguousJobError: The name may mean several jobs.
         UpstreamFailedError: That job failed.
     """
     files = own_session().files
@@ -203,8 +203,8 @@ def get_session_file(
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.info``.
 
-    Unlike 0.0.1 it finds the file, and ``select`` names the fields to return besides ``_id``. Errors are those of
-    :func:`download_session_file`.
+    Unlike in 0.0.1, it finds the file, and ``select`` names the fields to return besides ``_id``. It raises the errors
+    of :func:`download_session_file`.
     """
     container = own_container()
     check_name(name, "file")
@@ -217,7 +217,9 @@ def get_session_file(
 
 
 def has_session_file(name: str, job_name: str | None = None) -> bool:
-    """Returns whether there is a file; errors are those of :func:`download_session_file`. Unlike 0.0.1 it finds it.
+    """Returns whether there is a file; raises the errors of :func:`download_session_file`.
+
+    Unlike in 0.0.1, it finds the file.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.has``.
     """
@@ -225,7 +227,7 @@ def has_session_file(name: str, job_name: str | None = None) -> bool:
 
 
 def remove_session_file(name: str) -> bool:
-    """Removes a file; returns whether there was one. Unlike 0.0.1 it finds the file.
+    """Removes a file; returns whether there was one. Unlike in 0.0.1, it finds the file.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.delete``.
     """
@@ -237,8 +239,8 @@ def get_peer(name: str | None = None) -> dict[str, Any] | None:
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.peers.get`` and ``current``.
 
-    For a peer that is not known, the log has a warning with the known names. Unlike 0.0.1 the sender is found also when
-    the session is closed.
+    For a peer that is not known, the log has a warning with the known names. Unlike in 0.0.1, the peer that sent the
+    images is found also when the session is closed.
     """
     container = own_container()
     documents = container.platform_documents()
@@ -270,8 +272,9 @@ def get_dicom_sender(
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.send``.
 
-    Unlike 0.0.1 the called AE title is the peer's own, and the calling one is ours (the setting ``AE_TITLE``). The
-    sender proposes what the sent files need, so the additional classes and syntaxes are not needed.
+    Unlike in 0.0.1, the called AE title is the peer's, and the calling one is ours (the setting ``AE_TITLE``, or the
+    peer's ``calling_aet``). The sender proposes the classes and syntaxes of the files that it sends, so the two
+    arguments for additional ones are not needed.
     """
     peer = get_peer(peer_name)
     if peer is None:

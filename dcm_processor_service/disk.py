@@ -1,4 +1,4 @@
-"""Files of this machine: writes them whole or not at all, claims them for one process, and explains faults."""
+"""Writes files of this machine whole or not at all, claims them for one process, and explains errors of the system."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def open_new(path: Path, *, private: bool) -> BinaryIO:
     """Makes a file and opens it to write; follows no link, and opens no file that exists already.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The file cannot be made.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(path, flags, PRIVATE_FILE if private else 0o666), "wb")
@@ -113,7 +113,7 @@ def make_folder(path: Path, *, private: bool = False, durable: bool = False) -> 
         durable: Whether the new folders survive a power cut.
 
     Raises:
-        OSError: It cannot be made, or there is something else of this name.
+        OSError: A folder cannot be made, or something else has its name.
     """
     missing = []
     for folder in (path, *path.parents):
@@ -133,13 +133,13 @@ def _require_folder(path: Path) -> None:
 
 
 def claim_file(path: Path, *, new: bool = False) -> BinaryIO | None:
-    """Opens a file that this process keeps for itself until it closes it or ends, however it ends.
+    """Opens a file and locks it for this process, until it closes the file or ends in any way.
 
     Returns:
         The open file; None if another process has it or has just removed it, or if this system has no such locks.
 
     Raises:
-        OSError: It cannot be opened: there is none, or with ``new`` there is one already, or it is a link.
+        OSError: The file cannot be opened: it does not exist, or exists already if ``new`` is given, or is a link.
     """
     flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | (os.O_CREAT | os.O_EXCL if new else 0)
     descriptor = os.open(path, flags, PRIVATE_FILE)
@@ -194,7 +194,7 @@ def write_whole(
         error: The class to raise.
 
     Raises:
-        DcmProcessorError: Of the class ``error``: the file cannot be written. An earlier file is still there.
+        DcmProcessorError: The file cannot be written; the class is ``error``. An earlier file is still there.
     """
     with file_faults(path, "written", error):
         with suppress(FileNotFoundError):
@@ -245,7 +245,7 @@ def sync_folder(folder: Path) -> None:
     """Writes the names in a folder to the disk, where the system can.
 
     Raises:
-        OSError: The disk does not take them.
+        OSError: The disk does not write them.
     """
     if os.name != "posix":
         return

@@ -38,10 +38,10 @@ __all__ = [
 PREFIX = "DCM-PROCESSOR-SERVICE-"
 
 _SUFFIXES = {"service_name": "JOB-SERVICE-NAME"}
-"""Fields whose variable is not the field's own name."""
+"""Names of the variables that are not named as their field."""
 
 _SECRET_FILES = ("db_url",)
-"""Fields that may be given as a file that holds the value."""
+"""Fields whose value may be in a file, which the variable ``…-FILE`` names."""
 
 
 class Fault:
@@ -67,7 +67,9 @@ def posix_name(name: str) -> str:
 
 
 def read_variables(fields: Iterable[str]) -> dict[str, str | Fault]:
-    """Returns the set values by field, from the environment, else from the ``.env`` file; a fault for a wrong one.
+    """Returns the values of the variables that are set, by field, from the environment, else from the ``.env`` file.
+
+    A :class:`Fault` is the value of a variable that cannot be used.
 
     Raises:
         ConfigurationError: There is a ``.env`` file that cannot be read.
@@ -81,7 +83,8 @@ def read_variables(fields: Iterable[str]) -> dict[str, str | Fault]:
 def variables_set(values: Mapping[str, str]) -> Iterator[None]:
     """Sets variables as a worker does, by field, within the block, and unsets their other spellings.
 
-    The code of a local run's job and its child processes may read them; a process runs one job at a time.
+    A local run sets them for the code of a job, and for processes that this code starts; it runs one job at a time in a
+    process.
     """
     names = {spelling for field in values for name in _spellings(field) for spelling in (name, posix_name(name))}
     before = {name: os.environ.pop(name, None) for name in names}

@@ -173,7 +173,7 @@ class CallbackFailedError(CallbackError):
 
 
 class JobTimeoutError(CallbackError, TimeoutError):
-    """The job reached its limit of time: it saw that and returned early, or its process was ended after the grace."""
+    """The job reached its time limit; its callback then returned early, or its process was ended after the grace."""
 
     exit_code = EXIT_FAILED
 
@@ -249,7 +249,7 @@ class StoredFileNotFoundError(NotFoundError, FileNotFoundError):
     """No session file of that name."""
 
     def __new__(cls, *arguments: Any, **_named: Any) -> Self:
-        """Makes the error as an OSError, which Python requires also of code that restores it in another process."""
+        """Makes the error as OSError does, also where pickle restores it in another process."""
         return FileNotFoundError.__new__(cls, *arguments)
 
 
@@ -298,7 +298,7 @@ class DicomError(DcmProcessorError):
 
 
 class InvalidSeriesError(DicomError, ValueError):
-    """The series is not what the operation needs; ``report`` says what it is, when it was inspected."""
+    """The series is not of the kind that the operation needs; ``report`` is that of its inspection, or None."""
 
     def __init__(self, message: str, report: SeriesReport | None = None) -> None:
         super().__init__(message)
@@ -342,7 +342,7 @@ class FindIncompleteError(FindError):
 
 
 class FetchError(DicomError):
-    """Not everything that the peer listed was fetched; ``report`` has one record an instance."""
+    """Not everything that the peer listed was fetched; ``report`` has one record for each instance."""
 
     def __init__(self, message: str, report: FetchReport | None = None) -> None:
         super().__init__(message)
@@ -357,7 +357,7 @@ class FetchIncompleteError(FetchError):
 
 
 class PatientMismatchError(DicomError, ValueError):
-    """Objects that were to be used together are of different patients, or not certainly of one."""
+    """Objects that were to be used together belong to different patients, or may do so."""
 
 
 class SendError(DicomError):
@@ -379,7 +379,7 @@ class PeerUnreachableError(SendError, ConnectionError):
 
 
 class SendRejectedError(SendError):
-    """The peer did not store everything; ``report`` has one record an instance."""
+    """The peer did not store everything; ``report`` has one record for each instance."""
 
     def __init__(self, message: str, report: SendReport | None = None) -> None:
         super().__init__(message)

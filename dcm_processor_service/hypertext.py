@@ -115,7 +115,7 @@ def element(tag: str, *children: str, **attributes: str) -> Html:
 
 
 def join(parts: Iterable[str], separator: str = "") -> Html:
-    """Returns parts as one, each escaped unless it is HTML.
+    """Returns the parts as one text of HTML; parts that are not HTML are escaped.
 
     Example:
         >>> join(["a & b", Html("<br>")])
@@ -125,7 +125,7 @@ def join(parts: Iterable[str], separator: str = "") -> Html:
 
 
 def chip(text: str, state: str = "") -> Html:
-    """Returns a word about a state: ``ok``, ``bad``, ``warn`` or neutral."""
+    """Returns a label in the colour of a state: ``ok``, ``bad``, ``warn``, or empty for a neutral one."""
     return element("span", text, class_=f"chip {state}".strip())
 
 
@@ -136,7 +136,7 @@ def facts(rows: Iterable[tuple[str, str]]) -> Html:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> Html:
-    """Returns a table; the columns of these numbers hold numbers.
+    """Returns a table; ``right`` lists the columns, from 0, that are aligned on the right, as numbers are.
 
     Example:
         >>> table(["name", "ml"], [["liver", "1500"]], right=[1])[:60]
@@ -152,7 +152,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable
 
 
 def picture(png: bytes, alternative: str, media_type: str = "image/png") -> Html:
-    """Returns a picture, with its content in it."""
+    """Returns an element that holds a picture with all its bytes."""
     encoded = base64.b64encode(png).decode("ascii")
     return element("img", alt=alternative, src=f"data:{media_type};base64,{encoded}")
 
@@ -163,7 +163,7 @@ def notebook(*parts: str) -> str:
 
 
 def page(title: str, *body: str) -> str:
-    """Returns a page that opens in a browser without a network, in the reader's light or dark."""
+    """Returns a page that opens in a browser without a network, in the browser's light or dark colours."""
     head = element(
         "head",
         element("meta", charset="utf-8"),

@@ -1,6 +1,6 @@
 """Names that a package offers and loads at their first use (PEP 562).
 
-The root of the distribution does the same by itself, so that ``--help`` loads no further module.
+The root package does not use this module: it has code of its own for this, so that ``--help`` loads one module less.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def loaded_on_use(
     """Returns ``__getattr__`` and ``__dir__`` of a module.
 
     Args:
-        namespace: The module's ``globals()``; what was loaded is kept there.
-        home: The module of each name, below a package.
-        below: The package; all of this distribution when it is left out.
+        namespace: The module's ``globals()``; objects that were loaded are kept there.
+        home: The module of each name, relative to the package ``below``.
+        below: Name of the package; by default ``dcm_processor_service``.
 
     Example:
         >>> load, _ = loaded_on_use({"__name__": "example"}, {"Job": "models.jobs"})

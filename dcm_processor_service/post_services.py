@@ -25,11 +25,11 @@ def run_post_services(*_positional: object, **arguments: Any) -> dict[str, Any]:
     Part of the 0.0.1 API; stays as long as the platform's worker calls it.
 
     Calls the hooks of the entry-point group ``dcm_processor_service.post_services`` first, while everything is there;
-    if a hook raises, nothing is cleaned up. Then removes, as the setting ``CLEANUP`` says: nothing (``keep``), the
-    session's data and files (``session``), or the patient's images too (``all``, the default and what 0.0.1 did).
+    if a hook raises, nothing is cleaned up. Then it removes what the setting ``CLEANUP`` says: nothing (``keep``), the
+    session's data and files (``session``), or the patient's images too (``all``, the default, as in 0.0.1).
 
-    Unlike 0.0.1 it keeps images that arrived after the session was made, or that another open session of the patient
-    needs; it ignores a missing document; it can be run again; and it logs and returns counts.
+    Unlike in 0.0.1, it keeps images that arrived after the session was made, or that another open session of the
+    patient needs; it ignores a missing document; it can be run again; and it logs and returns counts.
 
     Args:
         **arguments: The worker's arguments, which supply values that the environment lacks.

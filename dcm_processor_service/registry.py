@@ -1,9 +1,9 @@
 """Registry functions, which decide in the scheduler's own process which jobs a series, study or patient gets.
 
 The scheduler imports the ``registry`` folder of a service once for each job and subject, calls the function that the
-manifest's ``registryEntry`` names, and waits. It takes an exception for a refusal, and ends if the function returns a
-value that the database cannot hold. A function that :func:`accepts` makes raises nothing, answers in plain JSON, and
-says in the log why a job was declined.
+manifest's ``registryEntry`` names, and waits. If the function raises, the job is declined; if it returns a value that
+the database cannot hold, the scheduler ends. A function that :func:`accepts` makes raises nothing, returns plain JSON,
+and says in the log why a job was declined.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ class _DeclinedError(Exception):
 
 
 def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseModel] | None = None) -> RegistryFunction:
-    """Makes a registry function, for the manifest's ``registryEntry``, of rules or of a function.
+    """Makes a registry function, for the manifest's ``registryEntry``, from rules or from a function.
 
-    Rules are checked against the header document, and explained as by :meth:`Dicom.select`. The document holds
-    Modality, SeriesDescription, BodyPartExamined and SeriesNumber of a series and the ids of its instances, so only
-    ``modality``, ``description``, ``not_description``, ``body_part``, ``series_number`` and ``min_slices`` can be
-    checked here; for a study or a patient only ``modality``, which one of their series must have. An instance counts as
-    one slice: leave ``min_slices`` to the job where multi-frame objects arrive.
+    Rules are checked against the header document; the log explains a refusal in the words of :meth:`Dicom.select`. The
+    document of a series holds its Modality, SeriesDescription, BodyPartExamined and SeriesNumber, and the ids of its
+    instances. So only ``modality``, ``description``, ``not_description``, ``body_part``, ``series_number`` and
+    ``min_slices`` can be checked here; for a study or a patient only ``modality``, which one of their series must have.
+    An instance counts as one slice: if multi-frame objects arrive, check ``min_slices`` in the job instead.
 
     The registry function never raises. Any error declines the job; the log of the scheduler says which job, for which
     subject, and why, without a value of the patient. A function of yours gets copies of the header document and the

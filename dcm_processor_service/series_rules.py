@@ -129,7 +129,7 @@ class SeriesFacts:
 
 
 def first_failure(facts: SeriesFacts, rules: SeriesRules) -> str | None:
-    """Returns the first rule that a series does not meet, as a sentence; None when it meets all.
+    """Returns a sentence about the first rule that a series does not meet; None if it meets all.
 
     The sentence holds no patient attribute.
 

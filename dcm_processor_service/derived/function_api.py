@@ -83,7 +83,7 @@ def make_pdf_dicom(
         series_number: Appended to the digits of the reference's SeriesNumber; 2000 when None.
 
     Raises:
-        DerivedObjectError: ``pdf_data`` is not base64, or not that of a PDF; or the reference belongs to no study.
+        DerivedObjectError: ``pdf_data`` is not base64, or not a PDF in base64; or the reference belongs to no study.
 
     Example:
         >>> from pydicom import Dataset
@@ -108,9 +108,9 @@ def make_series_dicom(ref_dicom: Dataset, datasets: Sequence[D], series_descript
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.derive``.
 
-    Writes patient, study, equipment and dates, new UIDs, and a SeriesNumber of the reference's digits followed by those
-    of the dataset. Text becomes UTF-8, and decimal strings are rounded to 16 characters. Positions are taken to be in
-    the reference's frame of reference, if it has one.
+    Writes patient, study, equipment and dates, new UIDs, and a SeriesNumber that consists of the reference's digits and
+    then the dataset's. Text becomes UTF-8, and decimal strings are rounded to 16 characters. Positions are assumed to
+    be in the reference's frame of reference, if it has one.
 
     Args:
         ref_dicom: Any instance of the study.
@@ -149,8 +149,8 @@ def nifti_to_dicom(
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.derive``.
 
-    Integers are stored unchanged if 16 bits hold them; other values by a slope and an intercept, with an error of half
-    a slope.
+    Integers are stored unchanged if 16 bits hold them; other values by a slope and an intercept, with an error of at
+    most half the slope.
 
     Args:
         img_nib: Image with two to four axes.
@@ -200,7 +200,7 @@ def _recipe(description: str, series_number: int | None) -> Recipe:
 
 
 def _series_number(reference: Dataset, appended: int | str) -> int:
-    """Returns the last nine of the reference's digits followed by the appended ones."""
+    """Returns the number made of the reference's digits and the appended ones; of more than nine, the last nine."""
     own = integer(reference, "SeriesNumber")
     digits = re.sub(r"\D", "", f"{'00' if own is None else own}{appended}")
     return int(digits[-_LONGEST_SERIES_NUMBER:] or "0")

@@ -1,4 +1,4 @@
-"""Converts what callers give to what the makers take: voxels with their affine, and the source's headers."""
+"""Converts the arguments of callers to the types that the makers take: voxels with their affine, and a source."""
 
 from __future__ import annotations
 
@@ -99,10 +99,12 @@ def _placed_array(what: Voxels) -> PlacedArray:
         try:
             array = np.asanyarray(what.dataobj)
         except (OSError, EOFError, ValueError) as error:
-            raise DerivedObjectError("the NIfTI file ends inside its voxels, it was cut off: get it again") from error
+            raise DerivedObjectError(
+                "the NIfTI file was cut off, voxels at its end are missing: get it again"
+            ) from error
         affine = what.affine
         if affine is None:
-            raise DerivedObjectError("the image has no affine, so nothing says where it lies: set one")
+            raise DerivedObjectError("the image has no affine, so its place is not known: set one")
         affine_lps = convert_frame(np.asarray(affine, dtype=np.float64), "RAS", "LPS")
         if array.dtype.names is None:
             return PlacedArray(array, affine_lps)
@@ -118,7 +120,8 @@ def _of_simpleitk(image: Any) -> PlacedArray:
     axes, components = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
     if axes not in {3, 4} or components not in {1, 3}:
         raise DerivedObjectError(
-            f"the image has {axes} axes and {components} numbers a voxel: give three or four axes of one, or colours"
+            f"the image has {axes} axes and {components} numbers for each voxel: give three or four axes, and one "
+            "number for each voxel, or three for colours"
         )
     array = simpleitk.GetArrayFromImage(image)
     order = (*range(axes - 1, -1, -1), *((axes,) if components > 1 else ()))
@@ -133,7 +136,8 @@ def _colors(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Returns RGB24 voxels of NIfTI as an array with the colours on a last axis."""
     if array.dtype.names != ("R", "G", "B") or array.ndim != 3:  # noqa: PLR2004 columns, rows, slices
         raise DerivedObjectError(
-            f"the NIfTI image holds {array.ndim} axes of {array.dtype.names}: give colours as RGB24 of three axes"
+            f"the NIfTI image has {array.ndim} axes, and its voxels have the fields {array.dtype.names}: give colours "
+            "as RGB24 with three axes"
         )
     return np.stack([array[name] for name in ("R", "G", "B")], axis=-1)
 
@@ -173,7 +177,7 @@ def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Ite
 
 
 def _refuse_twins(files: Iterable[tuple[Path, Dataset]]) -> None:
-    """Refuses two instances of one SOPInstanceUID: one of them is not what the object was made of."""
+    """Refuses two different instances with one SOPInstanceUID: the object was made from only one of them."""
     known: dict[str, Path] = {}
     for file, header in files:
         uid = text(header, "SOPInstanceUID")

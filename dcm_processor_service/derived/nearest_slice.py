@@ -22,7 +22,7 @@ __all__ = ["nearest_slice", "pixels_of"]
 
 
 def nearest_slice(place_lps: Sequence[float], source: SourceSeries) -> FrameInfo | None:
-    """Returns the frame of the slice that a place lies on or nearest to; None if it lies beside all slices.
+    """Returns the frame of the slice that a place lies on or nearest to; None if it lies outside of all slices.
 
     Args:
         place_lps: Coordinates of the place, mm in LPS, shape (3,).

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["place_one_volume"]
 
 _FAR_MM = 1000.0
-"""How far from the source voxels may lie if they name its frame of reference: elsewhere in the same patient."""
+"""How far voxels that name a frame of reference may lie from the source: they may show another part of the patient."""
 
 
 def place_one_volume(voxels: PlacedArray, source: SourceSeries) -> Placement:
@@ -40,7 +40,8 @@ def place_one_volume(voxels: PlacedArray, source: SourceSeries) -> Placement:
     if placement.is_projection and len(placement.origins) > 1:
         raise DerivedObjectError(
             "an object made of images that have no place in space (projections, ultrasound) is about one of them: make "
-            "one for each, with the header of that image as like, and a role of its own; a loop has no such headers"
+            "one for each image, with that image's header as like, and a role of its own; the frames of a multi-frame "
+            "loop have no headers of their own, so this is not possible for them"
         )
     _require_nearness(placement, source, 0 if not voxels.frame_of_reference_uid else _FAR_MM)
     return placement

@@ -46,8 +46,8 @@ class Placement:
     """Shape (columns, rows, slices, volumes)."""
 
     affine_lps: NDArray[np.float64]
-    """Maps (i, j, k, 1) of this array to LPS mm; for uneven slices, only i and j are right, from each slice's
-    origin."""
+    """Maps (i, j, k, 1) of this array to LPS mm. For uneven slices, k is not mapped correctly: use the matrix's first
+    two columns with the slice's own origin."""
 
     orientation: tuple[float, ...]
     """ImageOrientationPatient of every slice."""
@@ -109,7 +109,8 @@ def place(voxels: PlacedArray, source: Source) -> Placement:
         source: Source on whose frames the voxels may lie.
 
     Raises:
-        DerivedObjectError: The shape does not fit, the affine is not invertible, or it is sheared and not the source's.
+        DerivedObjectError: The shape does not fit, the affine is not invertible, or it is sheared and the voxels do not
+            lie on a stack of the source.
     """
     array = _four_axes(voxels.array)
     series = source if isinstance(source, SourceSeries) else None
@@ -176,7 +177,7 @@ def _on_projections(array: NDArray[Any], series: SourceSeries) -> Placement:
         raise DerivedObjectError(
             f"an array of shape {array.shape[:3]} does not lie on the source, which has no place in space and "
             f"{len(sizes)} images of columns x rows {found}: give (column, row) for one image, (column, row, image) "
-            "for all of them in their order, or as like the header of the one that is meant"
+            "for all of them in their order, or the header of a single image as like"
         )
     return Placement(
         array=array,
@@ -266,7 +267,7 @@ def _on_grid(array: NDArray[Any], affine: NDArray[np.float64], grid: Stack) -> P
     last = np.array(array.shape[:3]) - 1
     corners = np.array([(*(np.array(corner) * last), 1) for corner in product((0, 1), repeat=3)]).T
     lands = (to_grid @ corners)[:3]
-    # where voxels of the stack's own size would land: ends may lie on voxels though those between do not
+    # the corners if each voxel were as large as the stack's: corners may lie on voxels though those between do not
     whole = np.column_stack([axes, np.rint(to_grid[:3, 3])]) @ corners
     inside = (whole >= 0).all() and (whole.max(axis=1) < grid.shape).all()
     if np.abs(lands - whole).max() > _MATCH_VOXELS or not inside:
@@ -308,7 +309,7 @@ def _on_own_planes(stack: NDArray[Any], affine: NDArray[np.float64], frame_of_re
             f"the affine is sheared by {angle:.2f} degrees, but DICOM stacks rectangles along their normal: "
             "give the series that its slices come from as the source, or resample the array to perpendicular axes"
         )
-    if np.cross(units[:, 0], units[:, 1]) @ units[:, 2] < 0:  # slices ascend along the normal, so does InstanceNumber
+    if np.cross(units[:, 0], units[:, 1]) @ units[:, 2] < 0:  # slices have to ascend along the normal
         stack = stack[:, :, ::-1]
         affine = affine.copy()
         affine[:3, 3] += affine[:3, 2] * (stack.shape[2] - 1)

@@ -43,7 +43,8 @@ def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True, re
             file with the same result stays.
 
     Raises:
-        DerivedObjectError: A dataset has problems, or two have the same UID or name; nothing of it is written.
+        DerivedObjectError: A dataset has problems, or the UID or file name of an earlier one. This dataset is not
+            written; the datasets before it are.
         LocalFileError: The folder cannot be written.
 
     Example:

@@ -57,7 +57,8 @@ class SourceSeries:
 
         Args:
             headers: Headers of the instances of the series whose patient, study and geometry the object takes.
-            further: Headers of other instances that were used, such as a second sequence; referenced as sources.
+            further: Headers of other instances that were used, such as those of a second MR sequence; the object refers
+                to them as sources, too.
 
         Raises:
             DerivedObjectError: There is no header, a header lacks a UID, or the headers belong to several studies or
@@ -75,7 +76,7 @@ class SourceSeries:
             found = {text(header, keyword) for header in own}
             if not all(found):
                 raise DerivedObjectError(
-                    f"a header of the source has no {keyword}, by which archives file what is made: write the right "
+                    f"a header of the source has no {keyword}, by which archives file the object: write the right "
                     "one into the headers, and give these as like"
                 )
             if len(found) > 1:
@@ -120,7 +121,7 @@ class SourceSeries:
     @cached_property
     def frames(self) -> tuple[FrameInfo, ...]:
         """The frames of the series, in the order of its headers; instances that are no images have none."""
-        with contained():  # once for all
+        with contained():  # once for all headers
             return tuple(frame for header in self.headers for frame in frames_of_header(header))
 
     @cached_property
@@ -131,7 +132,7 @@ class SourceSeries:
 
     @cached_property
     def grids(self) -> tuple[Stack, ...]:
-        """The stacks, split where their step changes, without parts that one affine cannot describe."""
+        """The stacks, split where the distance of their slices changes; parts that no affine describes are left out."""
         runs = [run for stack in self.stacks for run in (uniform_runs(stack) if stack.is_uneven else [stack])]
         return tuple(run for run in runs if run.is_straight and not run.is_uneven)
 
@@ -178,7 +179,7 @@ def source_series(like: SourceFiles) -> Source:
     """
     if isinstance(like, StudyIdentity):
         return like
-    with contained():  # once for all
+    with contained():  # once for all headers
         if isinstance(like, SeveralSeries):
             return SourceSeries.from_headers(map(_header, like.first), map(_header, like.others))
         return SourceSeries.from_headers(map(_header, like))
@@ -189,7 +190,7 @@ def _header(each: Path | Dataset) -> Dataset:
 
 
 def frames_of_header(header: Dataset) -> list[FrameInfo]:
-    """Lists the frames of an instance as the inspection does, from the header alone, as if its pixels were there."""
+    """Lists the frames of an instance as the inspection does, from the header alone; its pixels may be missing."""
     pixels = PixelLocation(0x7FE00010, "OW", 0, None)
     with contained():
         return frames_of(InstanceFile(Path(), header, _MOST_FRAMES, pixels, ExplicitVRLittleEndian))

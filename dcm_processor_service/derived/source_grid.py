@@ -50,8 +50,8 @@ def to_source(voxels: Voxels, source: Source) -> SourceSlices:
         All slices of the series, with an array of the same dtype.
 
     Raises:
-        DerivedObjectError: The voxels have no affine, or lie elsewhere; or the series has no slices in space, or
-            several stacks of slices and no name chooses one.
+        DerivedObjectError: The voxels have no affine, or meet no slice of the series; or the series has no slices in
+            space, or has several stacks of slices and the volume's name is that of none.
 
     Example:
         >>> from pydicom import dcmread
@@ -70,7 +70,7 @@ def to_source(voxels: Voxels, source: Source) -> SourceSlices:
         )
     if given.array.ndim != 3:  # noqa: PLR2004 columns, rows, slices
         raise DerivedObjectError(
-            f"an array of shape {given.array.shape} is no single volume: bring one after the other"
+            f"an array of shape {given.array.shape} is no single volume: give one volume in each call"
         )
     own = _own_slices(given, source) if isinstance(source, SourceSeries) and given.sources else None
     name = voxels.name if isinstance(voxels, Volume) else ""
@@ -130,7 +130,8 @@ def _stack(source: Source, frame_of_reference: str, name: str) -> Stack:
     near = [stack for stack in stacks if known is None or frame_of_reference_uid(stack.grid[0]) in known]
     if not near:
         raise DerivedObjectError(
-            "the voxels lie in another frame of reference than the series: register them, and give an image without one"
+            "the voxels lie in another frame of reference than the series: register them to the series, and give the "
+            "result as an image that names no frame of reference, such as NIfTI"
         )
     found = _one_at_each_place(near)
     if len(found) > 1:

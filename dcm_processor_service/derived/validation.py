@@ -1,4 +1,4 @@
-"""Checks that an object is what the standard requires, before it is saved or sent.
+"""Checks that an object is what the standard requires, when it is saved or when a callback asks.
 
 The checks cover the attributes that each kind of object must have (:mod:`.iods`), the form of every value (PS3.5,
 section 6.2), and attributes that must agree with each other. It is a safety net for the objects of this package, not a
@@ -45,13 +45,13 @@ _OF_OTHERS_WHERE_NESTED = frozenset({"StudyInstanceUID", "SeriesInstanceUID"})
 def validate(dataset: Dataset, known: set[Spelling] | None = None) -> tuple[Problem, ...]:
     """Lists the rules of the standard that the object breaks; an empty tuple if it breaks none.
 
-    For a class that this package does not make, only values and agreement are checked. No problem quotes a value, so
-    the list may be logged.
+    For a class that this package does not make, only the form of values and their agreement are checked. No problem
+    quotes a value, so the list may be logged.
 
     Args:
         dataset: The object.
-        known: Elements of a series that were found to have no problem, so that elements that its instances share are
-            checked once.
+        known: Elements that are known to have no problem, to which the function adds. Give one set for all instances of
+            a series, so that the elements that they share are checked once.
 
     Example:
         >>> from pydicom import Dataset
@@ -74,7 +74,7 @@ def _sorted_by_origin(problems: Iterable[Problem], dataset: Dataset) -> Iterator
 
 
 def _is_reference(problem: Problem) -> bool:
-    """Returns whether it is a malformed UID that refers to the source; UIDs that are made here are never malformed."""
+    """Returns whether the problem is a malformed UID from the source; this package itself makes no malformed UIDs."""
     is_nested = "[" in problem.tag
     refers = problem.keyword in _OF_OTHERS or (is_nested and problem.keyword in _OF_OTHERS_WHERE_NESTED)
     return refers and problem.rule.startswith("a value of UI ")
@@ -90,7 +90,7 @@ def _place(keyword: str) -> str:
 
 
 def _required(dataset: Dataset) -> Iterator[Problem]:
-    present = set(map(int, dataset.keys()))  # to ask the data set itself takes ten times as long
+    present = set(map(int, dataset.keys()))  # asking the data set itself takes ten times as long
     for tag, keyword, kind, rule in _attributes(text(dataset, "SOPClassUID")):
         if kind.endswith("C") and not CONDITIONS[keyword](dataset):
             continue
@@ -125,7 +125,7 @@ def _values(dataset: Dataset, path: str, known: set[Spelling] | None = None) -> 
             yield from _value(element, path)
         return
     how = f"{dataset.original_encoding} {dataset.original_character_set} {text(dataset, 'SpecificCharacterSet')}"
-    for tag in sorted(dataset.keys(), key=int):  # by int's comparison: that of tags is written in Python
+    for tag in sorted(dataset.keys(), key=int):  # int's comparison is fast, that of tags is written in Python
         item = dataset.get_item(tag)
         spelling = _spelling(item, how)
         if spelling in known:

@@ -50,18 +50,18 @@ def write_object(file: BinaryIO, dataset: Dataset) -> None:
         file: File that is open for writing.
         dataset: Any object. Raw elements (:class:`.attributes.encoded.Encoded`) are written unchanged, and texts
             encoded here; pydicom encodes the other elements, and writes objects of other encodings than Explicit VR
-            Little Endian as a whole. An element that may have one of several VRs gets the one that the rest of the
-            object decides; pydicom refuses that in an object whose elements it has not encoded itself.
+            Little Endian as a whole. For an element that may have one of several VRs, other elements of the object
+            decide; pydicom refuses such an element in an object that is still in the encoding of its file.
 
     Raises:
-        DerivedObjectError: Nothing decides the VR of an element.
+        DerivedObjectError: An element may have one of several VRs, and no other element decides which.
     """
     with contained():
         if not _keeps_bytes(dataset):
             dataset.save_as(file, enforce_file_format=True)
             return
         if "PixelData" in dataset:
-            dataset["PixelData"].is_undefined_length = False  # who decompresses pixels by hand may forget it
+            dataset["PixelData"].is_undefined_length = False  # code that decompresses pixels itself may leave it True
         file.write(dataset.preamble + b"DICM")
         file.write(_meta(dataset.file_meta))
         file.writelines(_elements(dataset))
@@ -92,7 +92,7 @@ def _meta(meta: FileMetaDataset) -> bytes:
 
 
 def _elements(dataset: Dataset) -> Iterator[bytes]:
-    for tag in sorted(dataset.keys(), key=int):  # by int's comparison: that of tags is written in Python
+    for tag in sorted(dataset.keys(), key=int):  # int's comparison is fast, that of tags is written in Python
         if tag.element or tag.group <= _LAST_WITH_GROUP_LENGTH:  # group lengths are retired (PS3.5, section 7.2)
             yield from _written(dataset, tag)
 
@@ -115,7 +115,7 @@ def _of_one_type(element: DataElement | RawDataElement, dataset: Dataset) -> Dat
     """Returns an element of the type that the dataset decides, such as US or SS by PixelRepresentation."""
     try:
         found = correct_ambiguous_vr_element(element, dataset, is_little_endian=True)
-    except Exception:  # noqa: BLE001 pydicom raises whatever the lack of what decides provokes
+    except Exception:  # noqa: BLE001 without the deciding attribute pydicom raises errors of any type
         found = element
     if found.VR in AMBIGUOUS_VR:
         raise DerivedObjectError(

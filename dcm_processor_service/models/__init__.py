@@ -1,8 +1,8 @@
-"""Frozen values that cross a port: what repositories return and facades hand out.
+"""Immutable values that repositories and facades return, and options that callers give.
 
-Each subject has a module, which is loaded when one of its names is first used: a job that only reads a value of another
-job loads no model of series reports or sendings. A ``repr`` never shows a patient attribute: header values are kept out
-of it.
+There is a module for each topic, which is loaded when one of its names is first used: a job that only reads a value of
+another job loads no model of series reports or sendings. A ``repr`` never shows a patient attribute: header values are
+kept out of it.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 ImageKind: TypeAlias = Literal["source", "ct", "mr", "pt", "sc"]
-"""``source`` keeps the class of the source where it is CT, MR or PET, and is Secondary Capture for all others."""
+"""The class of an image; ``source`` means that of the source if it is CT, MR or PET, else Secondary Capture."""
 
 
 def _now() -> datetime:
@@ -61,7 +61,7 @@ class Code:
     """CodingSchemeDesignator (0008,0102), such as ``SCT``, ``DCM``, ``LN``, ``UCUM``, or ``99…`` for a private one."""
 
     meaning: str
-    """CodeMeaning (0008,0104): what a person reads."""
+    """CodeMeaning (0008,0104): the text that a person reads."""
 
 
 DIAGNOSTIC_REPORT = Code("18748-4", "LN", "Diagnostic imaging report")
@@ -81,10 +81,10 @@ class Producer:
     service_name: str
     version: str
     session_id: str = ""
-    """The platform's session; part of the key of every UID, so that two sessions never write over each other."""
+    """The platform's session; part of the key of every UID, so that the objects of two sessions have different UIDs."""
 
     job_name: str = ""
-    """The job within the service's manifest; part of the key of every UID, so that two jobs never make the same one."""
+    """Name of the job in the service's manifest; part of the key of every UID, so that two jobs never make one UID."""
 
     manufacturer: str = "dcm-processor"
     device_serial_number: str = "0"
@@ -103,8 +103,8 @@ class Recipe:
 
     producer: Producer
     role: str
-    """What the object is within the job, such as ``smoothed`` or ``report``. It is part of the key of
-    every UID: the same sources, job, role and version of the service lead to the same UIDs on every run."""
+    """Name of the object within the job, such as ``smoothed`` or ``report``. It is part of the key of every UID: the
+    same session, sources, job, role and version of the service lead to the same UIDs on every run."""
 
     revision: int = 0
     """0 for the first result of a job. A corrected result has the next number and UIDs of its own; it refers to the
@@ -308,4 +308,4 @@ class Problem:
     remedy: str
 
     about: Literal["object", "source"] = "object"
-    """``source`` where the object only repeats what its source says, such as an identifier that is too long."""
+    """``source`` if the object only repeats a value of its source, such as an identifier that is too long."""

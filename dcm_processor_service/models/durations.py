@@ -16,7 +16,7 @@ def duration_s(text: str | float | None) -> float | None:
     """Returns the seconds of a duration; None, which means no limit, for None, an empty text, and 0 or less.
 
     Raises:
-        UnsupportedValueError: It is no duration.
+        UnsupportedValueError: The text is no duration.
 
     Example:
         >>> duration_s("10m"), duration_s("1h30m"), duration_s(45), duration_s("")

@@ -18,7 +18,7 @@ DUPLICATE = "the same instance as another file"
 
 
 class StoredFile(BaseModel):
-    """What the store knows of one session file; the content is fetched separately.
+    """The description of one session file, without its content, which is fetched separately.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context
@@ -29,7 +29,7 @@ class StoredFile(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
-    id: str = Field(description="The store's id of this version of the file; another after each replacement")
+    id: str = Field(description="The store's id of this version of the file; a replacement has a new id")
     job_id: str
     name: str
     size_bytes: int
@@ -58,7 +58,7 @@ class LeftOutFile(BaseModel):
 
     @classmethod
     def at(cls, path: str | os.PathLike[str], reason: str, *, faulty: bool = False) -> LeftOutFile:
-        """Makes one from a path as the file system has it."""
+        """Makes a record from a path of the file system, which becomes printable text."""
         return cls(path=printable(path), reason=reason, faulty=faulty)
 
 

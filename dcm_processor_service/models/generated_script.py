@@ -1,9 +1,9 @@
 """The script that the platform's worker generates, which holds a job's arguments as JSON in a Python literal.
 
 The worker writes ``json_util.dumps(arguments)`` between three quotation marks, and the script reads it back as JSON.
-Two parsers read the text, Python's and JSON's, but it is escaped for JSON alone: a quotation mark, a backslash or a
-line break ends the script before the callback starts, or arrives as something else, as do characters beyond the Basic
-Multilingual Plane.
+Two parsers read the text, Python's and JSON's, but the worker escapes it for JSON alone. So a quotation mark, a
+backslash or a line break makes the script invalid, and the callback never starts; or the text arrives changed. Text
+with characters beyond the Basic Multilingual Plane arrives changed, too.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ _NAMES = (
 
 
 IN_A_NAME = " in a name"
-"""Ends the ``character`` of a fault in a key, which cannot name the place: its text must not be shown."""
+"""Ends the ``character`` of a fault in a key of a mapping. ``where`` is then the place of the mapping, since the text
+of the key must not be shown."""
 
 
 class ScriptFault(NamedTuple):
-    """Where a text stands that ends the worker's script, and the kind of character that does so; never the text itself.
+    """The place of a text that ends the worker's script, and the kind of character that ends it; never the text itself.
 
     Example:
         >>> list(faults_below({"SeriesDescription": 'the "best" one'}))
@@ -72,7 +73,7 @@ def survives(text: str) -> bool:
 
 
 def _arrived(text: str) -> str | None:
-    """Returns what the callback gets; None where the script ends."""
+    """Returns the text that the callback gets; None if the text ends the script."""
     if not _SUSPECT.search(text):
         return text
     try:
@@ -100,7 +101,7 @@ def faults_of(text: str) -> list[str]:
 
 
 def faults_below(value: Any, where: str = "") -> Iterator[ScriptFault]:
-    """Yields a fault for each text in a value that would end the script; keys of mappings are texts too."""
+    """Yields the faults of all texts in a value that would end the script; keys of mappings are texts too."""
     if isinstance(value, str):
         yield from (ScriptFault(where, character) for character in faults_of(value))
     elif isinstance(value, Mapping):
@@ -125,9 +126,9 @@ def fault_sentence(faults: Sequence[ScriptFault]) -> str:
 
 
 def escaped(value: Any) -> Any:
-    r"""Returns the value with those texts escaped for the second parser that would not arrive as they are.
+    r"""Returns the value; texts that would end the script, or arrive changed, are escaped once more.
 
-    A text that arrives as it is has no backslash, so :func:`unescaped` knows an escaped text by its backslash.
+    A text that arrives unchanged has no backslash, so :func:`unescaped` knows an escaped text by its backslash.
 
     Example:
         >>> escaped({"SeriesDescription": 'the "best" one'})

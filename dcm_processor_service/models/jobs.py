@@ -1,4 +1,4 @@
-"""Jobs: what the scheduler made, what it depends on and how it ended."""
+"""Jobs as the scheduler made them: their dependencies, state and params, and their outputs."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Job(BaseModel):
 
 
 class JobOutput(BaseModel):
-    """One job's value under a name, as ``data.collect`` reads it.
+    """The value that one job stored under a name, as ``data.collect`` reads it.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context

@@ -1,4 +1,4 @@
-"""Sessions as an operator sees them: how each stands, what a job died of, and what was done about it.
+"""Sessions as an operator sees them: their states, the causes of dead jobs, and the results of retries and sweeps.
 
 Nothing here holds a patient's value: a patient is named by a digest of the platform's own id, series and studies
 by their UIDs.
@@ -50,7 +50,8 @@ DeathCause: TypeAlias = Literal[
     "asked_to_end",
     "unknown",
 ]
-"""What a job can die of: the queue then neither ends it nor starts it again, or finds a result that says so."""
+"""Causes of a job's death. The queue then neither ends the job nor starts it again, or it finds a result that names the
+cause."""
 
 
 class _Record(BaseModel):
@@ -95,7 +96,7 @@ class SessionSummary(_Record):
     jobs: int = 0
     jobs_done: int = 0
     held: HeldBytes = HeldBytes()
-    problem: str = Field(default="", description="Which documents of its images cannot be read; a sweep leaves it then")
+    problem: str = Field(default="", description="Which documents of its images cannot be read; a sweep then skips it")
 
 
 class JobDeath(_Record):
@@ -111,8 +112,8 @@ class JobDeath(_Record):
     event: str = ""
     service: str = ""
     subject_uid: str = Field(default="", description="Series or Study Instance UID of the job's subject")
-    causes: tuple[DeathCause, ...] = Field(description="What the documents leave possible, the most likely first")
-    certain: bool = Field(description="Whether the documents leave one cause alone")
+    causes: tuple[DeathCause, ...] = Field(description="Causes that the documents allow, the most likely first")
+    certain: bool = Field(description="Whether the documents allow only one cause")
     sentence: str = Field(description="What happened, as a sentence")
     died_at: datetime | None = None
     holds_back: tuple[str, ...] = Field(default=(), description="Ids of the jobs that cannot start because of it")
@@ -124,7 +125,7 @@ class JobDeath(_Record):
 
 
 class SessionDiagnosis(_Record):
-    """Why a session does not end: one sentence, and each dead job with its own.
+    """Why a session does not end: a sentence about the session, and one about each of its dead jobs.
 
     Example:
         >>> from datetime import timezone

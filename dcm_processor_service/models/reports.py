@@ -27,7 +27,8 @@ class PersonObserver:
     It names who looked at the images; it is no signature: reports stay unverified.
 
     Raises:
-        UnsupportedValueError: The name is no person's name as DICOM writes it.
+        UnsupportedValueError: The name is no person's name as DICOM writes it, or the organization or login holds
+            control characters.
 
     Example:
         >>> PersonObserver("Rossi^Anna", organization="General Hospital")
@@ -43,10 +44,10 @@ class PersonObserver:
     """The person's name in the system that was used."""
 
     def __post_init__(self) -> None:
-        """Refuses what DICOM cannot write as a person's name.
+        """Refuses a name, organization or login that DICOM cannot hold.
 
         Raises:
-            UnsupportedValueError: See above.
+            UnsupportedValueError: As :class:`PersonObserver` raises it.
         """
         if len(self.name) > _LONGEST_NAME or not _PERSON_NAME.fullmatch(self.name):
             raise UnsupportedValueError(

@@ -1,6 +1,6 @@
 """The record of a run, from which ``run.json`` and the page ``report.html`` are made.
 
-The fields that go into JSON hold no value of the patient. Lists have an order that a second run repeats.
+The fields that go into JSON hold no value of the patient. Lists are in an order that is the same in a second run.
 """
 
 from __future__ import annotations

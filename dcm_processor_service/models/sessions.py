@@ -51,7 +51,7 @@ class RemovedImages(BaseModel):
 
 
 class CleanupReport(BaseModel):
-    """What a clean-up removed of a session.
+    """The result of a clean-up: how much of a session's data, files and images was removed.
 
     Example:
         >>> CleanupReport(session_id="5" * 24, policy="session", data=3, files=1, sessions=1).images.instances

@@ -1,4 +1,4 @@
-"""Steps of a job that happen once."""
+"""Records of the steps of a job; a step that is done is not done again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["StepRecord"]
 
 
 class StepRecord(BaseModel):
-    """What is known of a step: whether it is done, its progress, its time and memory.
+    """The state of a step: whether it is done, its progress, duration and memory.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context
@@ -26,9 +26,9 @@ class StepRecord(BaseModel):
 
     name: str
     state: Literal["running", "failed", "done"]
-    attempt: str = Field(description="Id of the run whose outputs these are; they are stored under it")
+    attempt: str = Field(description="Id of the latest attempt; the outputs of the step are stored under it")
     attempts: int = Field(default=1, description="How often the step was begun")
-    beat: int = Field(default=0, description="A number that grows as long as the run is alive")
+    beat: int = Field(default=0, description="A number that grows while the process of the attempt is alive")
     progress_percent: int = 0
     progress_message: str = Field(default="", repr=False)
     started_at: datetime = Field(description="UTC, by the clock of the machine that runs it")

@@ -73,7 +73,7 @@ class Patient(_Subject):
 
 @refuses_unknown_keywords
 class Study(_Subject):
-    """One study: what was acquired for one request.
+    """One study: the series that were acquired for one request.
 
     Example:
         >>> Study(id="1" * 24, study_instance_uid="1.2", series_ids=("2" * 24,)).child_ids
@@ -141,10 +141,10 @@ _DEPTHS = ("patient", "study", "series")
 
 
 def contradicts(one: Patient | Study | SeriesRecord, other: Patient | Study | SeriesRecord) -> bool:
-    """Returns whether two subjects are known to be neither the same, nor one below the other.
+    """Returns whether two subjects certainly differ, and neither contains the other.
 
-    The platform's list of members decides where there is one, else the UIDs that both have. Where neither says
-    anything, nothing contradicts.
+    If the upper subject lists its members, this list decides; else the UIDs that both state. Without either, the
+    answer is False.
 
     Example:
         >>> study, series = Study(id="1" * 24, series_ids=("2" * 24,)), SeriesRecord(id="3" * 24)
@@ -165,7 +165,7 @@ def contradicts(one: Patient | Study | SeriesRecord, other: Patient | Study | Se
 
 
 def is_decoded(value: str) -> bool:
-    """Returns whether all of a text is in the character set that its header declares.
+    """Returns whether a text was decoded wholly, by the character set that its header declares.
 
     Example:
         >>> is_decoded("M\u00fcller"), is_decoded("M\ufffdller")
@@ -178,7 +178,8 @@ def patient_uid(attributes: Mapping[str, str]) -> str:
     """Returns the hash by which the platform groups files into patients.
 
     It is made of PatientID and IssuerOfPatientID, else of PatientName, PatientBirthDate and PatientSex, else of the
-    study. Text that could not be decoded identifies nobody: other bytes may have become the same text.
+    StudyInstanceUID. Text that could not be decoded is not used: the names of two patients may have become the same
+    text.
     """
     for keywords in (("PatientID", "IssuerOfPatientID"), ("PatientName", "PatientBirthDate", "PatientSex")):
         values = [value for keyword in keywords if (value := attributes.get(keyword))]

@@ -1,11 +1,12 @@
 """Decodes text beyond ASCII of a source that declares no character set (PS3.3, section C.12.1.1.2).
 
-Text whose declared character set is unknown, or wrong, is treated alike: its encoding is that of the computer that
-wrote it. Valid UTF-8 is taken as UTF-8, since other text hardly ever has its pattern. A single byte beyond ASCII
-between ASCII letters is taken as Latin-1, as in ``Müller``. Runs of such bytes, as of a Cyrillic name in Windows-1251,
-could be in several character sets, and a wrong guess would change the name: they are not decoded. Nor are names with a
-byte that Latin-1 reads as a sign (``Paw³owski``, a Polish letter) or as an Icelandic letter (``Yýldýz``, Turkish
-letters). The bytes cannot be copied without a declaration either, because the other text of the object is in UTF-8.
+Text whose declared character set is unknown or wrong is treated in the same way. Such text is in the encoding of the
+computer that wrote it, which the header does not name. Valid UTF-8 is taken as UTF-8, since bytes in other encodings
+are hardly ever valid UTF-8. A single byte beyond ASCII between ASCII letters is taken as Latin-1, as in ``Müller``.
+Several such bytes in a row, as in a Cyrillic name in Windows-1251, could be in several character sets, and a wrong
+guess would change the name: they are not decoded. Nor are names with a byte that Latin-1 reads as a sign
+(``Paw³owski``, a Polish letter) or as an Icelandic letter (``Yýldýz``, Turkish letters). The bytes cannot be copied
+without a declaration either, because the other text of the object is in UTF-8.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ __all__ = ["declares_characters", "undeclared_text"]
 _AMBIGUOUS = re.compile(rb"[\x80-\x9f]|[\xa0-\xff]{2}|[A-Za-z][\xa1-\xbf\xd7\xf7][A-Za-z]")
 _NO_LETTER_OF_A_NAME = re.compile(rb"[\xa0-\xbf\xd0\xd7\xdd\xde\xf0\xf7\xfd\xfe]")
 _ESCAPE = b"\x1b"
-"""Begins a switch to another character set (ISO 2022), of which none was declared."""
+"""The byte that begins a switch to another character set (ISO 2022); no such set was declared."""
 
 
 def declares_characters(header: Dataset) -> bool:

@@ -207,10 +207,10 @@ class Composite:
         return [*found, service]
 
     def write_replaced(self, dataset: Dataset, number: int) -> None:
-        """Writes a reference to the instance that a corrected one replaces: that of the revision before.
+        """Writes a reference from a corrected instance to the one that it replaces, of the previous revision.
 
-        Reports and documents have a sequence for it (PS3.3, sections C.17.2 and C.24.2); images refer to it as General
-        Reference (C.12.4).
+        Reports and documents have PredecessorDocumentsSequence for this (PS3.3, sections C.17.2 and C.24.2); images
+        have ReferencedInstanceSequence (General Reference, C.12.4).
         """
         if not self.recipe.revision:
             return

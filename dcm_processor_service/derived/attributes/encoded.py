@@ -1,4 +1,4 @@
-"""Keeps shared elements as encoded bytes, so that they are encoded once and not by every instance that has them."""
+"""Keeps shared elements as encoded bytes, so that they are encoded once and not again for each instance."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _IN_CHARACTER_SETS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 class Encoded:
     """The elements of an object, raw, as pydicom reads them from a file in Explicit VR Little Endian.
 
-    pydicom decodes raw elements on first access, and writes them as they are. They cannot be changed in place, so
+    pydicom decodes raw elements on first access, and writes raw elements unchanged. They cannot be changed in place, so
     several objects may share them. These elements are copied instead: values that break their VR, since pydicom warns
-    when it decodes them, and may quote them; sequences with text beyond ASCII, whose bytes would stay the same where an
-    object gets another character set; and elements that pydicom decodes while it reads.
+    when it decodes them, and the warning may quote them; sequences with text beyond ASCII, since raw bytes stay the
+    same when an object gets another character set; and elements that pydicom decodes while it reads.
 
     Example:
         >>> from pydicom.uid import ExplicitVRLittleEndian
@@ -44,7 +44,7 @@ class Encoded:
         file.seek(0)
         read = dcmread(file)
         own = {element.tag for element in dataset if not _is_sound(element) or _holds_local_text(element)}
-        elements = {tag: read.get_item(tag) for tag in read.keys() if tag not in own}  # noqa: SIM118 as it lies
+        elements = {tag: read.get_item(tag) for tag in read.keys() if tag not in own}  # noqa: SIM118 a dataset iterates over its elements, and decodes them
         self._elements = {tag: one for tag, one in elements.items() if one.is_raw}
         self._own = [element for element in dataset if element.tag not in self._elements]
         self._character_set = read.original_character_set

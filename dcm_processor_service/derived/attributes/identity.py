@@ -86,7 +86,8 @@ def write_identity(target: Dataset, source: Source) -> None:
     Attributes of type 2 that the source lacks are written empty (PS3.5, section 7.4.3).
 
     Raises:
-        DerivedObjectError: The source names no study, or what archives file by is not in its character set.
+        DerivedObjectError: The source names no study, or an attribute by which archives file an object cannot be
+            decoded in the character set that the source declares.
     """
     if isinstance(source, SourceSeries):
         _refuse_garbled_keys(source.first)
@@ -106,9 +107,9 @@ def write_identity(target: Dataset, source: Source) -> None:
 
 
 def _refuse_garbled_keys(header: Dataset) -> None:
-    """Refuses text by which archives file that its own header's character set cannot read: another text is another id.
+    """Refuses ids that the character set of their header cannot decode: archives file by them, and would misfile.
 
-    Names are not meant: what is known of them is kept, and the rest is left empty.
+    Names are not refused: the part that can be decoded is kept, and the rest is left empty.
     """
     with contained():
         garbled = [keyword for keyword in _FILED_BY if not is_decoded(text(header, keyword))]
@@ -159,7 +160,7 @@ def copy_attributes(origin: Dataset, target: Dataset, keywords: Iterable[str]) -
             if keyword == _ZONE and time_zone(origin) is None:
                 continue
             if element is not None and element.VR == "SQ" and not element.value:
-                continue  # a reader that needs more than an empty sequence reports the object itself
+                continue  # an empty sequence states nothing
             if element is not None and (keyword in _KEYS or value_problem(element) is None):
                 target[tag] = element
 
@@ -199,8 +200,8 @@ def flaws_of_source(source: SourceSeries) -> list[str]:
         shown = [text(header, keyword) for keyword in ("PatientName", "StudyDescription")]
         if not all(map(is_decoded, shown)) or (not declared and not all(_is_plain(each) for each in shown)):
             found.append(
-                "text beyond ASCII has no SpecificCharacterSet that it is in: declare it in the headers that you give "
-                "as like, if a name is not right in the result"
+                "the header has text beyond ASCII, and declares no SpecificCharacterSet that fits it: if a name is "
+                "wrong in the result, declare the right one in the headers that you give as like"
             )
     return found
 
@@ -249,7 +250,7 @@ def _plain(element: DataElement, *, declared: bool) -> Any:
 
 def _plain_part(part: Any, element: DataElement, *, declared: bool) -> Any:
     if isinstance(part, PersonName):
-        # a name keeps the bytes and character set that it was read with; a new one is free of both
+        # a name keeps the bytes and character set that it was read with; a new PersonName has neither
         read = getattr(part, "original_string", None)
         is_known = (declared and is_decoded(str(part))) or not isinstance(read, bytes)
         known = str(part) if is_known or read is None else undeclared_text(read, is_name=True)
@@ -263,7 +264,7 @@ def _plain_part(part: Any, element: DataElement, *, declared: bool) -> Any:
 
 
 def shortened(number: Any) -> Any:
-    """Shortens a decimal string to 16 characters, unless its value would change by more than 1e-9 of it."""
+    """Shortens a decimal string to 16 characters, unless its value would change by more than one part in 10**9."""
     written = getattr(number, "original_string", None) or str(number)
     if len(written) <= _LONGEST_DS:
         return number
@@ -275,7 +276,7 @@ def _plain_item(origin: Dataset, *, declared: bool) -> Dataset:
     plain = Dataset()
     declared = declared or declares_characters(origin)
     for tag in list(origin.keys()):
-        if tag.is_private or tag == 0x00080005:  # noqa: PLR2004 SpecificCharacterSet: the object's own says it all
+        if tag.is_private or tag == 0x00080005:  # noqa: PLR2004 SpecificCharacterSet: the object's own holds for its items
             continue
         element = _copy(origin, tag, declared=declared)
         if element is not None:
@@ -284,7 +285,7 @@ def _plain_item(origin: Dataset, *, declared: bool) -> Dataset:
 
 
 def time_zone(header: Dataset) -> timezone | None:
-    """Returns the time zone of a header's dates and times, TimezoneOffsetFromUTC (0008,0201); None where it says none.
+    """Returns the time zone of a header's dates and times, TimezoneOffsetFromUTC (0008,0201); None if it has none.
 
     Example:
         >>> header = Dataset()

@@ -1,7 +1,7 @@
-"""Tables of what each kind of object must hold: modules, and their type 1 and 2 attributes (PS3.3, annexes A and C).
+"""Tables of the modules that each kind of object must have, and their type 1 and 2 attributes (PS3.3, annexes A and C).
 
-A type is ``1`` (there, with a value), ``2`` (there, may be empty), or either with ``C``: then a condition of
-:data:`CONDITIONS` says whether it applies.
+The type of an attribute is ``1`` (present, with a value), ``2`` (present, may be empty), or either with ``C``: then the
+attribute is required only if its condition in :data:`CONDITIONS` holds.
 """
 
 from __future__ import annotations
@@ -300,7 +300,7 @@ CONDITIONS: Mapping[str, Callable[[Dataset], bool]] = {
     "FrameIncrementPointer": lambda dataset: (
         (integer(dataset, "NumberOfFrames") or 1) > 1 and text(dataset, "SOPClassUID").startswith(_SC_PREFIX)
     ),
-    "EncapsulatedDocumentLength": _always,  # optional by the standard; without it odd lengths are lost
+    "EncapsulatedDocumentLength": _always,  # optional in the standard; without it an odd length is lost
     "VerifyingObserverSequence": lambda dataset: text(dataset, "VerificationFlag") == "VERIFIED",
     "CurrentRequestedProcedureEvidenceSequence": _never,  # cannot be judged from the object alone
     "ReferencedSeriesSequence": lambda dataset: any(

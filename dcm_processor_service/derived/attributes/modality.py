@@ -1,4 +1,4 @@
-"""Writes what the image classes CT, MR, PET and Secondary Capture require beyond planes and pixels.
+"""Writes the attributes that the image classes CT, MR, PET and Secondary Capture require beyond planes and pixels.
 
 PS3.3, sections C.8.2.1 (CT), C.8.3.1 (MR), C.8.9 (PET), C.8.6 (SC). Only those acquisition attributes of the source are
 copied that the class requires and that hold for any image computed from it, such as the pulse sequence of an MR.
@@ -87,10 +87,10 @@ _TYPE_2: dict[ImageClass, tuple[str, ...]] = {
 def choose_class(kind: ImageKind, source: Source) -> tuple[ImageClass, str, str]:
     """Returns the image class, its SOPClassUID and the Modality.
 
-    For an enhanced multi-frame source, it is the single-frame class of the same modality.
+    For an enhanced multi-frame source, the image class is the single-frame class of the same modality.
 
     Raises:
-        DerivedObjectError: The kind is unknown, or it is ``source`` and there is none.
+        DerivedObjectError: The kind is unknown, or it is ``source`` and there is no source series.
     """
     if kind == "source":
         if not isinstance(source, SourceSeries):
@@ -116,7 +116,7 @@ def write_modality(dataset: Dataset, image_class: ImageClass, source: Source, un
             copy_attributes(like, dataset, _TAKEN[image_class])
         _write_lossy(dataset, like)
     write_laterality(dataset)
-    if image_class in {"ct", "mr"}:  # PET has two codes instead (PS3.3, section C.7.3.1.1.2)
+    if image_class in {"ct", "mr"}:  # PET has orientation codes instead (C.7.3.1.1.2)
         copy_attributes(like or Dataset(), dataset, ("PatientPosition",))
     for keyword in _TYPE_2[image_class]:
         if keyword not in dataset:

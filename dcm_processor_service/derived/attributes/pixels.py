@@ -74,9 +74,8 @@ def store_values(
         array: Numbers of any type; NaN and infinity cannot be stored.
         allow_8_bit: Whether the object may have 8 bits a pixel.
         allow_intercept: Whether RescaleIntercept may differ from 0 (in PET it may not, PS3.3, section C.8.9.4).
-
-        may_round: Whether whole numbers that 16 bits cannot hold may be rounded to steps over them: this suits
-            quantities, but labels and counts would become other numbers.
+        may_round: Whether whole numbers that 16 bits cannot hold may be rounded to multiples of a slope. This suits
+            quantities; labels and counts would become other labels and counts.
 
     Raises:
         DerivedObjectError: The array is complex, holds NaN or infinity, or whole numbers that 16 bits cannot hold and
@@ -103,8 +102,8 @@ def store_values(
             return whole
         if not may_round:
             raise DerivedObjectError(
-                "the array holds whole numbers that span more than 16 bits, and stored in 16 they would become other "
-                "ones: make a parametric map or a segmentation, or give floating-point values and units= for a "
+                "the array holds whole numbers that span more than 16 bits, and storing them in 16 bits would change "
+                "them: make a parametric map or a segmentation, or give floating-point values and units= for a "
                 "quantity that may be rounded"
             )
     return _store_scaled(array, float(low), float(high), allow_intercept=allow_intercept)

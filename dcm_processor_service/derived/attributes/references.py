@@ -54,7 +54,7 @@ def instance_references(headers: Iterable[Header]) -> list[Dataset]:
 
 
 def source_images(frames: Sequence[FrameInfo], further: Sequence[Dataset] = ()) -> list[Dataset]:
-    """Returns the items of SourceImageSequence (0008,2112): one an instance, with the frames that were used."""
+    """Returns the items of SourceImageSequence (0008,2112): one for each instance, with the frames that were used."""
     by_instance: dict[tuple[str, str], list[int]] = {}
     for frame in frames:
         header = frame.instance.header
@@ -76,7 +76,7 @@ def source_images(frames: Sequence[FrameInfo], further: Sequence[Dataset] = ()) 
 
 
 def referenced_series(headers: Iterable[Header]) -> list[Dataset]:
-    """Returns the items of ReferencedSeriesSequence (0008,1115): the series, each with its instances."""
+    """Returns the items of ReferencedSeriesSequence (0008,1115): one for each series, with its instances."""
     by_series: dict[str, list[Header]] = {}
     for header in headers:
         if text(header, "SeriesInstanceUID") and text(header, "SOPInstanceUID"):
@@ -108,9 +108,9 @@ def write_sources(dataset: Dataset, source: Source, frames: Sequence[FrameInfo] 
     Args:
         dataset: Dataset to write to, which already has its StudyInstanceUID.
         source: Series of the source images; for an identity without images, nothing is written.
-        frames: Source frames that were used; None for all frames of the source. More than :data:`MOST_REFERENCES` are
-            thinned out evenly: to list hundreds in each of hundreds of slices takes minutes, and no viewer needs
-            them.
+        frames: Source frames that were used; None for all frames of the source. Of more than :data:`MOST_REFERENCES`
+            frames, that many are listed, evenly spread: listing hundreds in each of hundreds of slices takes minutes,
+            and no viewer needs them.
     """
     if not isinstance(source, SourceSeries):
         return
@@ -143,7 +143,7 @@ def frames_crossed(source: SourceSeries, corners: NDArray[np.float64]) -> tuple[
     """Returns the source frames whose planes a slice touches or lies next to; all frames if there are none.
 
     Args:
-        source: All its stacks are searched.
+        source: Series whose stacks are searched, all of them.
         corners: Shape (4, 3): corners of the slice, LPS mm, in the frame of reference of the source.
     """
     found: list[FrameInfo] = []

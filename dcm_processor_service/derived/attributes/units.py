@@ -3,7 +3,7 @@
 The unit of a volume is kept, except for masks and probabilities (values from 0 to 1). Hounsfield units, of a volume or
 of values computed from a CT, are kept only if some values are as low as those of air and lung, since no mask, label
 map, probability, distance or score has such values. For values computed from a PET, the caller states the unit, because
-it cannot be found from the values.
+the values do not show which unit they have.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_c
     if unit == "source":
         unit = given.unit or _stated(source, image_class)
         if not unit:
-            raise DerivedObjectError("the source does not say what its values are: name the units instead of 'source'")
+            raise DerivedObjectError("the source does not state the unit of its values: name it instead of 'source'")
     elif unit is None and image_class == "pt":
         if not _are_fractions(given.array) and _stated(source, "pt"):
             raise DerivedObjectError(

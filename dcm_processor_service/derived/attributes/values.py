@@ -54,7 +54,7 @@ def value_problem(element: DataElement) -> tuple[str, str] | None:
 
 
 def written(part: Any) -> str:
-    """Returns one value, or one of several, in the spelling of the file."""
+    """Returns a single value as the file spells it."""
     original = getattr(part, "original_string", None)
     return original if isinstance(original, str) and original else str(part)
 

@@ -38,7 +38,7 @@ def write_shades(made: Dataset, frames: Sequence[FrameInfo], window: tuple[float
 
 
 def _windows(frames: Sequence[FrameInfo], given: tuple[float, float] | None) -> list[Dataset]:
-    """Returns the items of the windows; if there are several, each lists its images."""
+    """Returns the items of SoftcopyVOILUTSequence, one for each window; if there are several, each lists its images."""
     by_window: dict[tuple[float, float], list[FrameInfo]] = {}
     for frame in frames:
         proposed = display_window(frame)
@@ -56,7 +56,7 @@ def _windows(frames: Sequence[FrameInfo], given: tuple[float, float] | None) -> 
 
 
 def displayed_areas(frames: Sequence[FrameInfo]) -> list[Dataset]:
-    """Returns one displayed area for each size and spacing of images, which covers all of the image (PS3.3, C.10.4)."""
+    """Returns an item for each size and spacing of images, whose area is the whole image (PS3.3, section C.10.4)."""
     by_size: dict[tuple[int, int, tuple[float, ...] | None], list[FrameInfo]] = {}
     for frame in frames:
         pixels = frame.pixel_format

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Annotation", "annotated", "images_of", "layer_item", "titled"]
 
 _BOX_PARTS = (0.04, 0.25, 0.05)
-"""Distance of a text from its point, and width and height of its box, as parts of the image's width."""
+"""Distance of a text from its point, and width and height of its box, as fractions of the image's width."""
 
 
 @dataclass(frozen=True)

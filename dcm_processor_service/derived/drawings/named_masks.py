@@ -61,7 +61,8 @@ class NamedMasks:
         """Places masks by name, or a label map with the names of its labels.
 
         Raises:
-            DerivedObjectError: A mask is invalid or lies elsewhere, or names are given twice or not at all.
+            DerivedObjectError: A mask is invalid or does not lie on the source, two labels have one name, or the names
+                of the labels are missing.
             UnsupportedValueError: The masks lie on different grids.
         """
         if isinstance(structures, Mapping):
@@ -118,7 +119,10 @@ class NamedMasks:
                 yield number, mask
 
     def colours(self) -> list[tuple[int, int, int]]:
-        """Lists the colour of each structure: the given, else the recommended one, else a free one of the palette."""
+        """Lists the colour of each structure: the given one, else the recommended one, else an unused palette colour.
+
+        A recommended colour that an earlier structure has is replaced, too.
+        """
         found: list[tuple[int, int, int]] = []
         for name, each in self.said.items():
             known = None if isinstance(each.code, Code) else find_structure(each.code or name)
@@ -130,7 +134,7 @@ class NamedMasks:
         return found
 
     def volumes_ml(self) -> list[float]:
-        """Lists the volume of each structure, ml: its voxels times the area of a pixel and the height of its slice."""
+        """Lists the volume of each structure, ml: for each voxel, the area of a pixel times the height of the slice."""
         found = [0.0] * len(self.said)
         area_mm2 = self.placement.pixel_spacing[0] * self.placement.pixel_spacing[1]
         for index, height_mm in enumerate(self.placement.heights_mm):

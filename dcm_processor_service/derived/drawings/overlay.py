@@ -54,7 +54,8 @@ def overlay(
 ) -> list[FileDataset]:
     """Makes a series of fused pictures, one instance a slice, on the planes of the volume.
 
-    Small images are enlarged by a whole factor, in the same place with smaller pixels, so that the legend is legible.
+    Small images are enlarged by a whole factor, so that the legend is legible; their pixels become smaller, and the
+    image covers the same area.
 
     Args:
         volume: The images, shape (i, j, k): usually the source as it was read.
@@ -144,8 +145,8 @@ def _chosen(slices: Sequence[int] | None, voxels: PlacedArray, source: SourceSer
     found = place(replace(voxels, array=along), source).array[:, :, :, 0]
     if found[0, 0, 0] != found[-1, -1, 0]:
         raise DerivedObjectError(
-            "slices count along the slices of the source, and the third axis of the volume is another one: give the "
-            "volume as it was read"
+            "slices are counted along the slices of the source, and the third axis of the volume is not that of its "
+            "slices: give the volume as it was read"
         )
     at = {int(index): position for position, index in enumerate(found[0, 0])}
     wrong = sorted(set(slices) - at.keys())

@@ -82,8 +82,8 @@ def presentation(
         options: Window, text.
 
     Raises:
-        DerivedObjectError: There is nothing to show, a mask is not on the slices of the source, a marker lies beside
-            them, or the source is no series of grey images.
+        DerivedObjectError: There is nothing to show, a mask is not on the slices of the source, a marker lies outside
+            of them, or the source is no series of grey images.
         UnsupportedValueError: The masks lie on different grids.
 
     Example:
@@ -130,7 +130,7 @@ def _outlined(masks: NamedMasks) -> list[Annotation]:
     placement = masks.placement
     if placement.slices is None:
         raise DerivedObjectError(
-            "the masks are not on the slices of the source, over which a presentation state draws: bring them there, "
+            "the masks are not on the slices of the source, on which a presentation state draws: bring them there with "
             "series.to_source(mask)"
         )
     found = []
@@ -148,12 +148,13 @@ def _marked(marker: Marker, source: SourceSeries, layer: int) -> Annotation:
     """Puts a marker on the nearest slice.
 
     Raises:
-        DerivedObjectError: The marker lies beside all slices.
+        DerivedObjectError: The marker lies outside of all slices.
     """
     frame = nearest_slice(marker.place_lps, source)
     if frame is None:
         raise DerivedObjectError(
-            "a marker lies beside all slices of the source: check its frame, LPS mm, or the series that is like"
+            "a marker lies outside of all slices of the source: check that its coordinates are LPS mm, and that like "
+            "is the right series"
         )
     pixel = pixels_of(np.array(marker.place_lps, np.float64), frame) + 0.5
     return Annotation(source.in_all_volumes(frame), layer, point=pixel, words=marker.text)

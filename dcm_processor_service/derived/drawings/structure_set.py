@@ -62,8 +62,8 @@ def structure_set(
     Explicit VR allows for decimal strings (PS3.5, section 6.2.2).
 
     Args:
-        structures: Masks by name on one grid, of booleans, 0 and 1, or fractions, of which one half and more is inside;
-            or a label map. An empty mask becomes a structure without outlines.
+        structures: Masks by name on one grid, of booleans, 0 and 1, or fractions (a voxel of one half or more is
+            inside); or a label map. An empty mask becomes a structure without outlines.
         source: The images that were segmented. Positions are in their frame of reference.
         recipe: Producer, role and time of making.
         labels: Name or code of each label; only for a label map.

@@ -1,4 +1,4 @@
-"""Functions that segmentations, parametric maps and measurement reports share, all of which highdicom makes.
+"""Functions shared by the makers of segmentations, parametric maps and measurement reports, which call highdicom.
 
 highdicom is an extra. It gets *shells* instead of the source's headers: datasets with the UIDs and classes of instances
 and the geometry that the inspection found, in the form that highdicom reads. They have no patient attributes, since
@@ -172,7 +172,10 @@ class Planes:
         self._is_explicit = not placement.is_projection and (is_multi_frame or not (is_whole and has_one_each))
 
     def _frames_in_space(self, source: SourceSeries) -> list[FrameInfo]:
-        """Lists the frames that the voxels lie on, or all with geometry, in the voxels' frame of reference."""
+        """Lists the source frames on the planes of the voxels; if there are none, all source frames with geometry.
+
+        Frames in another frame of reference than the voxels are left out.
+        """
         slices = self.placement.slices
         if slices is None:
             candidates = [frame for frame in source.frames if frame.has_geometry]
@@ -197,7 +200,7 @@ class Planes:
         by_instance: dict[int, list[FrameInfo]] = {}
         for frame in frames:
             by_instance.setdefault(id(frame.instance), []).append(frame)
-        with contained():  # once for all
+        with contained():  # once for all instances
             return [self._placed_shell(each, orientation or each[0].orientation or ()) for each in by_instance.values()]
 
     def _placed_shell(self, frames: Sequence[FrameInfo], orientation: tuple[float, ...]) -> Dataset:
@@ -224,7 +227,7 @@ class Planes:
             made.FrameOfReferenceUID = self._frame_of_reference_uid
             made.PixelSpacing = [ds(distance) for distance in spacing]
             made.SliceThickness = self._thickness
-            if self.placement.has_one_step:  # also for one slice: highdicom would write a spacing of 1 mm
+            if self.placement.has_one_step:  # also for a single slice, for which highdicom would write 1 mm
                 made.SpacingBetweenSlices = ds(self.placement.step_mm)
             made.ImageOrientationPatient = [ds(cosine) for cosine in orientation]
             self._geometries[key] = made

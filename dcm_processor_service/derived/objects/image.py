@@ -81,8 +81,8 @@ def derive_image(
     Args:
         voxels: Shape (i, j), (i, j, k) or (i, j, k, t): column, row, slice, volume. Axes may be in any order and
             direction, as long as an affine says which. A Volume brings its place, frame of reference and unit. Bytes
-            of shape (i, j, k, 3) are colours, unless they are three volumes of the source: they become RGB Secondary
-            Capture on their planes.
+            of shape (i, j, k, 3) are colours, which become RGB Secondary Capture on their planes, unless they are
+            three volumes of the source.
         source: Series that the result was computed from; or the identity of patient and study, then with ``affine_lps``
             and a ``kind``.
         recipe: Producer, role and time of making.
@@ -91,7 +91,7 @@ def derive_image(
         options: Class, units, window, frame of reference.
 
     Raises:
-        DerivedObjectError: Shape, geometry, values or identity do not make an image of that class.
+        DerivedObjectError: An image of that class cannot have this shape, geometry, values or identity.
 
     Example:
         >>> from pydicom import dcmread
@@ -262,7 +262,7 @@ class _Job:
             template.SpacingBetweenSlices = ds(self.placement.step_mm)
 
     def _write_projection(self, template: FileDataset) -> None:
-        """Copies from the source how a projection was calibrated, its pixel sizes and PatientOrientation."""
+        """Copies the pixel sizes of a projection, how they were calibrated, and PatientOrientation from the source."""
         template.PatientOrientation = None
         if isinstance(self.source, SourceSeries):
             copy_attributes(self.source.first, template, _OF_A_PLANE)

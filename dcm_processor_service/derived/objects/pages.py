@@ -63,7 +63,8 @@ def capture_pages(
 
     Raises:
         ConfigurationError: A page is a PNG and Pillow is not installed.
-        DerivedObjectError: A page is no picture of 8 bits, or the pages of a multi-frame differ.
+        DerivedObjectError: A page is not one of the forms of :data:`Picture`, or the pages of one instance differ in
+            size or kind.
 
     Example:
         >>> from dcm_processor_service.models.derived import Producer, Recipe, StudyIdentity
@@ -151,7 +152,7 @@ def _decoded(page: bytes | Path | str, number: int) -> NDArray[Any]:
         raise ConfigurationError("PNG pages need Pillow, which is not installed: pip install pillow") from error
     try:
         with pillow.open(io.BytesIO(page) if isinstance(page, bytes) else page) as image:
-            if image.mode.startswith("I"):  # of 16 bits, keep the upper 8
+            if image.mode.startswith("I"):  # has 16 bits: keep the upper 8
                 return (np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
             if image.mode == "F":
                 raise DerivedObjectError(f"page {number} holds fractions: give a picture of 8 or 16 bits")

@@ -95,13 +95,13 @@ def parametric_map(
             **planes.arguments(highdicom),
             **equipment(composite),
         )
-        dataset.ContentCreatorName = None  # the name of a person, and none made it
+        dataset.ContentCreatorName = None  # it would name a person, and a program made the map
         finish(dataset, composite)
         write_laterality(dataset)
         _make_windows_exact(dataset)
         _sort_frames(dataset)
         anatomy = frame_anatomy(series.first)
-        if anatomy is not None:  # dcmqi crashes without it; it states the side in place of Laterality (C.7.3.1)
+        if anatomy is not None:  # dcmqi crashes without this item; its side replaces Laterality (C.7.3.1)
             dataset.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
             dataset.pop("Laterality", None)
     return released(dataset)

@@ -92,7 +92,7 @@ def is_unknown(header: Dataset) -> bool:
 
 
 def _spelling(header: Dataset, tag: BaseTag) -> _Spelling | None:
-    """Returns a key by which equal elements are found, from their bytes or value; None if it would not be certain."""
+    """Returns a key that is the same only for equal elements, from their bytes or value; None if there is none."""
     item = header.get_item(tag)
     value = getattr(item, "value", None)
     if isinstance(value, bytes) and not value.isascii():

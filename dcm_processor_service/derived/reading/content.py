@@ -69,7 +69,7 @@ def value_type(item: Dataset) -> str:
 
 
 def walk(item: Dataset) -> Iterator[Dataset]:
-    """Yields an item and all below it, in their order."""
+    """Yields an item, then all items below it, in the order of the tree."""
     yield item
     for child in children(item):
         yield from walk(child)

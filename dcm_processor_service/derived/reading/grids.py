@@ -34,7 +34,7 @@ class MaskGrid:
     """The shape and affine of a mask, and its frame of reference."""
 
     shape: tuple[int, int, int]
-    """Columns, rows, slices; for a volume with reordered axes, in its order."""
+    """Columns, rows, slices; for a volume whose axes were reordered, in the order of the volume."""
 
     affine_lps: FloatArray
     frame_of_reference_uid: str = ""
@@ -65,8 +65,8 @@ class MaskGrid:
         uid = text(series.first, "SeriesInstanceUID")
         if not any(frame.has_geometry for frame in series.frames):
             raise InvalidSeriesError(
-                f"the images of the series {uid} have no place in the patient, as radiographs have not, so no mask is "
-                "put on them as a volume: read without like=, and take pixels()"
+                f"the images of the series {uid} have no place in the patient (they may be radiographs), so a mask "
+                "cannot be put on them as a volume: read without like=, and call pixels()"
             )
         if len(grids) != 1 or grids[0].incomplete or grids[0].duplicated:
             found = "no regular grid" if len(grids) < 2 else f"{len(grids)} grids"  # noqa: PLR2004 one would be right
@@ -161,7 +161,7 @@ class MaskGrid:
         placed: list[NDArray[Any]] = [np.zeros(0)] * 3
         for axis, own in enumerate(axes):
             lands = matrix[axis, own] * np.arange(self.shape[own]) + matrix[axis, 3]
-            nearest = np.floor(lands + 0.5 + 1e-6).astype(np.intp)  # rounding errors of affines decide no tie
+            nearest = np.floor(lands + 0.5 + 1e-6).astype(np.intp)  # so that rounding errors of affines decide no tie
             inside = (nearest >= 0) & (nearest < array.shape[axis])
             taken[axis], placed[own] = nearest[inside], np.flatnonzero(inside)
         block = array[np.ix_(*taken)]
@@ -180,7 +180,7 @@ def _different(grids: Sequence[Stack]) -> list[Stack]:
 
 
 def refuse_large(shape: Sequence[int], bytes_each: int, limits: Limits) -> None:
-    """Compares a mask with the limits, before any of it is allocated.
+    """Refuses a mask that exceeds the limits, before memory for it is allocated.
 
     Raises:
         InvalidSeriesError: The mask is larger than ``volume_bytes`` of the limits.

@@ -1,4 +1,4 @@
-"""Reads the measurements of a report by TID 1500 (PS3.16) as findings, the same that reports are made from."""
+"""Reads the measurements of a report by TID 1500 (PS3.16) as findings, from which a report can be made again."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _measured(found: Dataset) -> tuple[float | str, Code | str]:
 
 
 def _evaluations(group: Dataset, codes: dict[str, Code]) -> dict[str, Code | str]:
-    """Returns the answers by question: codes, and texts, in which "question: answer" of a comment is split."""
+    """Returns the answers by question, as codes or text; a comment "question: answer" is split into the two."""
     found: dict[str, Code | str] = {}
     for each in children(group):
         if text(each, "RelationshipType") not in {_CONTAINS, ""} or concept(each) in {_FINDING, *_SITES}:
@@ -149,7 +149,7 @@ def _evaluations(group: Dataset, codes: dict[str, Code]) -> dict[str, Code | str
 
 
 def _keep_code(name: str, found: Dataset, codes: dict[str, Code]) -> None:
-    """Keeps the code of a quantity or question if its name alone does not lead to this code."""
+    """Keeps the code of a quantity or question if looking up the name would not find this code."""
     code = code_in(found, "ConceptNameCodeSequence")
     if code is None:
         return

@@ -26,7 +26,7 @@ _LINEAR_RGB = ((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -
 
 
 def code_in(dataset: Dataset | None, keyword: str) -> Code | None:
-    """Returns the code in a sequence of one (PS3.3, section 8.8); None if there is none.
+    """Returns the code in a sequence of one item (PS3.3, section 8.8); None if there is none.
 
     Example:
         >>> from pydicom import Dataset

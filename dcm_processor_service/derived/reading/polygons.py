@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["filled", "overlap"]
 
-_NOISE = 5  # decimals of a pixel: what is left of the rounding in decimal strings and of an affine's inverse
+_NOISE = 5  # decimals of a pixel; later ones are rounding errors of decimal strings and of an affine's inverse
 _SLIVER_PART = 0.01
 _SLIVER_PIXELS = 2
 

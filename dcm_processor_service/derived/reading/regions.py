@@ -32,7 +32,7 @@ def regions_in(group: Dataset, root: Dataset) -> Region | tuple[Region, ...] | N
 
     Args:
         group: The container of one finding.
-        root: The whole report, in which images may be referred to by their place in the tree.
+        root: The whole report; coordinates may refer to an image by its place in this tree.
 
     Raises:
         InvalidSeriesError: Coordinates are damaged, or do not name their image.

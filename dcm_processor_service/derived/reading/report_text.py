@@ -50,7 +50,7 @@ def _lines(found: Dataset, depth: int) -> list[str]:
     words = ": ".join(part for part in ("" if name is None else name.meaning, value) if part)
     indent = "  " * depth
     own = [f"{indent}{line}" for line in words.splitlines()]
-    # lines of one text stand below each other, so that no line is read as an item of its own
+    # further lines of a text are indented, so that none looks like an item of its own
     lines = own[:1] + [f"{indent}  {line.strip()}" for line in own[1:] if line.strip()]
     below = depth + 1 if lines else depth  # a container without a name adds no level
     for child in children(found):
@@ -121,7 +121,7 @@ def _document(dataset: Dataset) -> bytes:
     if not isinstance(content, bytes) or not content:
         raise InvalidSeriesError(f"instance {text(dataset, 'SOPInstanceUID')} wraps an empty document: get it again")
     length = integer(dataset, "EncapsulatedDocumentLength")
-    if length is None:  # older objects do not state the length: one byte of padding may have made it even
+    if length is None:  # older objects do not state it; the last byte may be padding to an even length
         return (
             content.removesuffix(b"\0") if text(dataset, "MIMETypeOfEncapsulatedDocument").endswith("pdf") else content
         )

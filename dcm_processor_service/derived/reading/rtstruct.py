@@ -156,7 +156,7 @@ class _Planes:
 
 
 class _Drawing:
-    """The contours of one region, which makes its mask on the grid."""
+    """The contours of one region, and the making of its mask on the grid."""
 
     def __init__(
         self,
@@ -247,17 +247,17 @@ class _Drawing:
         return _Contour(k, np.delete(points, across, axis=1), is_xor)
 
     def _refuse_gaps(self, slices: Sequence[int], across: int) -> None:
-        """Refuses contours on every second slice or fewer, since nothing says what lies between them.
+        """Refuses contours on only every second slice, every third and so on: what lies between them is not known.
 
-        On the images that the set was drawn on, a region may occur in only a few slices. On another grid, the contours
-        of all regions show whether its slices are those that were drawn on.
+        On the images that the set was drawn on, the contours of this region are judged, if they lie on three slices or
+        more. On another grid, the contours of all regions are judged, to see whether they were drawn on its slices.
         """
         is_own = self._grid.has_real_slices and self._grid.series_instance_uid in self._referenced
         known = slices if is_own else self._planes.slices(across)
         every = gcd(*(after - before for before, after in pairwise(known)), 0)
         if len(known) >= (_SEVERAL_PLANES if is_own else 2) and every > 1:
             raise InvalidSeriesError(
-                f"{self._what} has contours on every slice number {every} of the images alone, so nothing says what "
+                f"{self._what} has contours on only one of every {every} slices of the images, so nothing says what "
                 f"lies between them: {_HELP}"
             )
 
@@ -265,10 +265,13 @@ class _Drawing:
         """Returns the mask of one slice.
 
         Raises:
-            InvalidSeriesError: Contours cross, so that it is not clear what their common part is.
+            InvalidSeriesError: Contours cross, so that it is not clear whether their common part belongs to the region.
         """
         by_points = {contour.points.round(3).tobytes(): contour for contour in contours if not contour.is_xor}
-        kept = [*by_points.values(), *(contour for contour in contours if contour.is_xor)]  # one drawn twice is one
+        kept = [
+            *by_points.values(),
+            *(contour for contour in contours if contour.is_xor),
+        ]  # without copies
         if by_points and _cross([contour.points for contour in kept], shape):
             raise InvalidSeriesError(
                 f"contours of {self._what} cross in slice {kept[0].slice + 1}, so it is not clear whether their "
@@ -278,7 +281,7 @@ class _Drawing:
 
 
 def _coordinates(contour: Dataset) -> FloatArray:
-    """Returns ContourData (3006,0050); of more than 64 KiB it is of the type UN in the file (PS3.5, section 6.2.2)."""
+    """Returns ContourData (3006,0050), which has the VR UN in the file if it exceeds 64 KiB (PS3.5, section 6.2.2)."""
     value = contour.get_item("ContourData").value if "ContourData" in contour else None
     if isinstance(value, bytes):
         value = value.decode("latin-1").strip(" \0").split("\\")
@@ -287,7 +290,7 @@ def _coordinates(contour: Dataset) -> FloatArray:
 
 
 def _cross(contours: Sequence[FloatArray], shape: tuple[int, int]) -> bool:
-    """Returns whether two contours cross, of those whose boxes have a part in common."""
+    """Returns whether any two contours cross; only pairs whose bounding boxes meet are compared."""
     low, high = (np.array([edge(points, axis=0) for points in contours]) for edge in (np.min, np.max))
     meet = ((low[:, np.newaxis] <= high) & (high[:, np.newaxis] >= low)).all(axis=2)
     alone: dict[int, NDArray[np.bool_]] = {}

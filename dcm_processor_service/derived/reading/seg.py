@@ -36,7 +36,7 @@ _BACKGROUND = 0
 
 
 def read_seg(instance: InstanceFile, like: MaskGrid | None, limits: Limits) -> list[StructureMask]:
-    """Reads the segments of one SEG, without their pixels.
+    """Reads the segments of one SEG; their pixels are read later, when a mask is asked for.
 
     Args:
         instance: The SEG.
@@ -169,8 +169,8 @@ class _SegReader:
                 return self._like.volume_of(self._on_grid(number, frames, self._like), name, "SEG")
             if self._lattice is None:
                 raise InvalidSeriesError(
-                    f"{label} has no place in the patient, as a segmentation of a radiograph has not, so its masks are "
-                    "no volumes: take its pixels()"
+                    f"{label} has no place in the patient (it may be of a radiograph), so its masks are no volumes: "
+                    "call pixels()"
                 )
             header = self.frames.instance.header
             grid = MaskGrid(
@@ -208,7 +208,7 @@ class _SegReader:
         if not frames:
             return array
         places = frame_places_on(frames, grid)
-        # all frames, because a segment of one slice does not tell how far slices are apart
+        # from all frames, because those of a segment on one slice do not show the distance between slices
         lattice = None if places is not None and self._is_made_of(grid) else own_lattice(self.frames.frames)
         if lattice is not None and (places is None or not lattice.has_step_of(grid)):
             own = self._on_lattice(number, frames, lattice, self.frames.frames)

@@ -65,7 +65,8 @@ def read_segments(
         limits: Limits of size for masks.
 
     Raises:
-        InvalidSeriesError: A file is damaged or contradicts itself, holds no segments, or these cannot be placed.
+        InvalidSeriesError: A file is damaged, contradicts itself or holds no segments, or its segments cannot be
+            placed.
         UnsupportedTransferSyntaxError: Pixels cannot be decoded here.
     """
     grid = None if like is None else MaskGrid.of(like, limits)

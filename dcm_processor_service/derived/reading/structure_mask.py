@@ -21,10 +21,10 @@ __all__ = ["StructureMask"]
 @refuses_unknown_keywords
 @dataclass(frozen=True)
 class StructureMask:
-    """One segment of a SEG, or one region of interest of an RTSTRUCT: its code, its origin and its mask.
+    """One segment of a SEG, or one region of interest of an RTSTRUCT: its code, its mask and the object it is from.
 
-    :meth:`mask` makes the mask at each call, so that a hundred segments are not in memory at once; the files must exist
-    until then.
+    :meth:`mask` makes the mask at each call, so that a hundred segments are not in memory at once; the files of the
+    series must still exist at that time.
 
     Example:
         >>> import numpy as np
@@ -91,7 +91,7 @@ class StructureMask:
         """Returns the mask as a volume, made anew at each call: booleans, or fractions if ``is_fractional``.
 
         The mask of a SEG lies on the SEG's own grid, that of an RTSTRUCT on the grid of the images that it was drawn
-        on. If the structure was read with ``like=``, its mask lies on the grid of that.
+        on. If the structure was read with ``like=``, its mask lies on the grid of that series or volume.
 
         Raises:
             InvalidSeriesError: The structure cannot be placed without guessing; the message says why, and what may
@@ -107,6 +107,6 @@ class StructureMask:
         its pixels are those of the image that it was made of.
 
         Raises:
-            InvalidSeriesError: As :meth:`mask`; or the segment is in several such images.
+            InvalidSeriesError: As for :meth:`mask`; or the segment is in several images without a place.
         """
         return self.mask().array if self.read_pixels is None else self.read_pixels()

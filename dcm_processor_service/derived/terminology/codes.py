@@ -127,7 +127,7 @@ def _contexts(contexts: tuple[int, ...]) -> dict[str, Code]:
 
 
 def in_context(code: Code, context: int) -> bool:
-    """Says whether a context group (CID) has the code.
+    """Returns whether a context group (CID) has the code.
 
     Example:
         >>> in_context(find_code("Smoothing"), 7203)

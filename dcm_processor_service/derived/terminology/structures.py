@@ -1,4 +1,4 @@
-"""Finds structures by everyday names, and labels of models (``SOURCES.md`` says where the tables are from)."""
+"""Finds structures by everyday names, and the names of models' labels (``SOURCES.md`` names the tables' sources)."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Structure:
     side: Code | None = None
     rgb: tuple[int, int, int] | None = None
     region: Code | None = None
-    """The organ, for what is found in an organ, such as a tumor."""
+    """The organ in which the structure is found; only for something in an organ, such as a tumor."""
 
 
 def split_side(name: str) -> tuple[str, str]:
@@ -144,7 +144,7 @@ def _lesion(name: str) -> Structure | None:
 
 
 def _organ(base: str) -> tuple[Code | None, Code | None]:
-    """Returns the codes of the lesion that the last word of a name says, and of the organ before it."""
+    """Returns the code of the lesion that is the last word of a name, and the code of the organ in the words before."""
     *words, last = base.split() or [""]
     morphology = _MORPHOLOGIES.get(_PLURALS.get(last, last))
     if morphology is None or not words:
@@ -239,7 +239,10 @@ def label_names(table: str) -> dict[int, str]:
 
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, dict[int, str]]:
-    """Returns the names by label of each model and task; a table that equals another one holds the name of that."""
+    """Returns the names by label of each model and task.
+
+    The files hold a table only once: a task with the same labels holds the name of the task that has the table.
+    """
     found: dict[str, dict[int, str]] = {}
     for model in _MODELS:
         read: dict[str, list[str] | dict[str, str] | str] = json.loads(_text(f"{model}.json"))

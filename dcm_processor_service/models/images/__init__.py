@@ -1,1 +1,1 @@
-"""Values of images: what a series is, what a conversion makes, which limits hold."""
+"""Models of images: kinds and reports of series, results of conversions, limits of reading, pictures."""

@@ -13,9 +13,9 @@ Direction: TypeAlias = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class MrAcquisition:
-    """In which direction phase was encoded, how fast, and when each slice was taken; what is not known is absent.
+    """The direction and speed of phase encoding, and the times of the slices; unknown values are None or empty.
 
-    Directions are those in the patient, so that they hold whatever the axes of an array.
+    Directions are in the patient's coordinates, so that they do not depend on the axes of an array.
 
     Example:
         >>> acquisition = MrAcquisition(phase_encoding_lps=(0, 1, 0), is_polarity_known=True, readout_s=0.035)
@@ -24,25 +24,26 @@ class MrAcquisition:
     """
 
     phase_encoding_lps: Direction | None = None
-    """Along which phase was encoded, as BIDS's PhaseEncodingDirection counts it."""
+    """The direction in which phase was encoded, with the sign of BIDS's PhaseEncodingDirection."""
 
     is_polarity_known: bool = False
     """Whether the sign of that direction is known; if not, phase may have been encoded in the opposite direction."""
 
     echo_spacing_s: float | None = None
-    """Between lines of the image as it was reconstructed: BIDS's EffectiveEchoSpacing."""
+    """Seconds between two lines of the reconstructed image: BIDS's EffectiveEchoSpacing."""
 
     readout_s: float | None = None
-    """From the first line to the last one, of the image as it was reconstructed: BIDS's TotalReadoutTime."""
+    """Seconds from the first to the last line of the reconstructed image: BIDS's TotalReadoutTime."""
 
     is_readout_estimated: bool = False
     """Whether echo spacing and readout time come from the water-fat shift, the only value that Philips states."""
 
     slice_times_s: tuple[float, ...] = ()
-    """When each slice of a volume was excited, seconds after its first; in the order of :attr:`slices_lps`."""
+    """The time at which each slice of a volume was excited, in seconds after the earliest slice; the slices are in the
+    order of :attr:`slices_lps`."""
 
     slices_lps: Direction | None = None
     """Direction from the first slice to the next one."""
 
     multiband_factor: int | None = None
-    """How many slices were excited at once, where they were several."""
+    """Number of slices that were excited at once; None if it was one, or is not known."""

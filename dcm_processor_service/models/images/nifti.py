@@ -15,7 +15,7 @@ __all__ = ["Engine", "Glance", "NiftiFiles", "NiftiVolume", "Policy", "Sidecar"]
 
 
 class Glance(NamedTuple):
-    """What a quick look at the header of a DICOM file finds.
+    """The identity of an instance, from a quick look at the header of its file.
 
     Example:
         >>> Glance("1.2.3", ("series", "patient"), size_bytes=526_000).sop_instance_uid
@@ -24,7 +24,7 @@ class Glance(NamedTuple):
 
     sop_instance_uid: str
     belongs_to: Hashable
-    """Equal for two files whose headers name the same series and patient in the same words; not for display."""
+    """Equal for two files if their headers spell series and patient in the same way; not for display."""
 
     size_bytes: int
 
@@ -69,7 +69,8 @@ class NiftiFiles:
     """
 
     paths: tuple[Path, ...]
-    """The images, in stable order; the first is, or stands for, the destination that was asked for."""
+    """The images, in an order that is the same for the same series. A single image has the path that was asked for; the
+    names of several are made from it."""
 
     engine: str
     reason: str
@@ -81,8 +82,8 @@ class NiftiFiles:
 
 
 Engine: TypeAlias = Literal["auto", "native", "dcm2niix", "dicom2nifti"]
-"""Which engine converts DICOM to NIfTI; ``auto`` chooses by what the series is, and says why. The others are those of
-:mod:`dcm_processor_service.imaging.nifti.engines`."""
+"""The engine that converts DICOM to NIfTI. ``auto`` chooses one by the kind of the series, and the result says why. The
+others are those of :mod:`dcm_processor_service.imaging.nifti.engines`."""
 
 
 Policy: TypeAlias = Literal["strict", "split", "largest", "resample"]

@@ -38,7 +38,8 @@ class SeriesKind(str, Enum):
     PARAMETRIC_MAP = "parametric map"
     PRESENTATION_STATE = "presentation state"
     NON_IMAGE = "non-image"
-    """Something else without pixels, such as a plan or a waveform; as a rule, everything that is no image."""
+    """Any other object without pixels, such as a plan or a waveform. In a rule of a service, it stands for every kind
+    that is no image."""
 
     UNKNOWN = "unknown"
 
@@ -87,7 +88,7 @@ _BY_FAMILY = {
     "67": SeriesKind.NON_IMAGE,  # real world value mapping
     "68.": SeriesKind.NON_IMAGE,  # surface scans
     "200.": SeriesKind.NON_IMAGE,  # protocols
-    "481.": SeriesKind.NON_IMAGE,  # plans and treatment records, except the classes below
+    "481.": SeriesKind.NON_IMAGE,  # plans and treatment records, except the two classes below
 }
 _IMAGES_OF_RADIOTHERAPY = ("481.1", "481.2")  # RT Image and RT Dose
 _BY_MODALITY = {
@@ -106,7 +107,7 @@ _BY_MODALITY = {
 
 
 def kind_of_class(sop_class_uid: str, modality: str = "") -> SeriesKind:
-    """Returns what objects of a class are, as far as their class states it, or their modality if no class is known.
+    """Returns the kind of the objects of a class; if the class is not known, the kind that their modality states.
 
     Args:
         sop_class_uid: SOPClassUID (0008,0016), a class of PS3.4, section B.5; empty where it is not known.

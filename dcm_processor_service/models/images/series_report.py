@@ -136,7 +136,7 @@ class SeriesReport(BaseModel):
 
     @property
     def is_convertible(self) -> bool:
-        """Whether policy strict makes a volume of it: one uniform volume or a clean 4D stack."""
+        """Whether the policy ``strict`` makes a volume of the series: it is one uniform volume or a clean 4D stack."""
         return bool(self.parts) and not any(finding.blocking for finding in self.findings)
 
     @property
@@ -180,7 +180,7 @@ class SeriesReport(BaseModel):
 
 
 def series_html(report: SeriesReport) -> Html:
-    """Returns what an inspection found as HTML: on the page of ``inspect`` and in a notebook."""
+    """Returns the report of an inspection as HTML, for the page of ``inspect`` and for a notebook."""
     head, *lines = str(report).splitlines()
     state = chip("one clean volume", "ok") if report.is_convertible else chip("not one clean volume", "bad")
     paragraphs = [element("p", line.strip()) for line in lines if line.strip()[:1] not in "!-"]

@@ -1,1 +1,1 @@
-"""Values of the DICOM network: peers, what is found, fetched, sent and committed."""
+"""Models of the DICOM network: peers, queries, and results of finding, fetching, sending and commitment."""

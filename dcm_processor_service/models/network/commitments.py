@@ -1,4 +1,4 @@
-"""Storage commitment as a state: what a peer was asked to keep, and what it answered (PS3.4, annex J)."""
+"""The state of a storage commitment: the instances that a peer was asked to keep, and its answer (PS3.4, annex J)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class StorageCommitment(BaseModel):
     asked_at: datetime = Field(description="UTC")
     records: tuple[InstanceRecord, ...] = Field(description="One for each instance: stored, then committed or failed")
     answered_at: datetime | None = Field(default=None, description="UTC; None without an answer so far")
-    problem: str = Field(default="", description="Why there will be no answer: the peer does not offer it, or refused")
+    problem: str = Field(
+        default="", description="Why no answer will come: the peer does not offer storage commitment, or refused"
+    )
     job_id: str = Field(default="", description="The job that asked")
     sending: str = Field(default="", repr=False, description="Key that the session keeps it under")
 
@@ -53,10 +55,12 @@ class StorageCommitment(BaseModel):
         return all(record.outcome is Outcome.COMMITTED for record in self.records)
 
     def is_awaited(self, *, ask_again: bool) -> bool:
-        """Returns whether a wait covers it: its answer may still come, or its peer is asked again for what it refused.
+        """Returns whether a call that waits for answers includes this transaction.
+
+        It does if the answer may still come, or if the peer is asked again.
 
         Args:
-            ask_again: Whether the peer is asked again, for every instance that it has not promised to keep.
+            ask_again: Whether the peer is asked again for every instance that it has not promised to keep.
 
         Example:
             >>> from datetime import datetime, timezone

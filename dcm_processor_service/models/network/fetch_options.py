@@ -23,7 +23,7 @@ class FetchOptions(BaseModel):
         'auto'
 
     Raises:
-        ConfigurationError: It has no option of that name.
+        ConfigurationError: There is no option of that name.
         ValidationError: A value is out of its range.
     """
 
@@ -35,8 +35,10 @@ class FetchOptions(BaseModel):
     backoff_s: float = Field(default=0.5, ge=0, description="Pause before the second attempt; doubles each time")
     connection_timeout_s: float = Field(default=10.0, gt=0, description="For the TCP connection")
     acse_timeout_s: float = Field(default=30.0, gt=0, description="For association, TLS handshake and release")
-    dimse_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to a request, and for each piece")
-    network_timeout_s: float = Field(default=60.0, gt=0, description="For the peer to take in what is sent")
+    dimse_timeout_s: float = Field(
+        default=60.0, gt=0, description="For the answer to a request, and for each piece of data"
+    )
+    network_timeout_s: float = Field(default=60.0, gt=0, description="For the peer to receive the bytes that are sent")
     listen_host: str = Field(default="", description="Our address for the instances of a C-MOVE; empty: all interfaces")
     listen_port: int | None = Field(
         default=None, ge=0, le=65535, description="Our port, as the peer knows it; None: no C-MOVE"

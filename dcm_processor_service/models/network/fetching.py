@@ -86,7 +86,7 @@ class FetchReport(BaseModel):
 
     @property
     def retryable(self) -> bool:
-        """Whether an instance was not fetched, and asking for it again may help."""
+        """Whether instances were not fetched, and asking again may help for every one of them."""
         return not self.ok and all(record.retryable for record in self.not_fetched)
 
     def count(self, outcome: FetchOutcome) -> int:

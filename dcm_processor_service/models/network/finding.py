@@ -15,7 +15,7 @@ from dcm_processor_service.keywords import refuse_unknown, refuses_unknown_keywo
 __all__ = ["DateRange", "FindKeys", "FindLevel", "FindQuery", "FoundInstance", "FoundItem", "FoundSeries", "FoundStudy"]
 
 FindLevel: TypeAlias = Literal["study", "series", "instance"]
-"""At which level of the Study Root information model a peer is asked."""
+"""The level of the Study Root information model at which a peer is asked."""
 
 DateRange: TypeAlias = "date | str | tuple[date | None, date | None]"
 """One day, or the first and the last day of a range, None for an open end; or as DICOM writes it: ``20240101-``."""
@@ -141,7 +141,9 @@ class FindQuery(BaseModel):
     series_instance_uid: _Uids = ()
     series_description: _Text = Field(default="", repr=False)
     sop_instance_uid: _Uids = ()
-    limit: int = Field(default=1000, ge=1, description="More answers are refused, and the peer is told to stop")
+    limit: int = Field(
+        default=1000, ge=1, description="Most answers; at one more the peer is told to stop, and an error raised"
+    )
 
     @classmethod
     def of(cls, level: FindLevel, keys: FindKeys) -> FindQuery:
@@ -155,7 +157,7 @@ class FindQuery(BaseModel):
             return cls.model_validate({"level": level, **keys})
         except ValidationError as error:
             faults = [f"{one['loc'][0]} {one['msg'].removeprefix('Value error, ')}" for one in error.errors()]
-            raise ConfigurationError(f"nothing is asked for, since {'; '.join(faults)}") from None
+            raise ConfigurationError(f"the peer is not asked, since {'; '.join(faults)}") from None
 
 
 class _FoundRecord(BaseModel):
@@ -170,7 +172,7 @@ class _FoundRecord(BaseModel):
     study_date: date | None = Field(default=None, repr=False)
     study_time: time | None = Field(default=None, repr=False)
     asked_patient_id: str = Field(
-        default="", repr=False, exclude=True, description="PatientID that was asked for: nothing of another is fetched"
+        default="", repr=False, exclude=True, description="PatientID that was asked for; no other patient's is fetched"
     )
 
 

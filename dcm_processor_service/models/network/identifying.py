@@ -92,4 +92,5 @@ DATES = frozenset(
         "StudyDate",
     }
 )
-"""Those that a workspace keeps; a scrubber takes every attribute whose keyword ends in Date or DateTime."""
+"""The dates that a workspace keeps. The scrubbing of logs uses every attribute whose keyword ends in Date or DateTime.
+"""

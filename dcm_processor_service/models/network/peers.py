@@ -13,7 +13,7 @@ from dcm_processor_service.models.network.web_auth import WebAuth
 __all__ = ["DEFAULT_AE_TITLE", "WRITABLE_SYNTAXES", "AETitle", "Peer"]
 
 DEFAULT_AE_TITLE = "DCM-PROCESSOR"
-"""Our own AE title, where neither the settings nor a peer ask for another one."""
+"""Our own AE title, unless the settings or the peer's record name another one."""
 
 WRITABLE_SYNTAXES = (
     "1.2.840.10008.1.2.1",  # explicit VR little endian
@@ -22,7 +22,7 @@ WRITABLE_SYNTAXES = (
     "1.2.840.10008.1.2.4.80",  # JPEG-LS lossless
     "1.2.840.10008.1.2.4.90",  # JPEG 2000 lossless
 )
-"""The transfer syntaxes that a peer may prefer: what instances are converted to without loss."""
+"""The transfer syntaxes that a peer's record may prefer: those to which instances are converted without loss."""
 
 _MAX_AE_TITLE_CHARACTERS = 16
 _SHA256_DIGITS = 64
@@ -92,16 +92,16 @@ class Peer(BaseModel):
         default=None,
         repr=False,
         exclude=True,
-        description="URL of a proxy on the way to it; ``environment`` takes HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+        description="URL of a proxy for DICOMweb; ``environment``: that of HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
     )
     transfer_syntax_uid: Annotated[str, AfterValidator(_check_syntax)] | None = Field(
         default=None, description="Transfer syntax it prefers; used if it accepts that, and no loss results"
     )
     timeout_s: float | None = Field(
-        default=None, gt=0, description="Seconds to wait for its answer, unless options say"
+        default=None, gt=0, description="Seconds to wait for its answer, unless options of a call say otherwise"
     )
     connection_timeout_s: float | None = Field(
-        default=None, gt=0, description="Seconds to wait for the TCP connection, likewise"
+        default=None, gt=0, description="Seconds to wait for the TCP connection, unless options of a call say otherwise"
     )
     max_associations: int | None = Field(
         default=None, ge=1, le=32, description="How many associations or connections it accepts at once"

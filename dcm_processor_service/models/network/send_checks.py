@@ -1,4 +1,4 @@
-"""Results of a check whether instances can be sent, which sends none."""
+"""Results of a check, which tells whether instances can be sent and sends none."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Verdict(str, Enum):
 class CheckedInstance(BaseModel):
     """Whether one instance can be sent, and why not.
 
-    ``unsound`` means that it is damaged, cut off, not what it says or not readable; ``not_taken`` that the peer refuses
-    its SOP class, or every transfer syntax in which it could be sent.
+    ``unsound`` means that it is damaged, cut off, unreadable or in contradiction to its own header; ``not_taken`` that
+    the peer refuses its SOP class, or every transfer syntax in which it could be sent.
 
     Example:
         >>> CheckedInstance(verdict="converted", transfer_syntax_uid="1.2.840.10008.1.2").verdict.can_be_sent

@@ -20,7 +20,7 @@ class SendOptions(BaseModel):
         3
 
     Raises:
-        ConfigurationError: It has no option of that name.
+        ConfigurationError: There is no option of that name.
         ValidationError: A value is out of its range.
     """
 
@@ -37,11 +37,13 @@ class SendOptions(BaseModel):
     attempts: int = Field(default=3, ge=1, description="How often an instance is sent, where trying again may help")
     backoff_s: float = Field(default=0.5, ge=0, description="Pause before the second attempt; doubles each time")
     backoff_limit_s: float = Field(default=30.0, ge=0, description="Longest pause between two attempts")
-    transcode: bool = Field(default=True, description="Convert without loss what the peer does not accept as it is")
+    transcode: bool = Field(
+        default=True, description="Convert, without loss, instances that the peer refuses unchanged"
+    )
     connection_timeout_s: float = Field(default=10.0, gt=0, description="For the TCP connection")
     acse_timeout_s: float = Field(default=30.0, gt=0, description="For association, TLS handshake and release")
     dimse_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to one request")
-    network_timeout_s: float = Field(default=60.0, gt=0, description="For the peer to take in what is sent")
+    network_timeout_s: float = Field(default=60.0, gt=0, description="For the peer to receive the bytes that are sent")
     resend: bool = Field(
         default=False, description="Send also what the peer acknowledged in an earlier, unfinished sending"
     )

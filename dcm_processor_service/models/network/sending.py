@@ -108,7 +108,9 @@ class SendReport(BaseModel):
     left_out: tuple[LeftOutFile, ...] = ()
     duration_s: float = 0.0
     transaction_uid: str = Field(default="", description="UID of the storage commitment, where one was asked for")
-    unmet: tuple[str, ...] = Field(default=(), description="What was asked for besides storing, and was not done")
+    unmet: tuple[str, ...] = Field(
+        default=(), description="Requests besides storing that were not met, such as a commitment"
+    )
 
     @property
     def ok(self) -> bool:
@@ -117,7 +119,7 @@ class SendReport(BaseModel):
 
     @property
     def retryable(self) -> bool:
-        """Whether some instances are not stored, and sending them again as they are may help.
+        """Whether instances are not stored, and sending them again unchanged may help for every one of them.
 
         Example:
             >>> busy = InstanceRecord(sop_instance_uid="1.2.3", outcome="failed", status=0xA700, retryable=True)

@@ -34,7 +34,7 @@ class BasicAuth(BaseModel):
 class BearerToken(BaseModel):
     """A token (RFC 6750): its value, a file that holds it, or a function that returns it; one of the three.
 
-    File and function are asked for each request, so that a token which is renewed elsewhere is taken up.
+    The file is read, or the function called, for each request, so that a token that was renewed elsewhere is used.
 
     Example:
         >>> BearerToken(token="secret")

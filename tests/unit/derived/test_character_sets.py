@@ -86,7 +86,7 @@ def test_a_name_beyond_what_is_declared_is_known_or_left_empty(
     character_set: str | None, name: bytes, right: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert told(character_set, name) == (right, right)
-    assert any("SpecificCharacterSet that it is in" in message for message in caplog.messages)
+    assert any("SpecificCharacterSet that fits it" in message for message in caplog.messages)
 
 
 @pytest.mark.filterwarnings("ignore:Failed to decode byte string")
@@ -96,4 +96,4 @@ def test_a_name_that_is_not_in_its_declared_character_set_does_not_lose_letters(
     name, description = told("ISO_IR 192", "Müller^Jörg".encode("latin-1"))
     assert name in {"", "Müller^Jörg"}
     assert description in {"", "Müller^Jörg"}
-    assert any("SpecificCharacterSet that it is in" in message for message in caplog.messages)
+    assert any("SpecificCharacterSet that fits it" in message for message in caplog.messages)

@@ -59,7 +59,7 @@ def test_colours_of_simpleitk_are_a_last_axis() -> None:
     found = voxels_of(image)
     assert found.is_color
     assert found.array[1, 2, 3].tolist() == [7, 8, 9]
-    with pytest.raises(DerivedObjectError, match="numbers a voxel"):
+    with pytest.raises(DerivedObjectError, match="numbers for each voxel"):
         voxels_of(simpleitk.Image([2, 3, 4], simpleitk.sitkVectorUInt8, 2))
 
 

@@ -146,7 +146,7 @@ def test_key_slices_are_those_of_the_array_also_where_it_was_turned_round() -> N
     turned = volume_of().reorient("RPI")
     (made,) = made_of({"liver": Segment(MASK[::-1, :, ::-1], color_rgb=(250, 0, 0))}, volume=turned, slices=[0])
     assert float(made.ImagePositionPatient[2]) == 7.5
-    with pytest.raises(DerivedObjectError, match="third axis of the volume is another"):
+    with pytest.raises(DerivedObjectError, match="third axis of the volume is not that of its slices"):
         made_of(MASK.transpose(2, 1, 0), volume=volume_of().reorient("SPL"), labels={1: "liver"}, slices=[0])
 
 

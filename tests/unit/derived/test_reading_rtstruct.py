@@ -130,7 +130,7 @@ BAD = {
     "no type": ([contour(PLAIN, 1, SQUARE, "")], "of the type unknown"),
     "two points": ([contour(PLAIN, 1, SQUARE[:2])], "a contour of 6 coordinates"),
     "crossing": ([contour(PLAIN, 1, SQUARE), contour(PLAIN, 1, rectangle(4, 4, 8, 8))], "cross in slice 2"),
-    "every second": ([contour(PLAIN, k, SQUARE) for k in (0, 2, 4)], "every slice number 2"),
+    "every second": ([contour(PLAIN, k, SQUARE) for k in (0, 2, 4)], "only one of every 2 slices"),
 }  # fmt: skip
 
 
@@ -214,7 +214,7 @@ def test_a_volume_with_slices_between_the_contours_is_refused(tmp_path: Path) ->
     fine = PLAIN @ np.diag([1, 1, 0.5, 1])
     paths = written_set({"ring": ring_contours(PLAIN, keyhole=False)}, tmp_path)
     (found,) = read_segments(paths, volume(fine, (12, 10, 12)))
-    with pytest.raises(InvalidSeriesError, match="every slice number 2 of the images alone"):
+    with pytest.raises(InvalidSeriesError, match="only one of every 2 slices of the images"):
         found.mask()
 
 
@@ -223,7 +223,7 @@ def test_a_volume_with_slices_between_those_of_other_regions_is_refused_too(tmp_
     two = [contour(PLAIN, k, SQUARE) for k in (1, 2)]
     paths = written_set({"ring": ring_contours(PLAIN, keyhole=False), "two": two}, tmp_path)
     _, found = read_segments(paths, volume(fine, (12, 10, 12)))
-    with pytest.raises(InvalidSeriesError, match="every slice number 2 of the images alone"):
+    with pytest.raises(InvalidSeriesError, match="only one of every 2 slices of the images"):
         found.mask()
 
 

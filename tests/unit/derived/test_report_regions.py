@@ -134,9 +134,9 @@ def test_a_frame_of_a_multi_frame_image_is_named() -> None:
 @pytest.mark.parametrize(
     ("region", "reason"),
     [
-        (Region("point", [at(300, 4, 2)]), "beside all slices"),
-        (Region("point", [at(3, 4, 20)]), "beside all slices"),
-        (Region("box", (at(20, 3, 1), at(40, 9, 3))), "beside all slices"),
+        (Region("point", [at(300, 4, 2)]), "outside of all slices"),
+        (Region("point", [at(3, 4, 20)]), "outside of all slices"),
+        (Region("box", (at(20, 3, 1), at(40, 9, 3))), "outside of all slices"),
         (Region("point", [(3, 4)], image="9.9"), "does not have"),
         (Region("point", [(16, 4)], image=IMAGE), "leave the image"),
         (Region("point", [(3, -1)], image=IMAGE), "leave the image"),

@@ -89,7 +89,7 @@ def test_a_mask_of_a_pet_has_no_units() -> None:
 
 
 def test_units_of_a_source_that_states_none_cannot_be_taken_over() -> None:
-    with pytest.raises(DerivedObjectError, match="name the units"):
+    with pytest.raises(DerivedObjectError, match="name it instead of 'source'"):
         image(HOUNSFIELD, make_source(Modality="MR"), units="source", kind="mr")
 
 

@@ -1,4 +1,4 @@
-"""The class :class:`Finding`: what was measured of one structure, in reports to be written or read."""
+"""The class :class:`Finding`: the measurements and evaluations of one structure, in a report to write or to read."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class Finding:
     names of coded concepts, else as text."""
 
     finding: Code | str | None = None
-    """What was found: a coded concept or its name; None to look up the finding's name."""
+    """What was found: a coded concept or its name; None to look up the name under which the report lists the finding.
+    """
 
     site: Code | str | None = None
     """The part of the body where it is: a coded concept or its name."""

@@ -61,10 +61,10 @@ def measurement_group(highdicom: Any, name: str, finding: Finding, series: Sourc
 
 
 def _require_codes(finding: Finding) -> None:
-    """Refuses codes of the caller that cannot be written, and answers that are neither text nor a code.
+    """Checks that the caller's codes can be written, and that answers are text or codes.
 
     Raises:
-        DerivedObjectError: There is such a code or answer.
+        DerivedObjectError: A code cannot be written, or an answer is neither text nor a code.
     """
     answers = finding.evaluations.values()
     if not all(isinstance(answer, (str, Code)) for answer in answers):
@@ -123,7 +123,7 @@ def _located(highdicom: Any, name: str, finding: Finding, series: SourceSeries) 
     if finding.region is None:
         return Located()
     if finding.segment is not None:
-        raise DerivedObjectError(f"{name!r} has a region and a segment, and was measured in one: leave the other out")
+        raise DerivedObjectError(f"{name!r} has a region and a segment, and was measured in one: omit the other")
     located = locate(highdicom, name, finding.region, series)
     if located.along and not finding.measurements:
         raise DerivedObjectError(

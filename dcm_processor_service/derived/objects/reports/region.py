@@ -113,7 +113,7 @@ class Region:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is a line or several points, along which a measurement is taken; it encloses nothing."""
+        """Whether the region is a line or points: it encloses nothing, and measurements are taken along it."""
         return self.kind in {"line", "points"}
 
 

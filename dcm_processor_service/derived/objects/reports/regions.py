@@ -52,11 +52,11 @@ def locate(highdicom: Any, name: str, given: Region | Sequence[Region], series: 
     Args:
         highdicom: The module highdicom.
         name: Name of the finding, for messages.
-        given: One region, or several that are one finding.
+        given: One region, or several that belong to one finding.
         series: The images that were measured.
 
     Raises:
-        DerivedObjectError: A region is not in the images, or the regions cannot be one finding.
+        DerivedObjectError: A region is not in the images, or the regions cannot belong to one finding.
     """
     regions = [given] if isinstance(given, Region) else list(given)
     label = f"the regions of {name!r}"
@@ -136,18 +136,18 @@ def _in_patient(highdicom: Any, label: str, regions: Sequence[Region], series: S
 
 
 def _frame_of_reference(label: str, regions: Sequence[Region], series: SourceSeries) -> str:
-    """Returns the frame of reference of the slice that the middle of regions lies on.
+    """Returns the frame of reference of the slice that is nearest to the middle of the regions.
 
     Raises:
-        DerivedObjectError: The middle lies beside all slices, the slices have no frame of reference, or the regions
+        DerivedObjectError: The middle lies outside of all slices, that slice has no frame of reference, or the regions
             name another one.
     """
     middle = np.concatenate([np.array(each.points) for each in regions])
     frame = nearest_slice(((middle.min(axis=0) + middle.max(axis=0)) / 2).tolist(), series)
     if frame is None:
         raise DerivedObjectError(
-            f"{label} lie beside all slices of the source: check their frame, LPS mm, or name the image whose pixels "
-            "are meant"
+            f"{label} lie outside of all slices of the source: check that they are in LPS mm, or name the image whose "
+            "pixels are meant"
         )
     found = text(frame.instance.header, "FrameOfReferenceUID")
     others = {each.frame_of_reference_uid for each in regions} - {"", found}
@@ -173,7 +173,10 @@ def _shapes(label: str, region: Region, series: SourceSeries) -> list[NDArray[np
 def _contours_of_box(
     low: NDArray[np.float64], high: NDArray[np.float64], series: SourceSeries
 ) -> list[NDArray[np.float64]]:
-    """Returns the rectangle of a flat box; of a solid one, those at both ends, and at slices between across an axis."""
+    """Returns the rectangle of a flat box, or several rectangles across a solid one.
+
+    Those of a solid box lie at its two ends and, if the slices are perpendicular to an axis, at each slice between.
+    """
     normal = slice_normal(series.stacks[0].first.orientation or ())
     flat = np.flatnonzero(low == high)
     axis = int(flat[0]) if len(flat) else int(np.abs(normal).argmax())
@@ -194,8 +197,8 @@ def _contours_of_box(
 def _require_plane(label: str, points: NDArray[np.float64]) -> None:
     """Refuses a POLYGON whose points do not share a plane (PS3.3, section C.18.9.1.2)."""
     centred = points - points.mean(axis=0)
-    spread = np.linalg.svd(centred)[2][-1]
-    if np.abs(centred @ spread).max() > _COPLANAR_MM:
+    normal = np.linalg.svd(centred)[2][-1]
+    if np.abs(centred @ normal).max() > _COPLANAR_MM:
         raise DerivedObjectError(f"{label} have an outline whose points share no plane: give an outline for each slice")
 
 

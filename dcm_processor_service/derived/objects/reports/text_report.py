@@ -85,7 +85,7 @@ def text_report(
     """
     given = {"findings": sections} if isinstance(sections, str) else sections
     if not isinstance(given, Mapping):
-        raise DerivedObjectError("what the report says is no text: give a str, or texts by section: {'findings': '…'}")
+        raise DerivedObjectError("the report's content is no text: give a str, or texts by section: {'findings': '…'}")
     composite = Composite(recipe, source)
     with contained():
         dataset = composite.new(BasicTextSRStorage, "SR", 1)
@@ -127,7 +127,7 @@ def write_report_header(dataset: Dataset, source: Source) -> None:
 
 
 def _images(source: Source) -> list[Dataset]:
-    """Returns content items for the first source images; the evidence sequence lists all of them."""
+    """Returns content items for the first image and the first further one; the evidence sequence lists all images."""
     if not isinstance(source, SourceSeries):
         return []
     found = []

@@ -60,10 +60,10 @@ def chosen_labels(array: NDArray[Any], labels: Mapping[int, Code | str] | str) -
 
 
 def _require_names(labels: object) -> None:
-    """Refuses anything but names by label, such as labels by name.
+    """Refuses ``labels`` that do not map each label to a name or code, such as a mapping of names to labels.
 
     Raises:
-        DerivedObjectError: ``labels`` are not names by label.
+        DerivedObjectError: ``labels`` are no such mapping.
     """
     pairs = labels.items() if isinstance(labels, Mapping) else [(None, None)]
     for label, name in pairs:
@@ -76,7 +76,9 @@ def _occurring(array: NDArray[Any], names: Mapping[int, str]) -> dict[int, Code 
     occur = set(np.flatnonzero(np.bincount(array.ravel(order="K"))).tolist()) - {0}
     unknown = sorted(occur - names.keys())
     if unknown:
-        raise DerivedObjectError(f"the table has no names for the labels {unknown[:10]}: is it another task's?")
+        raise DerivedObjectError(
+            f"the table has no names for the labels {unknown[:10]}: take the table of the task that made the label map"
+        )
     if not occur:
         raise DerivedObjectError("the label map is empty: give the names of the labels that were looked for, by label")
     chosen: dict[int, Code | str] = {label: name for label, name in names.items() if label in occur}
@@ -85,7 +87,7 @@ def _occurring(array: NDArray[Any], names: Mapping[int, str]) -> dict[int, Code 
 
 
 def _require_codes(names: Mapping[int, str]) -> None:
-    """Refuses labels of a model for which no terminology has a code, all of them at once.
+    """Refuses labels of a model for which no terminology has a code, and lists them in one message.
 
     Raises:
         DerivedObjectError: There are labels without a code.

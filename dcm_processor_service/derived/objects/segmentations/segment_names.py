@@ -24,7 +24,7 @@ _STRUCTURE_CONTEXTS = (7193, 7196, 7197, 7198, 6102, 6104)
 _QUALIFIERS = (2, 5, 6, 42, 211, 212, 230, 242, 3627, 3703, 4206, 4411, 7461, 7464, 7469, 7470, 10072)
 """Context groups (CID) of directions, answers, colours, quantities and their statistics."""
 _SIDES = 244
-"""The context group (CID) of sides, which also name halves of a structure."""
+"""The context group (CID) of sides; their codes may name the halves of a structure, so they are allowed."""
 _NO_STRUCTURES = ("(qualifier value)", "(observable entity)", "(procedure)", "(attribute)", "(organism)", "(situation)")
 ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
 _SPATIAL = Code("309825002", "SCT", "Spatial and Relational Concept")
@@ -50,7 +50,7 @@ class SegmentName:
     color_lab: tuple[float, float, float] | None = None
     color_rgb: tuple[int, int, int] | None = None
     region: Code | None = None
-    """The organ, for what is found in an organ."""
+    """The organ in which the structure was found; None if the structure is not something in an organ, as a tumor is."""
 
     @classmethod
     def of(

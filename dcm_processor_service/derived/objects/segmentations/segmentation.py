@@ -125,7 +125,7 @@ def segmentation(
     fractional = holds_fractions({name: mask.array for name, mask in masks.items()}, options.kind)
     composite = Composite(recipe, series)
     together = None if fractional else _numbered(list(masks.values()))
-    if together is not None:  # one pass, and one byte a voxel for all masks
+    if together is not None:  # all masks in one pass, with one byte a voxel (two from 256 masks on)
         planes = planes_of(together, series, composite)
         frames = planes.frames(planes.placement.array[..., 0])
     else:
@@ -152,8 +152,8 @@ def label_segmentation(
 
     Args:
         label_map: Whole numbers of shape (i, j, k): column, row, slice. 0 and labels without a name become no segment.
-        labels: Name or code of each label; a label that does not occur becomes an empty segment. Or the
-            labels of a model, ``totalsegmentator`` or ``totalsegmentator:`` and a task: those that occur become
+        labels: Name or code of each label; a label that does not occur becomes an empty segment. Or the name of a
+            model's labels, ``totalsegmentator`` or ``totalsegmentator:`` and a task: only labels that occur become
             segments.
         source: The images that were segmented.
         recipe: Producer, role and time of making.
@@ -162,7 +162,8 @@ def label_segmentation(
 
     Raises:
         ConfigurationError: highdicom is not installed.
-        DerivedObjectError: A name has no code, the label map holds no whole numbers, or does not fit the source.
+        DerivedObjectError: A name has no code, or the label map holds other than whole numbers or does not fit the
+            source.
     """
     options = options or SegmentationOptions()
     _check_options(options)
@@ -210,7 +211,7 @@ def _finished(
         if planes.placement.is_projection:
             dataset.PatientOrientation = None
             copy_attributes(planes.source.first, dataset, ("PatientOrientation",))
-        dataset.ContentCreatorName = None  # the name of a person, and none made it
+        dataset.ContentCreatorName = None  # it would name a person, and a program made the object
         finish(dataset, composite)
         dataset.pop("Laterality", None)  # an attribute of images; segments have sides of their own
     return released(dataset)

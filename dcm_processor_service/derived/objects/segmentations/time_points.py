@@ -1,4 +1,4 @@
-"""Makes one SEG for each time point of masks; it refers only to the source's frames of that time point."""
+"""Makes one SEG for each time point of masks; each refers only to the source's frames of its time point."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def segmentations(
 
     Raises:
         ConfigurationError: highdicom is not installed.
-        DerivedObjectError: The masks have no fourth axis, or not as many time points as the source; or as for a SEG.
+        DerivedObjectError: The masks have no fourth axis, or another number of time points than the source; or
+            :func:`.segmentation` refuses a mask.
     """
     series = require_series(source, "segmentation")
     given = {
@@ -77,7 +78,7 @@ def segmentations(
 
 @dataclass(frozen=True)
 class _OneTimePoint(SourceSeries):
-    """A source with only the frames of one time point, since an enhanced object holds those of all in one instance."""
+    """A source limited to the frames of one time point: one instance of an enhanced object holds all time points."""
 
     kept: frozenset[tuple[str, int]] = frozenset()
 
@@ -126,8 +127,8 @@ def _volumes(placed: Mapping[str, PlacedArray], series: SourceSeries, count: int
     """Returns the frames of each time point.
 
     Raises:
-        DerivedObjectError: No stack of the source has as many volumes, or several have, or the volumes come in another
-            order.
+        DerivedObjectError: Not exactly one stack of the source has as many volumes as the masks have time points, or
+            the masks' time points come in another order.
     """
     first = next(iter(placed.values()))
     named = {(one.sop_instance_uid, one.frame_number) for line in first.sources for one in line}
@@ -149,7 +150,7 @@ def _require_order(name: str, mask: PlacedArray, grid: Sequence[Sequence[FrameIn
     Raises:
         DerivedObjectError: The mask names frames of another time point, or has another number of time points.
     """
-    if len(mask.sources) < 2:  # noqa: PLR2004 those of the first volume stand for the place of all
+    if len(mask.sources) < 2:  # noqa: PLR2004 frames of one volume only say where all volumes lie
         return
     times = {_key(frame): index for index, line in enumerate(grid) for frame in line}
     named = [{(one.sop_instance_uid, one.frame_number) for one in line} for line in mask.sources]
@@ -176,7 +177,7 @@ def _of_frames(series: SourceSeries, frames: Sequence[FrameInfo]) -> tuple[tuple
 
 
 def _at(mask: PlacedArray, index: int) -> Voxels:
-    """Returns a mask at one time point, with what is known of its place."""
+    """Returns a mask at one time point, with its affine, sources and frame of reference as far as they are known."""
     array = mask.array[..., index]
     if mask.affine_lps is None:
         return array
