@@ -21,6 +21,7 @@ from pydicom import dcmread
 from dcm_processor_service.models import Peer
 from dcm_processor_service.testing.fake_certificates import FakeAuthority
 from tests.missing import missing
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,13 +54,6 @@ def make_authority(folder: Path, name: str = "authority") -> FakeAuthority:
     """A throw-away authority, when there is the program that makes it."""
     program("openssl")
     return FakeAuthority(folder, name)
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nothing listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pymongo.errors import PyMongoError
 
 from tests.missing import missing
 from tests.mongod import find_mongod
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,8 +47,7 @@ class Mongod:
         options: Sequence[str] = (),
         query: str = "",
     ) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._folder = folder
         self._query = query
         self._environment = environment

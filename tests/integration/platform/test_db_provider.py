@@ -13,7 +13,8 @@ from pydicom import dcmread
 
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.settings import RuntimeSettings
-from tests.integration.platform.application import DEVICE, Application, free_port
+from tests.integration.platform.application import DEVICE, Application
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

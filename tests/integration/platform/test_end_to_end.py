@@ -12,8 +12,9 @@ from pydicom import dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
 
-from tests.integration.platform.application import DEVICE, Application, free_port
+from tests.integration.platform.application import DEVICE, Application
 from tests.integration.platform.archive import listening_archive
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -18,8 +18,9 @@ from dcm_processor_service import RuntimeSettings, explain_session, list_session
 from dcm_processor_service.models.platform_ids import NO_ID
 from tests.command_line import Ran, run_here
 from tests.faults.mongo.servers import Mongod, running_standalone
-from tests.integration.platform.application import DEVICE, Application, Document, free_port
+from tests.integration.platform.application import DEVICE, Application, Document
 from tests.memory_group import kills_in, memory_group
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
