@@ -21,10 +21,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 # CI judges a change by the same examples every time; at a desk every run looks further, a short one at fewer. A busy
-# machine makes examples slowly, which says nothing of the code
-_PATIENT = [hypothesis.HealthCheck.too_slow]
-hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, suppress_health_check=_PATIENT)
-hypothesis.settings.register_profile("short", max_examples=10, suppress_health_check=_PATIENT)
+# machine makes examples slowly and takes long for one, which says nothing of the code
+_PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, **_PATIENT)
+hypothesis.settings.register_profile("short", max_examples=10, **_PATIENT)
+hypothesis.settings.register_profile("all", **_PATIENT)
 
 
 LONGEST_NAMED_BYTES = 32
@@ -45,8 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return  # somebody has chosen
     if os.environ.get("CI"):
         hypothesis.settings.load_profile("repeatable")
-    elif is_short(config):
-        hypothesis.settings.load_profile("short")
+    else:
+        hypothesis.settings.load_profile("short" if is_short(config) else "all")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
