@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.testing.fake_certificates import Certificate
 
 DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-_READY_S = 30.0
+_READY_S = 120.0
+"""Only a test that fails waits so long; a busy machine takes half a minute to start an archive."""
 
 
 def program(name: str) -> str:

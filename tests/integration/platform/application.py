@@ -30,7 +30,7 @@ DRIVER = HERE / "drive.py"
 DEVICE = "test-device"
 POLL_S = 0.1
 STOP_S = 10
-COMMAND_S = 120
+COMMAND_S = 240
 
 
 def _zipped(folder: Path, pattern: str = "*.py") -> bytes:

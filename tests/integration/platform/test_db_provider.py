@@ -96,7 +96,7 @@ def provider(application: Application) -> Iterator[Provider]:
         env=application.variables(),
     ) as process:
         yield Provider(process, application.name)
-        process.communicate(timeout=10)  # it ends with its input
+        process.communicate(timeout=60)  # it ends with its input
 
 
 def _job_ids(application: Application, name: str) -> list[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SESSION_ID, JOB_ID = "5e" * 12, "1b" * 12
-PATIENCE_S = 30
+PATIENCE_S = 50
 """Less than the minute for which an open association keeps a process alive."""
 
 MODULE = """
