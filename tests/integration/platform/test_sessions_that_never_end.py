@@ -207,7 +207,7 @@ class Platform:
         self.run(post)
         (self.folder / "live-may-end").touch()
         self.application.wait_until(
-            "the live session ends", lambda: self.application.count("sessions") == {"sessions": 0}, timeout_s=60
+            "the live session ends", lambda: self.application.count("sessions") == {"sessions": 0}, timeout_s=180
         )
 
 
