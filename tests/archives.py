@@ -21,6 +21,7 @@ from pydicom import dcmread
 from dcm_processor_service.models import Peer
 from dcm_processor_service.testing.fake_certificates import FakeAuthority
 from tests.missing import missing
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.testing.fake_certificates import Certificate
 
 DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-_READY_S = 30.0
+_READY_S = 120.0
+"""Only a test that fails waits so long; a busy machine takes half a minute to start an archive."""
 
 
 def program(name: str) -> str:
@@ -53,13 +55,6 @@ def make_authority(folder: Path, name: str = "authority") -> FakeAuthority:
     """Makes a throw-away authority; without ``openssl`` the test fails in CI and is skipped elsewhere."""
     program("openssl")
     return FakeAuthority(folder, name)
-
-
-def free_port() -> int:
-    """Returns a port of the loopback interface at which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)

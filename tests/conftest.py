@@ -21,10 +21,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 # CI uses the same examples every time; at a desk every run draws new ones, a short run fewer. If a machine is busy,
-# drawing examples is slow, which is no fault of the code
-_PATIENT = [hypothesis.HealthCheck.too_slow]
-hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, suppress_health_check=_PATIENT)
-hypothesis.settings.register_profile("short", max_examples=10, suppress_health_check=_PATIENT)
+# drawing examples and running one is slow, which is no fault of the code
+_PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, **_PATIENT)
+hypothesis.settings.register_profile("short", max_examples=10, **_PATIENT)
+hypothesis.settings.register_profile("all", **_PATIENT)
 
 
 LONGEST_NAMED_BYTES = 32
@@ -45,8 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return  # the command line names a profile
     if os.environ.get("CI"):
         hypothesis.settings.load_profile("repeatable")
-    elif is_short(config):
-        hypothesis.settings.load_profile("short")
+    else:
+        hypothesis.settings.load_profile("short" if is_short(config) else "all")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
@@ -24,6 +23,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.command_line import ROOT, run_here
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ def blocks_of(text: str) -> list[Block]:
 
 def run_page(path: Path, folder: Path) -> _Page:
     """Runs a page in a folder; returns the folder in which it ended, and the names that its Python defined."""
-    text = path.read_text(encoding="utf-8").replace(PORT, _free_port())
+    text = path.read_text(encoding="utf-8").replace(PORT, str(free_port()))
     with ExitStack() as background, pytest.MonkeyPatch.context() as patch:
         page = _Page(path.name, folder, background)
         for block in blocks_of(text):
@@ -146,9 +146,3 @@ def _assert_installable(arguments: list[str]) -> None:
     for one in map(Requirement, wanted):
         assert one.name in {"dcm-processor-service", "pytest"}
         assert one.extras <= extras
-
-
-def _free_port() -> str:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return str(one.getsockname()[1])

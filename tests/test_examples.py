@@ -76,7 +76,7 @@ def in_repository(arguments: list[str]) -> list[str]:
     return [str(ROOT / one) if one.startswith("examples/") else one for one in arguments]
 
 
-@pytest.mark.parametrize("path", [*EXAMPLES, *MIGRATED.rglob("*.py")], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*EXAMPLES, *sorted(MIGRATED.rglob("*.py"))], ids=lambda path: path.stem)
 def test_an_example_is_read_at_one_go(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) < MOST_LINES
 

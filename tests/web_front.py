@@ -6,7 +6,8 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.archives import free_port, program, waited_for
+from tests.archives import program, waited_for
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -37,7 +38,7 @@ _LEVELS = {"studies": "STUDY", "series": "SERIES", "instances": "IMAGE"}
 _KEYS = {"studies": "StudyInstanceUID", "series": "SeriesInstanceUID", "instances": "SOPInstanceUID"}
 _ROOT = "/dicom-web/"
 _BOUNDARY = "part-of-the-fake"
-_PATIENCE_S = 2.0  # for a client that connects and sends nothing
+_PATIENCE_S = 30.0  # for a client that connects and sends nothing; a busy machine takes long for a request
 _POLL_S = 0.02
 _LONGEST_PAGE = 100  # also if a request asks for more, as in many services
 
@@ -49,6 +50,19 @@ class _WebServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pacs = pacs
         self.drop_after = drop_after
+        self._accepted: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        request, address = super().get_request()
+        self._accepted.append(request)
+        return request, address
+
+    def server_close(self) -> None:
+        """Waits for the answers under way, and for no further request."""
+        for request in self._accepted:
+            with suppress(OSError):  # it is closed
+                request.shutdown(socket.SHUT_RD)
+        super().server_close()
 
     def handle_error(self, *_arguments: object) -> None:
         """Logs nothing: a client may disconnect at any time."""

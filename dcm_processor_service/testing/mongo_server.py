@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -29,6 +30,7 @@ NO_MONGOD = (
 )
 _START_TIMEOUT_MS = 60_000
 _STOP_TIMEOUT_S = 30
+_PORTS = range(20_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,13 @@ def mongo_database(url: str) -> Iterator[MongoDatabase]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Returns a free port out of those that no system gives to connections, which could take it before the server."""
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):  # of its own in each process, whatever is seeded
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise ConfigurationError(
+        f"each port from {_PORTS.start} to {_PORTS.stop - 1} of 127.0.0.1 is taken: end some of the servers there"
+    )
 
 
 def _command(program: Path, folder: Path, port: int) -> list[str]:

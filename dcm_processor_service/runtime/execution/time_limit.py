@@ -30,8 +30,8 @@ _HEAD_START_S = 0.5
 """Seconds between the writing of the last result and the end of the process."""
 
 _WAITING_PROCESS = """
-import os, select, sys
-path, text, promise, seconds = sys.argv[1:]
+import os, select, sys, time
+path, text, promise, ends_s = sys.argv[1:]
 
 def is_still_promise():
     try:
@@ -40,14 +40,16 @@ def is_still_promise():
     except FileNotFoundError:
         return True
 
-if not select.select([sys.stdin], [], [], float(seconds))[0] and is_still_promise():
+left_s = max(float(ends_s) - time.monotonic(), 0.0)
+if not select.select([sys.stdin], [], [], left_s)[0] and is_still_promise():
     with open(path + ".part", "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(path + ".part", path)
 """
 """Waits until its standard input has a text or is closed; writes the file if neither happens in time.
 
-A file whose content is not the promise is the job's own result, and is left as it is.
+A file whose content is not the promise is the job's own result, and is left as it is. The time is that of the clock of
+the whole machine, so that a process which takes long to start still writes before the job's process ends.
 """
 
 
@@ -80,9 +82,14 @@ ended; give it a longer timeout in the manifest, or look at ctx.cancelled betwee
             "between its steps"
         )
 
+    @property
+    def grace_ends_s(self) -> float:
+        """When the grace is over, by ``time.monotonic()``."""
+        return self.ends_s + self.grace_s
+
     def left_s(self) -> float:
         """Returns the seconds until the end of the grace."""
-        return max(self.ends_s + self.grace_s - time.monotonic(), 0.0)
+        return max(self.grace_ends_s - time.monotonic(), 0.0)
 
 
 @contextmanager
@@ -104,7 +111,7 @@ def last_words(path: Path, text: str, limit: TimeLimit, promise: str) -> Iterato
 
     A file that holds something else than the promise, such as the result of the job, is left as it is.
     """
-    command = [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(path), text, promise, str(limit.left_s())]
+    command = [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(path), text, promise, str(limit.grace_ends_s)]
     quiet = subprocess.DEVNULL
     try:
         waiting = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)  # noqa: S603  our own

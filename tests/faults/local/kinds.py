@@ -39,4 +39,4 @@ def together(work: Callable[[int], T], count: int = 16) -> list[T]:
 def python(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs an interpreter of its own; one that hangs is killed and fails the test."""
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=ROOT)

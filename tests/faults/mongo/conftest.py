@@ -40,6 +40,13 @@ class Opener:
         return client[self.database]
 
 
+def impatient_from_now_on(backend: Backend, seconds: float) -> None:
+    """Shortens the time limits of a backend that is connected; on a busy machine all before may take longer."""
+    files: Any = backend.files
+    client = files._files._client  # one for all repositories
+    client.patience = client.patience._replace(operation_s=seconds, transfer_s=seconds)
+
+
 @pytest.fixture
 def opener() -> Iterator[Opener]:
     with ExitStack() as stack:

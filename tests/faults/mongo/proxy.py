@@ -30,14 +30,28 @@ class Proxy:
         self._losing = b""
         self.answers_to_lose = 0
         self._reaches_the_server = True
+        self._on = threading.Event()
+        self._on.set()
+        self.ports_to_the_server: set[int] = set()
         self._sockets: list[socket.socket] = []
 
-    def lose_the_answer_to(self, command: str, times: int = 1, *, reaches_the_server: bool = True) -> None:
-        """Cuts the connection at the next commands of a name, before or after they reach the server."""
+    def lose_the_answer_to(
+        self, command: str, times: int = 1, *, reaches_the_server: bool = True, holds_the_next: bool = False
+    ) -> None:
+        """Cuts the connection at the next commands of a name, before or after they reach the server.
+
+        A command of that name that comes after them waits for :meth:`let_on`, if it is to be held.
+        """
         self.lost.clear()
         self._losing = command.encode() + b"\x00"
         self.answers_to_lose = times
         self._reaches_the_server = reaches_the_server
+        if holds_the_next:
+            self._on.clear()
+
+    def let_on(self) -> None:
+        """Passes on what is held."""
+        self._on.set()
 
     def serve(self) -> None:
         while True:
@@ -47,6 +61,7 @@ class Proxy:
                 return
             server = socket.create_connection(("127.0.0.1", self._target_port))
             self._sockets += [client, server]
+            self.ports_to_the_server.add(server.getsockname()[1])
             doomed = threading.Event()
             for source, sink, upward in ((client, server, True), (server, client, False)):
                 threading.Thread(target=self._pass_on, args=(source, sink, doomed, upward), daemon=True).start()
@@ -54,12 +69,15 @@ class Proxy:
     def _pass_on(self, source: socket.socket, sink: socket.socket, doomed: threading.Event, upward: bool) -> None:  # noqa: FBT001
         with suppress(OSError):
             while part := source.recv(PART_BYTES):
-                if upward and self.answers_to_lose and self._losing in part:
-                    self.answers_to_lose -= 1
-                    doomed.set()
-                    if not self._reaches_the_server:
-                        self.lost.set()
-                        break
+                if upward and self._losing and self._losing in part:
+                    if self.answers_to_lose:
+                        self.answers_to_lose -= 1
+                        doomed.set()
+                        if not self._reaches_the_server:
+                            self.lost.set()
+                            break
+                    else:
+                        self._on.wait()
                 if not upward and doomed.is_set():
                     self.lost.set()
                     break
@@ -72,6 +90,7 @@ class Proxy:
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        self.let_on()
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,14 +16,15 @@ from pymongo.errors import PyMongoError
 
 from tests.missing import missing
 from tests.mongod import find_mongod
+from tests.ports import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 __all__ = ["Mongod", "ReplicaSet", "eventually", "running_set", "running_standalone"]
 
 PATIENCE_S = 60
-ELECTION_TIMEOUT_MS = 1000
+ELECTION_TIMEOUT_MS = 2000
 
 
 def eventually(what: str, holds: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
@@ -47,8 +47,7 @@ class Mongod:
         options: Sequence[str] = (),
         query: str = "",
     ) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._folder = folder
         self._query = query
         self._environment = environment
@@ -90,6 +89,17 @@ class Mongod:
         """Kills the server, as a power cut would."""
         self.process.kill()
         self.process.wait()
+
+    def let_go(self, ports: Collection[int]) -> None:
+        """Waits until the server has ended what came from these ports, and the connections to them, which are cut."""
+
+        def are_gone() -> bool:
+            with MongoClient[dict[str, Any]](self.url, serverSelectionTimeoutMS=PATIENCE_S * 1000) as client:
+                stages = [{"$currentOp": {"allUsers": True, "idleConnections": True}}]
+                clients = {str(one.get("client")) for one in client.admin.aggregate(stages)}
+            return not any(f"127.0.0.1:{port}" in clients for port in ports)
+
+        eventually("an end of connections that are cut", are_gone)
 
     def freeze(self) -> None:
         """Freezes the server, with its connections open."""
@@ -174,6 +184,8 @@ def running_set(
         settings = {"electionTimeoutMillis": ELECTION_TIMEOUT_MS, "heartbeatIntervalMillis": 200}
         with MongoClient[dict[str, Any]](members[0].url) as client:
             client.admin.command("replSetInitiate", {"_id": "rs0", "members": described, "settings": settings})
+        # others that hear of the set late may hold an election before the first one does
+        eventually("the first is the primary", lambda: members[0].ask("hello").get("isWritablePrimary"))
         made = ReplicaSet(members)
         with MongoClient[dict[str, Any]](made.url, timeoutMS=PATIENCE_S * 1000, w=2) as client:
             client["warm"]["up"].insert_one({})  # until a secondary follows

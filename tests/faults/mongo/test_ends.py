@@ -15,7 +15,7 @@ from dcm_processor_service.backends.mongo.driver.blocking import open_blocking
 from dcm_processor_service.errors import StoreUnavailableError
 from dcm_processor_service.ports import inline
 from dcm_processor_service.ports.concurrency import run_inline
-from tests.faults.mongo.conftest import KEY, Opener
+from tests.faults.mongo.conftest import KEY, Opener, impatient_from_now_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,8 +103,9 @@ def test_closing_over_a_frozen_server_is_bounded(standalone: Mongod, opener: Ope
 
 
 def test_an_operation_on_a_frozen_server_ends_with_its_patience(standalone: Mongod, opener: Opener) -> None:
-    backend = opener(standalone.url, operation_timeout_s=1.0, transfer_timeout_s=1.0)
+    backend = opener(standalone.url)
     run_inline(backend.data.put(KEY, "a", 1))
+    impatient_from_now_on(backend, 1.0)
     standalone.freeze()
     began = time.monotonic()
     for work in (

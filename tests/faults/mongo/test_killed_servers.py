@@ -16,7 +16,7 @@ from dcm_processor_service.cli.app import app
 from dcm_processor_service.errors import StoreUnavailableError
 from dcm_processor_service.ports import NewFile
 from dcm_processor_service.ports.concurrency import run_inline
-from tests.faults.mongo.conftest import KEY, Opener
+from tests.faults.mongo.conftest import KEY, Opener, impatient_from_now_on
 from tests.faults.mongo.servers import Mongod, ReplicaSet, running_set
 
 if TYPE_CHECKING:
@@ -124,7 +124,9 @@ def test_with_an_arbiter_a_write_that_one_member_has_is_not_acknowledged_and_sai
     (warning,) = run_inline(backend.warnings())
     assert "arbiter" in warning
     arbiter_set.members[1].kill()
-    impatient = opener(arbiter_set.url, operation_timeout_s=1.0)
+    impatient = opener(arbiter_set.url, operation_timeout_s=20.0)
+    run_inline(impatient.data.find(KEY, "a"))
+    impatient_from_now_on(impatient, 3.0)
     with pytest.raises(StoreUnavailableError) as caught:
         run_inline(impatient.data.put(KEY, "a", 2))
     assert caught.value.maybe_applied

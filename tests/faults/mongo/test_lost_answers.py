@@ -16,7 +16,7 @@ from dcm_processor_service.backends.mongo.driver.asynchronous import open_with_o
 from dcm_processor_service.errors import StoreError, StoreUnavailableError
 from dcm_processor_service.ports import ABSENT, Found, NewFile, StoreLocation, in_thread
 from dcm_processor_service.ports.concurrency import run_inline
-from tests.faults.mongo.conftest import KEY, Opener
+from tests.faults.mongo.conftest import KEY, Opener, impatient_from_now_on
 from tests.faults.mongo.proxy import Proxy, proxied
 
 if TYPE_CHECKING:
@@ -145,14 +145,15 @@ def test_a_delete_whose_answer_is_lost_removes_nothing_that_came_meanwhile(
         values.delete_many({})
         values.insert_one({key: made[key] for key in ("session_id", "job_id", "name", "value")})
     run_inline(data.find(KEY, "n"))
-    line.lose_the_answer_to("delete", reaches_the_server=applied)
+    line.lose_the_answer_to("delete", reaches_the_server=applied, holds_the_next=True)
     said: list[bool] = []
     deleting = threading.Thread(target=lambda: said.append(run_inline(data.delete(KEY, "n"))))
     deleting.start()
     assert line.lost.wait(30)
     if not applied:
         assert run_inline(others.delete(KEY, "n"))
-    run_inline(others.increment(KEY, "n", 5))  # acknowledged while the delete is about to be made again
+    run_inline(others.increment(KEY, "n", 5))  # acknowledged before the delete is made again
+    line.let_on()
     deleting.join()
     assert said == [True]
     assert run_inline(others.find(KEY, "n")) == Found(5)
@@ -212,8 +213,10 @@ def test_a_put_whose_answers_are_lost_leaves_one_whole_version(
 def test_an_increment_of_which_nobody_knows_is_uncertain_and_not_retryable(
     standalone: Mongod, line: Proxy, opener: Opener
 ) -> None:
-    data = opener(line.url, operation_timeout_s=2.0).data
+    backend = opener(line.url)
+    data = backend.data
     run_inline(data.increment(KEY, "n", 1))
+    impatient_from_now_on(backend, 2.0)
     standalone.freeze()
     with pytest.raises(StoreError, match="nobody knows whether 1 was added") as caught:
         run_inline(data.increment(KEY, "n", 1))

@@ -78,7 +78,7 @@ def test_what_fits_works_in_both_modes(kind: str, request: pytest.FixtureRequest
 
 def refused(url: str, opener: Opener, error: type[Exception]) -> str:
     with (
-        open_blocking(opener.location(url, timeout_s=2.0, operation_timeout_s=2.0), inline) as backend,
+        open_blocking(opener.location(url, timeout_s=4.0, operation_timeout_s=4.0), inline) as backend,
         pytest.raises(error) as caught,
     ):
         run_inline(backend.data.find(KEY, "n"))

@@ -16,7 +16,7 @@ from dcm_processor_service.backends.mongo import files as module
 from dcm_processor_service.errors import StoreUnavailableError
 from dcm_processor_service.ports import JobKey, NewFile
 from dcm_processor_service.ports.concurrency import run_inline
-from tests.faults.mongo.conftest import KEY, Opener
+from tests.faults.mongo.conftest import KEY, Opener, impatient_from_now_on
 from tests.faults.mongo.proxy import proxied
 
 if TYPE_CHECKING:
@@ -187,13 +187,15 @@ def test_a_put_that_fails_after_its_version_is_visible_says_that_it_may_be_store
     kill_an_upload(standalone.url, opener.database)
     monkeypatch.setattr(module, "QUICK_S", -1.0)
     with proxied(standalone.port) as line:
-        files: Any = opener(line.url, operation_timeout_s=1.0).files
+        backend = opener(line.url)
+        files: Any = backend.files
         owner = files._files if step == "find" else files
         original = getattr(owner, step)
 
         async def without_server(*args: Any, **kwargs: Any) -> Any:
             if step != "find" or "_id" in args[0]:
                 standalone.freeze()
+                impatient_from_now_on(backend, 1.0)
             return await original(*args, **kwargs)
 
         monkeypatch.setattr(owner, step, without_server)
@@ -208,11 +210,16 @@ def test_a_put_that_fails_after_its_version_is_visible_says_that_it_may_be_store
 
 def test_a_put_that_loses_its_server_leaves_nothing_after_the_next_put(standalone: Mongod, opener: Opener) -> None:
     with proxied(standalone.port) as line:
-        files = opener(line.url, operation_timeout_s=1.0, transfer_timeout_s=1.0).files
-        source = Torn(b"s" * 20 * MIB, standalone.freeze)
+        backend = opener(line.url)
+
+        def lose_the_server() -> None:
+            standalone.freeze()
+            impatient_from_now_on(backend, 1.0)
+
         with pytest.raises(StoreUnavailableError):
-            run_inline(files.put(KEY, "mask.nii", source, NEW))
-        standalone.thaw()
-        stored = run_inline(opener(standalone.url).files.put(KEY, "mask.nii", io.BytesIO(b"x"), NEW))
+            run_inline(backend.files.put(KEY, "mask.nii", Torn(b"s" * 20 * MIB, lose_the_server), NEW))
+    standalone.thaw()
+    standalone.let_go(line.ports_to_the_server)  # chunks that it had received come before the next put
+    stored = run_inline(opener(standalone.url).files.put(KEY, "mask.nii", io.BytesIO(b"x"), NEW))
     assert chunk_owners(opener.seen(standalone.url)) == {stored.id}
     assert ObjectId.is_valid(stored.id)

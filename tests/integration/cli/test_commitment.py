@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dcm_processor_service.testing import FakePacs, Faults
-from tests.archives import free_port
 from tests.command_line import run_here, run_process
+from tests.ports import free_port
 from tests.unit.dicom_network.instances import write_series
 
 if TYPE_CHECKING:

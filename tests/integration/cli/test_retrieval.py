@@ -9,8 +9,8 @@ import pytest
 from pydicom import dcmread
 
 from dcm_processor_service.testing import FakePacs, Faults
-from tests.archives import free_port
 from tests.command_line import run_here, run_process
+from tests.ports import free_port
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:

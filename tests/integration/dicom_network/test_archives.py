@@ -22,8 +22,9 @@ from pydicom.uid import (
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import PeerUnreachableError
 from dcm_processor_service.models import Outcome, SendOptions
-from tests.archives import DICOMWEB_PLUGIN, Orthanc, free_port, make_authority, running_orthanc, running_storescp
+from tests.archives import DICOMWEB_PLUGIN, Orthanc, make_authority, running_orthanc, running_storescp
 from tests.integration.dicom_network.test_resuming import open_session
+from tests.ports import free_port
 from tests.shared_data import shared_folder
 from tests.unit.dicom_network.instances import make_ct, write_series
 

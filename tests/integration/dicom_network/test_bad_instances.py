@@ -130,7 +130,7 @@ def test_instances_that_a_peer_never_answers_keep_no_other_from_it(sender: Pynet
                 wire.send(answer(request))
 
     with scripted_peer(script) as seen:
-        report = sender.send(datasets, seen.peer, options=SendOptions(check=False, dimse_timeout_s=0.2))
+        report = sender.send(datasets, seen.peer, options=SendOptions(check=False, dimse_timeout_s=0.6))
     assert outcomes(report) == ["failed"] * 4 + ["stored"] * 8
 
 
@@ -147,7 +147,7 @@ def test_a_peer_that_answers_no_instance_at_all_is_not_asked_for_each(sender: Py
         scripted_peer(script) as seen,
         pytest.raises(PeerUnreachableError, match="did not answer in time") as caught,
     ):
-        sender.send(datasets, seen.peer, options=SendOptions(dimse_timeout_s=0.05))
+        sender.send(datasets, seen.peer, options=SendOptions(dimse_timeout_s=0.4))
     assert caught.value.report is not None
     assert caught.value.report.count(Outcome.FAILED) == 9
     assert caught.value.report.count(Outcome.NOT_ATTEMPTED) == 51

@@ -19,7 +19,8 @@ from dcm_processor_service.errors import ConfigurationError, SendRejectedError
 from dcm_processor_service.models import InstanceRecord, Outcome, SendOptions
 from dcm_processor_service.testing import fake_context
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
-from tests.archives import free_port, make_authority
+from tests.archives import make_authority
+from tests.ports import free_port
 from tests.scripted_peer import Wire, answer, event_report, scripted_peer, stores
 from tests.unit.dicom_network.instances import make_ct
 

@@ -16,8 +16,9 @@ from dcm_processor_service.dicom_network.retrieval.retriever import DicomRetriev
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import FetchError
 from dcm_processor_service.models import FetchOptions, FindQuery, FoundSeries, Outcome, Peer, SendOptions
-from tests.archives import free_port, waited_for
+from tests.archives import waited_for
 from tests.node_packages import DCMJS_DIMSE, node, node_modules
+from tests.ports import free_port
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:

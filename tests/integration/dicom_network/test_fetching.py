@@ -29,7 +29,7 @@ from dcm_processor_service.errors import (
 )
 from dcm_processor_service.models import FetchOptions, FetchOutcome, FindQuery, FoundSeries
 from dcm_processor_service.testing import FakePacs, Faults
-from tests.archives import free_port
+from tests.ports import free_port
 from tests.scripted_peer import Wire, command, data, scripted_peer
 from tests.unit.dicom_network.instances import make_ct
 

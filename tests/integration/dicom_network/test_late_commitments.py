@@ -19,9 +19,9 @@ from dcm_processor_service.ports import JobKey
 from dcm_processor_service.session.network.commitment_store import PART_RECORDS, CommitmentStore
 from dcm_processor_service.testing import fake_async_context, fake_context
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
-from tests.archives import free_port
 from tests.command_line import ROOT
 from tests.integration.dicom_network.test_resuming import open_session
+from tests.ports import free_port
 from tests.unit.dicom_network.instances import make_ct, write_series
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def test_as_many_records_as_there_are_come_back_from_the_store() -> None:
 
 def test_who_asks_again_asks_for_what_was_refused_too_and_not_for_what_is_promised() -> None:
     ctx, port = fake_context(), free_port()
-    with FakePacs(Faults(commitment="fail")) as refusing, FakePacs() as keeping:
+    with FakePacs(Faults(commitment="fail"), port=free_port()) as refusing, FakePacs() as keeping:
         known = refusing.peer.model_copy(update={"name": "SAME"})
         ctx.session.dicom.send(make_ct(0), to=keeping.peer, options=SendOptions(commit=True))
         with pytest.raises(SendRejectedError):

@@ -11,8 +11,9 @@ from pydicom.uid import JPEG2000Lossless
 from dcm_processor_service.dicom_network.retrieval.retriever import DicomRetriever
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.models import FetchOptions, FindQuery, FoundSeries, FoundStudy
-from tests.archives import Orthanc, free_port, make_authority, running_dcmqrscp, running_orthanc
+from tests.archives import Orthanc, make_authority, running_dcmqrscp, running_orthanc
 from tests.integration.dicom_network.test_archives import assert_same, by_uid, data_files
+from tests.ports import free_port
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:

@@ -18,9 +18,11 @@ import pytest
 
 from dcm_processor_service.backends.mongo.driver.asynchronous import open_async
 from dcm_processor_service.backends.mongo.driver.blocking import open_blocking
+from dcm_processor_service.backends.mongo.driver.connection import Patience
 from dcm_processor_service.errors import ConfigurationError, StoreError, StoreUnavailableError
 from dcm_processor_service.ports import Backend, JobKey, NewFile, StoreLocation, in_thread, inline
 from dcm_processor_service.ports.concurrency import run_inline
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -79,12 +81,6 @@ def silent_server() -> Iterator[int]:
                 connection.close()
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
 def waited_s(error: BaseException) -> float:
     """How long the driver says that it has waited for a server."""
     found = re.search(r"Timeout: ([\d.]+)s", str(error.__cause__))
@@ -95,7 +91,7 @@ def waited_s(error: BaseException) -> float:
 @pytest.fixture(scope="module")
 def unanswered() -> dict[tuple[str, str], Future[Any]]:
     """Every call in both modes where nothing listens. All wait at the same time."""
-    url = f"mongodb://{CREDENTIALS}@127.0.0.1:{closed_port()}/"
+    url = f"mongodb://{CREDENTIALS}@127.0.0.1:{free_port()}/"
     with ThreadPoolExecutor(2 * len(CALLS)) as pool:
         return {
             (mode, name): pool.submit(call, mode, url, work, timeout_s=0.3)
@@ -141,13 +137,15 @@ def stopping(client: MongoClient[dict[str, Any]]) -> Iterator[Callable[[], None]
 
 
 async def test_a_server_that_hangs_in_mid_run_is_reported(store: Store, stopping: Callable[[], None]) -> None:
-    impatient = store.another(timeout_s=0.5)
-    await impatient.data.put(store.key, "name", 1)
+    backend: Any = store.another()
+    await backend.data.put(store.key, "name", 1)
     stopping()
+    client = backend.files._files._client  # one for all repositories
+    client.patience = Patience(0.5, 0.5, 0.5)  # from now on: on a busy machine all before may take longer
     with pytest.raises(StoreUnavailableError):
-        await impatient.data.find(store.key, "name")
+        await backend.data.find(store.key, "name")
     with pytest.raises(StoreUnavailableError):
-        await impatient.data.put(store.key, "name", 2)
+        await backend.data.put(store.key, "name", 2)
 
 
 @pytest.mark.parametrize("store", ["motor"], indirect=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
 
-SECRET = "the finding of somebody, 4711"
+SECRET = "the finding of Kowalczyk"
 
 
 def blocking(ctx: RuntimeContext) -> None:
@@ -52,4 +52,4 @@ def test_no_stored_value_is_in_the_log(
     printed = "".join(capfd.readouterr())
     assert "ours is shown" in printed
     assert SECRET not in printed
-    assert "4711" not in printed
+    assert "Kowalczyk" not in printed

@@ -21,7 +21,7 @@ from pymongo import MongoClient
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Application", "Document", "free_port"]
+__all__ = ["Application", "Document"]
 
 Document = dict[str, Any]
 
@@ -30,15 +30,7 @@ DRIVER = HERE / "drive.py"
 DEVICE = "test-device"
 POLL_S = 0.1
 STOP_S = 10
-COMMAND_S = 120
-
-
-def free_port() -> int:
-    """Returns a loopback port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+COMMAND_S = 240
 
 
 def _zipped(folder: Path, pattern: str = "*.py") -> bytes:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from bson import ObjectId
 
-from tests.integration.platform.application import DEVICE, Application, Document, free_port
+from tests.integration.platform.application import DEVICE, Application, Document
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,8 @@ from pydicom import dcmread
 
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.settings import RuntimeSettings
-from tests.integration.platform.application import DEVICE, Application, free_port
+from tests.integration.platform.application import DEVICE, Application
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +96,7 @@ def provider(application: Application) -> Iterator[Provider]:
         env=application.variables(),
     ) as process:
         yield Provider(process, application.name)
-        process.communicate(timeout=10)  # it ends with its input
+        process.communicate(timeout=60)  # it ends with its input
 
 
 def _job_ids(application: Application, name: str) -> list[str]:

@@ -12,8 +12,9 @@ from pydicom import dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
 
-from tests.integration.platform.application import DEVICE, Application, free_port
+from tests.integration.platform.application import DEVICE, Application
 from tests.integration.platform.archive import listening_archive
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -102,9 +103,9 @@ def session(
         application.start("listener", LISTENER, str(port))
         application.start("scheduler", DEVICE)
         application.start("worker", DEVICE)
-        application.wait_for_port(port, timeout_s=30)
+        application.wait_for_port(port, timeout_s=120)
         _send(slices, port)
-        application.wait_until("a session is made", lambda: bool(application.jobs()), timeout_s=60)
+        application.wait_until("a session is made", lambda: bool(application.jobs()), timeout_s=180)
         application.wait_until("every job has ended", lambda: _ended(application), SESSION_S)
         yield Session(
             jobs=application.jobs(),

@@ -15,10 +15,11 @@ from pydicom import dcmread
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian, JPEG2000Lossless
 
 from dcm_processor_service.testing.fake_certificates import FakeAuthority
-from tests.integration.platform.application import DEVICE, Application, free_port
+from tests.integration.platform.application import DEVICE, Application
 from tests.integration.platform.archive import Archive, listening_archive
 from tests.integration.platform.services.function_api import module as service
 from tests.integration.platform.services.function_api.module.catalogue import CASES
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,8 +18,9 @@ from dcm_processor_service import RuntimeSettings, explain_session, list_session
 from dcm_processor_service.models.platform_ids import NO_ID
 from tests.command_line import Ran, run_here
 from tests.faults.mongo.servers import Mongod, running_standalone
-from tests.integration.platform.application import DEVICE, Application, Document, free_port
+from tests.integration.platform.application import DEVICE, Application, Document
 from tests.memory_group import kills_in, memory_group
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -156,7 +157,7 @@ class Platform:
         self.server.process.terminate()
         self.server.process.wait()
         (self.folder / "database_restarted-may-end").touch()  # a worker minds when it records the end of a job
-        self.application.wait_for_end("worker", timeout_s=60)
+        self.application.wait_for_end("worker", timeout_s=180)
         self.server.start()
         self.start_worker_on("live")
 
@@ -168,7 +169,7 @@ class Platform:
         jobs.update_one({"_id": job_id}, {"$set": {"priority": 1}})
         self.application.start("worker", DEVICE)
         beat = {"is_worker": True, "current_job_id": job_id}
-        self.application.wait_until(f"a worker runs {name}", lambda: jobs.count_documents(beat) == 1, timeout_s=30)
+        self.application.wait_until(f"a worker runs {name}", lambda: jobs.count_documents(beat) == 1, timeout_s=120)
 
     def let_time_pass(self) -> None:
         """Dates what the dead have left a minute and more back, and the start of the live job an hour."""
@@ -206,7 +207,7 @@ class Platform:
         self.run(post)
         (self.folder / "live-may-end").touch()
         self.application.wait_until(
-            "the live session ends", lambda: self.application.count("sessions") == {"sessions": 0}, timeout_s=60
+            "the live session ends", lambda: self.application.count("sessions") == {"sessions": 0}, timeout_s=180
         )
 
 

@@ -86,10 +86,20 @@ def test_last_words_take_the_place_of_the_promise_alone(tmp_path: Path, held: st
     result = tmp_path / "result.json"
     if held is not None:
         result.write_text(held)
-    command = [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(result), "too late", "promised", "0.01"]
+    ends_s = str(time.monotonic() + 0.01)
+    command = [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(result), "too late", "promised", ends_s]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as waiting:
         assert waiting.wait(50) == 0
     assert result.read_text() == left
+
+
+def test_last_words_are_written_in_time_though_their_process_takes_long_to_start(tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    ended_s = str(time.monotonic() - 1.0)  # as one that begins a second after the end of the grace
+    command = [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(result), "too late", "promised", ended_s]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as waiting:
+        assert waiting.wait(50) == 0
+    assert result.read_text() == "too late"
 
 
 def test_where_no_process_can_be_started_the_job_runs_all_the_same(
