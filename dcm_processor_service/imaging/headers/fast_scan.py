@@ -75,6 +75,7 @@ SCANNED_KEYWORDS = (
     "InversionTime",
     "IssuerOfPatientID",
     "KVP",
+    "MRAcquisitionType",
     "Modality",
     "NumberOfFrames",
     "PatientBirthDate",
@@ -94,6 +95,7 @@ SCANNED_KEYWORDS = (
     "SOPClassUID",
     "SOPInstanceUID",
     "SamplesPerPixel",
+    "SegmentedKSpaceTraversal",
     "SeriesInstanceUID",
     "SpecificCharacterSet",
     "StackID",
@@ -131,6 +133,9 @@ _KINDS = {
     **dict.fromkeys(("DS", "IS"), "number as text"),
     **dict.fromkeys(("CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UT"), "text"),
 }
+_PRESENT = ScannedElement("SQ", b"")
+"""Stands for a sequence that was skipped."""
+
 # little endian files have the halves of a tag one after the other, each with its low byte first
 _BY_FILE_ORDER = {(tag & 0xFFFF) << 16 | tag >> 16: key for tag, key in _SCANNED.items()}
 _PIXELS_HEAD_BYTES = 12  # the VR of pixel data has a long head
@@ -294,14 +299,21 @@ def _walk(
             return tag, vr, length, value
         if key == _LEFT_TO_PYDICOM or (key == _PHILIPS_FRAME and _PHILIPS_SLOPE not in elements):
             raise NeedsPydicomError
-        if key == _MAPPING and "Modality" in elements and elements["Modality"].content in _MAPPED_MODALITIES:
-            raise NeedsPydicomError
+        if key == _MAPPING:
+            _note_mapping(elements)
         if length == UNDEFINED:
             position = after_undefined(buffer, value, implicit)
             continue
         position = value + length
         if key is not None and key not in _SPECIAL and length:
             _keep(elements, shared, key, vr, buffer[value:position], length)
+
+
+def _note_mapping(elements: SharedElements) -> None:
+    """Notes that there is a real world mapping; if values may stand in it alone, pydicom reads the file."""
+    if "Modality" in elements and elements["Modality"].content in _MAPPED_MODALITIES:
+        raise NeedsPydicomError
+    elements["RealWorldValueMappingSequence"] = _PRESENT
 
 
 def _keep(

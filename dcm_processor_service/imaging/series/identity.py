@@ -33,6 +33,7 @@ IDENTITY_MARKS = {
     "PhotometricInterpretation": ("MIXED_PHOTOMETRIC", "photometric interpretations, such as bright and dark for high"),
     "Units": ("MIXED_UNITS", "units"),
     "RescaleType": ("MIXED_UNITS", "rescale types"),
+    "MeasurementUnitsCodeSequence": ("MIXED_UNITS", "units of real world mappings"),
 }
 """Attributes that must be equal in all frames of a volume; a frame that lacks one counts as equal to the others."""
 

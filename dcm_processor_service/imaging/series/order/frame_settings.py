@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.frames.frame import FrameInfo
 
-__all__ = ["alternating_setting", "take_turns"]
+__all__ = ["alternating_setting", "settings_by_frame", "take_turns"]
 
 _FEWEST_TURNS = 3
 _OF_PLACES = frozenset({"PlanePositionSequence", "PlanePositionSlideSequence"})
@@ -68,6 +68,11 @@ def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
     settings = [_settings(frame.places[0], left_out) for frame in ascending]
     names = dict.fromkeys(name for found in settings for name in found)
     return next((name for name in names if take_turns([found.get(name) for found in settings])), "")
+
+
+def settings_by_frame(frames: Sequence[FrameInfo]) -> list[dict[str, tuple[str, ...]]]:
+    """Returns the values of the functional groups of each frame, by the keyword of the attribute."""
+    return [_settings(frame.places[0], _OF_SLICES) for frame in frames]
 
 
 def _settings(group: Any, left_out: frozenset[str]) -> dict[str, tuple[str, ...]]:
