@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import ParametricMapStorage, XRay3DAngiographicImageStorage
+from pydicom.uid import UID, ParametricMapStorage, XRay3DAngiographicImageStorage
 
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
@@ -105,7 +105,7 @@ def test_frames_of_two_kinds_are_no_time_series(
     ds.PerFrameFunctionalGroupsSequence = [group for _, group in frames]
     ds.PixelData = stored[[index for index, _ in frames]].tobytes()
     if sop_class:
-        ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = sop_class
+        ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = UID(sop_class)
     ds.save_as(path)
     refused([path], "MULTI_VOLUME")
     parts = read_volumes([path], "split")
