@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.series.stack import Stack
 
-__all__ = ["VolumeTimes", "volume_times"]
+__all__ = ["VolumeTimes", "is_echo_planar", "volume_times"]
 
 _MILLI, _MICRO = 1e-3, 1e-6
 _EVEN_PART = 0.05
@@ -134,7 +134,7 @@ def _repetition_s(stack: Stack) -> float | None:
     frame = stack.first
     if text(frame.places[-1], "Modality") != "MR" or stack.time_mark == "DiffusionBValue":
         return None
-    if not _is_echo_planar(frame) or _takes_several_repetitions(frame):
+    if not is_echo_planar(frame) or _takes_several_repetitions(frame):
         return None
     found = mark(frame, "RepetitionTime")
     if not found:
@@ -153,6 +153,7 @@ def _takes_several_repetitions(frame: FrameInfo) -> bool:
     return is_3d or text(header, "SegmentedKSpaceTraversal").upper() in {"PARTIAL", "FULL"}
 
 
-def _is_echo_planar(frame: FrameInfo) -> bool:
+def is_echo_planar(frame: FrameInfo) -> bool:
+    """Returns whether an image is of an echo-planar scan, which may take a slice in one repetition."""
     header = frame.places[-1]
     return "EP" in texts(header, "ScanningSequence") or text(header, "EchoPlanarPulseSequence").upper() == "YES"
