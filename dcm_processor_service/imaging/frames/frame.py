@@ -20,6 +20,7 @@ from dcm_processor_service.imaging.frames.classic_multiframe import detector, of
 from dcm_processor_service.imaging.frames.modality_lut import modality_lut
 from dcm_processor_service.imaging.frames.pixel_format import pixel_format
 from dcm_processor_service.imaging.frames.rescale_from_header import classic_rescale, frame_rescale, mapped_quantity
+from dcm_processor_service.imaging.frames.units import mapped_unit_of
 from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.private_tags import GE_COMPLEX_PART
 from dcm_processor_service.imaging.headers.series_labels import LABELS, SETTINGS
@@ -27,6 +28,7 @@ from dcm_processor_service.imaging.headers.spelling import spelling
 from dcm_processor_service.imaging.headers.values import (
     BINARY_FORMATS,
     Header,
+    ScannedHeader,
     in_groups,
     integer,
     item,
@@ -245,7 +247,8 @@ def mark(frame: FrameInfo, name: str) -> Any:
 
     The names are those of ``_MARKS``, and: ``ImageType`` (that of the frame if it has one), ``DimensionIndexValues``
     without those that count positions, ``DiffusionGradientOrientation``, ``InstanceNumber`` with the frame number, GE's
-    ``ComplexPart``, and ``LUTLabel`` with its unit, for parametric maps. Times of day have their date in front.
+    ``ComplexPart``, ``LUTLabel`` with its unit, for parametric maps, and ``MeasurementUnitsCodeSequence``, the unit of
+    a mapping that is applied. Times of day have their date in front.
     """
     if name in _SPECIAL:
         return _SPECIAL[name](frame)
@@ -298,6 +301,13 @@ def _ge_complex_part(header: Header) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+def _mapped_unit(frame: FrameInfo) -> str | None:
+    """Returns the unit of the real world mapping that is applied; that of a parametric map is in its LUTLabel."""
+    if isinstance(frame.places[0], ScannedHeader) or mapped_quantity(frame.places) is not None:
+        return None
+    return mapped_unit_of(frame) or None
+
+
 _DATES = {"AcquisitionTime": "AcquisitionDate", "ContentTime": "ContentDate"}
 # attributes that some writers use instead at the top level
 _OTHERWISE = {"AcquisitionTime": "AcquisitionDateTime", "TemporalPositionIdentifier": "TemporalPositionIndex"}
@@ -326,9 +336,18 @@ _TOP_LEVEL: dict[str, Callable[[Header, str], Any]] = {
 }
 
 
+_FRAME_TYPES = (
+    "MRImageFrameTypeSequence",
+    "CTImageFrameTypeSequence",
+    "PETFrameTypeSequence",
+    "XRay3DFrameTypeSequence",
+    "ParametricMapFrameTypeSequence",
+)
+
+
 def _image_type(places: tuple[Header, ...]) -> tuple[str, ...]:
     for place in places[:-1]:
-        for macro in ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence"):
+        for macro in _FRAME_TYPES:
             group = item(place, macro)
             if group is not None:
                 component = text(group, "ComplexImageComponent")
@@ -373,5 +392,6 @@ _SPECIAL: dict[str, Callable[[FrameInfo], Any]] = {
     "DimensionIndexValues": lambda frame: _dimension_indices(frame.places),
     "ImageType": lambda frame: _image_type(frame.places) or None,
     "LUTLabel": lambda frame: mapped_quantity(frame.places),
+    "MeasurementUnitsCodeSequence": _mapped_unit,
     "InstanceNumber": lambda frame: (number(frame.places[-1], "InstanceNumber") or 0.0, float(frame.number)),
 }

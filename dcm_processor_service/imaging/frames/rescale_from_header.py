@@ -7,6 +7,7 @@ medicine and PET without a rescale.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,18 +21,23 @@ from dcm_processor_service.imaging.headers.values import (
     item,
     items,
     number,
+    numbers,
     text,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pydicom import Dataset
+
     from dcm_processor_service.imaging.headers.values import Header
 
 __all__ = [
     "MAPPED_MODALITIES",
+    "are_mapped_otherwise",
     "classic_rescale",
     "frame_rescale",
+    "is_mapped",
     "mapped_quantity",
     "mapped_unit",
     "real_world_mapping",
@@ -39,6 +45,7 @@ __all__ = [
 
 MAPPED_MODALITIES = frozenset({"NM", "PT"})
 
+_SAME_PART = 1e-5
 _READ = ("RescaleSlope", "RescaleIntercept", "DoseGridScaling", "Modality")
 
 
@@ -58,22 +65,48 @@ def _rescale(header: Header) -> tuple[float, float, bool]:
     if "RescaleSlope" not in header and text(header, "Modality") == "RTDOSE":
         keywords[0] = "DoseGridScaling"
     slope, intercept = (number(header, keyword) for keyword in keywords)
-    malformed = any(is_malformed(header, keyword) for keyword in keywords)
+    malformed = any(_fault(header, keyword) for keyword in keywords)
     if slope is None and intercept is None and not malformed:
-        mapping = real_world_mapping(header)
+        mapping = real_world_mapping((header,))
         if mapping is not None:
             return mapping
     malformed = malformed or (slope is None and intercept not in {None, 0.0})  # an intercept without a slope
     return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept, malformed
 
 
-def real_world_mapping(header: Header) -> tuple[float, float, bool] | None:
-    """Returns slope, intercept and False (not malformed) of the only mapping of an NM or PET header; otherwise None."""
-    mappings = items(header, "RealWorldValueMappingSequence")
-    if len(mappings) != 1 or text(header, "Modality") not in MAPPED_MODALITIES:
+def real_world_mapping(places: Sequence[Header]) -> tuple[float, float, bool] | None:
+    """Returns slope, intercept and False (not malformed) of the only mapping of an NM or PET frame; otherwise None."""
+    mappings = _mappings(places)
+    if len(mappings) != 1 or text(places[-1], "Modality") not in MAPPED_MODALITIES:
         return None
-    slope, intercept = (number(mappings[0], f"RealWorldValue{name}") for name in ("Slope", "Intercept"))
+    return _slope_and_intercept(mappings[0])
+
+
+def is_mapped(places: Sequence[Header]) -> bool:
+    """Returns whether a frame has a real world mapping."""
+    return bool(_mappings(places))
+
+
+def _mappings(places: Sequence[Header]) -> tuple[Dataset, ...]:
+    """Returns the mappings of a frame, from the nearest place that has any."""
+    found = (items(place, "RealWorldValueMappingSequence") for place in places)
+    return next((mappings for mappings in found if mappings), ())
+
+
+def _slope_and_intercept(mapping: Header) -> tuple[float, float, bool] | None:
+    slope, intercept = (number(mapping, f"RealWorldValue{name}") for name in ("Slope", "Intercept"))
     return None if slope is None or intercept is None else (slope, intercept, False)
+
+
+def are_mapped_otherwise(places: Sequence[Header], slope: float, intercept: float) -> bool:
+    """Returns whether a frame has a mapping to other real values than those that slope and intercept lead to."""
+    for mapping in _mappings(places):
+        found = _slope_and_intercept(mapping)
+        if found is None:  # a table
+            return True
+        if not all(math.isclose(a, b, rel_tol=_SAME_PART) for a, b in zip(found, (slope, intercept), strict=False)):
+            return True
+    return False
 
 
 def mapped_unit(mapping: Header) -> str:
@@ -100,9 +133,14 @@ def frame_rescale(places: Sequence[Header]) -> tuple[float, float, bool]:
         macro, keywords = "RealWorldValueMappingSequence", ("RealWorldValueSlope", "RealWorldValueIntercept")
     slope, intercept = (in_groups(places, macro, number, keyword) for keyword in keywords)
     malformed = any(in_groups(places, macro, _fault, keyword) for keyword in keywords)
+    if slope is None and intercept is None and not malformed:
+        mapping = real_world_mapping(places)
+        if mapping is not None:
+            return mapping
     malformed = malformed or (slope is None and intercept not in {None, 0.0})
     return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept, malformed
 
 
 def _fault(header: Header, keyword: str) -> bool | None:
-    return is_malformed(header, keyword) or None
+    """Returns True for a value that is no number, or several unlike ones; None for any other, as for absent values."""
+    return is_malformed(header, keyword) or len(set(numbers(header, keyword) or ())) > 1 or None

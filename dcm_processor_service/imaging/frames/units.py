@@ -13,7 +13,7 @@ from dcm_processor_service.imaging.headers.values import item, number, text
 if TYPE_CHECKING:
     from dcm_processor_service.imaging.frames.frame import FrameInfo
 
-__all__ = ["unit_of"]
+__all__ = ["mapped_unit_of", "unit_of"]
 
 _SAME_PART = 1e-5
 _NO_UNIT = "1"
@@ -30,17 +30,18 @@ def unit_of(frame: FrameInfo) -> str:
     table = item(header, "ModalityLUTSequence")
     if table is not None:
         return text(table, "ModalityLUTType")
-    mapped = _unit_of_mapping(frame)
-    unit = mapped or text(header, "RescaleType") or text(header, "Units") or text(header, "DoseUnits")
+    # Units are of type 1 in PET (PS3.3, section C.8.9.1), whose modules have no RescaleType
+    stated = ("Units", "RescaleType") if text(header, "Modality") == "PT" else ("RescaleType", "Units")
+    unit = mapped_unit_of(frame) or next(filter(None, (text(header, one) for one in (*stated, "DoseUnits"))), "")
     # a CT's rescale leads to HU if the header states no unit (PS3.3, section C.8.2.1.1.3)
     return _specified(unit) or ("HU" if not unit and text(header, "Modality") == "CT" else "")
 
 
-def _unit_of_mapping(frame: FrameInfo) -> str:
+def mapped_unit_of(frame: FrameInfo) -> str:
     """Returns the unit of the real world mapping that the values come from; empty if they come from no mapping."""
     header = frame.places[-1]
     is_map = text(header, "SOPClassUID") == ParametricMapStorage
-    if not is_map and real_world_mapping(header) != (frame.slope, frame.intercept, False):
+    if not is_map and real_world_mapping(frame.places) != (frame.slope, frame.intercept, False):
         return ""
     for place in frame.places:
         mapping = item(place, "RealWorldValueMappingSequence")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -147,7 +148,7 @@ def _float(header: Header, tag: int) -> float | None:
     value = tag_value(header, tag)
     if isinstance(value, bytes):
         value = struct.unpack("<f", value)[0] if len(value) == _FLOAT_BYTES else None
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def with_vendor_rescale(frames: list[FrameInfo]) -> tuple[list[FrameInfo], bool]:

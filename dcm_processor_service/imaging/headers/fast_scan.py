@@ -11,27 +11,27 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from struct import Struct
 from struct import error as struct_error
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.imaging.headers.instance_file import InstanceFile, PixelLocation, open_regular, read_instance
 from dcm_processor_service.imaging.headers.private_tags import PRIVATE_TAGS
 from dcm_processor_service.imaging.headers.raw_elements import (
+    FIRST_ELEMENT,
     SHORT_VRS,
     UNDEFINED,
     VR_NAMES,
     NeedsPydicomError,
     after_undefined,
     read_element,
+    transfer_syntax,
 )
 from dcm_processor_service.imaging.headers.series_labels import LABELS, SETTINGS
-from dcm_processor_service.imaging.headers.shared_layout import FIRST_ELEMENT, HeaderLayout
+from dcm_processor_service.imaging.headers.shared_layout import HeaderLayout
 from dcm_processor_service.imaging.headers.values import BINARY_FORMATS, ScannedElement, ScannedHeader
 from dcm_processor_service.models.images.limits import Limits
 
@@ -75,6 +75,7 @@ SCANNED_KEYWORDS = (
     "InversionTime",
     "IssuerOfPatientID",
     "KVP",
+    "MRAcquisitionType",
     "Modality",
     "NumberOfFrames",
     "PatientBirthDate",
@@ -94,6 +95,7 @@ SCANNED_KEYWORDS = (
     "SOPClassUID",
     "SOPInstanceUID",
     "SamplesPerPixel",
+    "SegmentedKSpaceTraversal",
     "SeriesInstanceUID",
     "SpecificCharacterSet",
     "StackID",
@@ -131,10 +133,12 @@ _KINDS = {
     **dict.fromkeys(("DS", "IS"), "number as text"),
     **dict.fromkeys(("CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UT"), "text"),
 }
+_PRESENT = ScannedElement("SQ", b"")
+"""Stands for a sequence that was skipped."""
+
 # little endian files have the halves of a tag one after the other, each with its low byte first
 _BY_FILE_ORDER = {(tag & 0xFFFF) << 16 | tag >> 16: key for tag, key in _SCANNED.items()}
 _PIXELS_HEAD_BYTES = 12  # the VR of pixel data has a long head
-_META_GROUP = b"\x02\x00"
 _CHUNK_BYTES = 1 << 16
 _MOST_HEADER_BYTES = 1 << 24
 
@@ -254,7 +258,7 @@ def _by_layout(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, Pix
 
 
 def _one_by_one(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, PixelLocation, UID]:
-    syntax, position = _transfer_syntax(buffer)
+    syntax, position = transfer_syntax(buffer)
     if syntax in {ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian} or syntax.is_private:
         raise NeedsPydicomError
     implicit = syntax == ImplicitVRLittleEndian
@@ -294,14 +298,21 @@ def _walk(
             return tag, vr, length, value
         if key == _LEFT_TO_PYDICOM or (key == _PHILIPS_FRAME and _PHILIPS_SLOPE not in elements):
             raise NeedsPydicomError
-        if key == _MAPPING and "Modality" in elements and elements["Modality"].content in _MAPPED_MODALITIES:
-            raise NeedsPydicomError
+        if key == _MAPPING:
+            _note_mapping(elements)
         if length == UNDEFINED:
             position = after_undefined(buffer, value, implicit)
             continue
         position = value + length
         if key is not None and key not in _SPECIAL and length:
             _keep(elements, shared, key, vr, buffer[value:position], length)
+
+
+def _note_mapping(elements: SharedElements) -> None:
+    """Notes that there is a real world mapping; if values may stand in it alone, pydicom reads the file."""
+    if "Modality" in elements and elements["Modality"].content in _MAPPED_MODALITIES:
+        raise NeedsPydicomError
+    elements["RealWorldValueMappingSequence"] = _PRESENT
 
 
 def _keep(
@@ -321,21 +332,3 @@ def _keep(
             raise NeedsPydicomError
         before = shared[key] = ScannedElement(vr_name, content)
     elements[key] = before
-
-
-def _transfer_syntax(buffer: bytes) -> tuple[UID, int]:
-    """Returns the transfer syntax and where the data set begins (PS3.10, section 7.1)."""
-    position, syntax = FIRST_ELEMENT, b""
-    while buffer[position : position + 2] == _META_GROUP:  # the only group that always has VRs
-        tag, _, length, value = read_element(buffer, position, False)
-        position = value + length
-        if tag == 0x00020010:  # noqa: PLR2004 TransferSyntaxUID
-            syntax = buffer[value:position]
-    if not syntax:
-        raise NeedsPydicomError
-    return _uid(syntax), position
-
-
-@lru_cache(maxsize=64)
-def _uid(value: bytes) -> UID:
-    return UID(value.decode("ascii").strip(" \0"), validation_mode=IGNORE)  # a warning would quote it

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 
-__all__ = ["SHORT_VRS", "UNDEFINED", "VR_NAMES", "NeedsPydicomError", "after_undefined", "read_element"]
+from pydicom.config import IGNORE
+from pydicom.uid import UID
+
+__all__ = [
+    "FIRST_ELEMENT",
+    "SHORT_VRS",
+    "UNDEFINED",
+    "VR_NAMES",
+    "NeedsPydicomError",
+    "after_undefined",
+    "read_element",
+    "transfer_syntax",
+]
+
+FIRST_ELEMENT = 132
+"""Position after preamble and prefix (PS3.10, section 7.1)."""
+
+_META_GROUP = b"\x02\x00"
 
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 """VRs whose length has 16 bits; that of all others has 32."""
@@ -69,3 +87,21 @@ def after_undefined(buffer: bytes, position: int, implicit: bool, depth: int = 0
             position = (
                 after_undefined(buffer, position, implicit, depth + 1) if length == UNDEFINED else position + length
             )
+
+
+def transfer_syntax(buffer: bytes) -> tuple[UID, int]:
+    """Returns the transfer syntax and where the data set begins (PS3.10, section 7.1)."""
+    position, syntax = FIRST_ELEMENT, b""
+    while buffer[position : position + 2] == _META_GROUP:  # the data set after it may have no VRs
+        tag, _, length, value = read_element(buffer, position, False)
+        position = value + length
+        if tag == 0x00020010:  # noqa: PLR2004 TransferSyntaxUID
+            syntax = buffer[value:position]
+    if not syntax:
+        raise NeedsPydicomError
+    return _uid(syntax), position
+
+
+@lru_cache(maxsize=64)
+def _uid(value: bytes) -> UID:
+    return UID(value.decode("ascii").strip(" \0"), validation_mode=IGNORE)  # validation would quote it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LABELS", "SETTINGS"]
+__all__ = ["LABELS", "MAKING", "SETTINGS", "SHOWING"]
 
 LABELS = (
     "AttenuationCorrectionMethod",
@@ -86,3 +86,38 @@ SETTINGS = (
 Attributes that are measured in each pass of one scan, such as the heart rate, are not listed, because passes of an MR
 alternate too.
 """
+
+MAKING = (
+    "AttenuationCorrectionMethod",
+    "ComplexImageComponent",
+    "CorrectedImage",
+    "FilterType",
+    "PatientPosition",
+    "ReconstructionAlgorithm",
+    "ReconstructionMethod",
+    "ScatterCorrectionMethod",
+)
+"""Attributes that say how an image was made of what was measured: images of one place that differ in one of these are
+of different kinds, as PET with and without correction for attenuation, and no volumes in time."""
+
+SHOWING = (
+    "BodyPartExamined",
+    "ContentDescription",
+    "ContrastBolusAgent",
+    "DerivationDescription",
+    "DeviceSerialNumber",
+    "ImageComments",
+    "ImageLaterality",
+    "Laterality",
+    "LossyImageCompression",
+    "MagneticFieldStrength",
+    "ProtocolName",
+    "ScanOptions",
+    "ScanningSequence",
+    "SequenceVariant",
+    "SeriesDescription",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+)
+"""Attributes that say what an image shows: if volumes of one place differ in one of these, and no time says that they
+are volumes in time, they are of different kinds."""

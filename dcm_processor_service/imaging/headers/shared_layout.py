@@ -12,15 +12,18 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from dcm_processor_service.imaging.headers.raw_elements import SHORT_VRS, UNDEFINED, after_undefined, read_element
+from dcm_processor_service.imaging.headers.raw_elements import (
+    FIRST_ELEMENT,
+    SHORT_VRS,
+    UNDEFINED,
+    after_undefined,
+    read_element,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FIRST_ELEMENT", "HeaderLayout", "Value"]
-
-FIRST_ELEMENT = 132
-"""Position after preamble and prefix (PS3.10, section 7.1)."""
+__all__ = ["HeaderLayout", "Value"]
 
 _TRANSFER_SYNTAX = b"\x02\x00\x10\x00UI"
 _MOST_MISSES = 8

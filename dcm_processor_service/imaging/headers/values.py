@@ -14,13 +14,11 @@ from enum import Enum, auto
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.sequence import Sequence as Items
-from pydicom.valuerep import TEXT_VR_DELIMS
 
-from dcm_processor_service.imaging.headers.containment import contained
+from dcm_processor_service.imaging.headers.character_sets import LOCAL_TEXTS, decoded, without_designations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -129,10 +127,7 @@ class ScannedHeader:
 Header: TypeAlias = "Dataset | ScannedHeader"
 
 _TAGS: dict[str, int] = {}
-# the VRs that SpecificCharacterSet applies to; in those with a single value, a backslash is a character
-_LOCAL_TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
-_ONE_TEXT = frozenset({"LT", "ST", "UT"})
-_ESCAPE = b"\x1b"
+_ONE_TEXT = frozenset({"LT", "ST", "UT"})  # a single value, in which a backslash is a character
 BINARY_FORMATS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 """Formats of :mod:`struct` for binary numbers, by VR."""
 
@@ -148,25 +143,10 @@ def _tag(keyword: str) -> int:
 
 
 def _parsed_texts(vr: str, content: bytes, character_set: bytes) -> tuple[str, ...]:
-    plain = _decoded(vr, content, character_set).strip(" \0")
+    plain = decoded(vr, content, character_set).strip(" \0")
     values = [plain] if vr in _ONE_TEXT else plain.split("\\")
     padding = " \0=" if vr == "PN" else " \0"  # empty groups of a name may be left out (PS3.5, section 6.2.1)
     return tuple(part.lstrip(" \0").rstrip(padding) for part in values) if plain else ()
-
-
-def _decoded(vr: str, content: bytes, character_set: bytes) -> str:
-    """Decodes text; names and descriptions by the header's character set (PS3.5, section 6.1.2)."""
-    if vr not in _LOCAL_TEXTS or (content.isascii() and _ESCAPE not in content):
-        return content.decode("latin-1")
-    with contained():
-        return decode_bytes(content, _encodings(character_set), TEXT_VR_DELIMS)
-
-
-@lru_cache(maxsize=64)
-def _encodings(character_set: bytes) -> tuple[str, ...]:
-    """Returns Python's names of the encodings, between which escape sequences switch (PS3.3, section C.12.1.1.2)."""
-    terms = [term.strip(" \0") for term in character_set.decode("latin-1").split("\\")]
-    return tuple(convert_encodings(terms))
 
 
 @lru_cache(maxsize=4096)
@@ -268,12 +248,17 @@ def texts(header: Header, keyword: str) -> tuple[str, ...]:
     raw: object = _parsed(lambda: header.get_item(_tag(keyword)))
     if isinstance(raw, RawDataElement) and raw.VR in {"CS", "UI"} and isinstance(raw.value, bytes):
         return _parsed_texts(str(raw.VR), raw.value, b"")  # without making an element of it
+    if isinstance(raw, RawDataElement) and raw.VR in LOCAL_TEXTS and isinstance(raw.value, bytes):
+        character_set = _value(header, _tag("SpecificCharacterSet"))
+        if character_set:  # pydicom splits values before it decodes them, at bytes that may be half of a character
+            terms = (character_set,) if isinstance(character_set, str) else tuple(map(str, character_set))
+            return _parsed_texts(str(raw.VR), raw.value, "\\".join(terms).encode("latin-1", "replace"))
     value = _value(header, _tag(keyword))
     if value is None or value == "":
         return ()
     if isinstance(value, str) or not isinstance(value, Sequence):  # a person's name is one value, though a sequence
         value = (value,)
-    return tuple(str(part).strip(" \0") for part in value)
+    return tuple(without_designations(str(part)).strip(" \0") for part in value)
 
 
 def text(header: Header, keyword: str) -> str:

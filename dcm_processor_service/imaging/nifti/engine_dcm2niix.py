@@ -24,6 +24,7 @@ from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionErro
 from dcm_processor_service.imaging.frames.vendor import is_uih_grid
 from dcm_processor_service.imaging.nifti.comparison import difference_from_series
 from dcm_processor_service.imaging.nifti.dcm2niix_image import Dcm2niixImage
+from dcm_processor_service.imaging.nifti.dcm2niix_times import set_times
 from dcm_processor_service.imaging.nifti.grids import difference_from_grids
 from dcm_processor_service.imaging.nifti.task import DECODED_BY_PROGRAMS, NATIVE_ONLY
 from dcm_processor_service.imaging.nifti.write import copy_nifti, sidecar_path, write_json
@@ -133,10 +134,11 @@ def _keep(images: Sequence[Dcm2niixImage], task: ConversionTask, reason: str) ->
     for number, image in enumerate(images, start=1):
         name = (image.name or str(number)) if several else ""
         target = task.named_destination(name) if several else task.destination
+        metadata = image.metadata if several else set_times(image, task)
         copy_nifti(image.path, target)
         if task.sidecar == "bids":
             sidecars.append(sidecar_path(target))
-            write_json(sidecars[-1], image.metadata)
+            write_json(sidecars[-1], metadata)
         elif task.sidecar == "simplified":
             sidecars.append(task.write_header_sidecar(target))
         for gradient in image.gradients:

@@ -6,11 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydicom.uid import UID, ParametricMapStorage
+from pydicom.uid import UID
 
 from dcm_processor_service.imaging.decoding.decoders import DECODERS, NEEDS_CODECS, is_decodable
 from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, slice_normal
-from dcm_processor_service.imaging.headers.values import in_groups, number, text
+from dcm_processor_service.imaging.series.scaling_findings import scaling_findings
 from dcm_processor_service.imaging.series.stack import uneven_by_mm, uniform_runs
 from dcm_processor_service.models import SeriesFinding, TransferSyntax
 
@@ -121,7 +121,7 @@ def _mixed(code: str, what: str, groups: Sequence[FrameGroup]) -> SeriesFinding:
 def stack_findings(stack: Stack) -> list[SeriesFinding]:
     """Returns the findings of one stack: those that keep it from being one uniform volume, and notes."""
     doubts = [_doubt(stack)] if stack.doubt else [_passes(stack)] if stack.passes_by else []
-    found = [*_axis_findings(stack), *_position_findings(stack), *_line_findings(stack), *_rescale_findings(stack)]
+    found = [*_axis_findings(stack), *_position_findings(stack), *_line_findings(stack), *scaling_findings(stack)]
     return [*doubts, *found]
 
 
@@ -274,32 +274,3 @@ def _line_findings(stack: Stack) -> list[SeriesFinding]:
             )
         )
     return found
-
-
-def _rescale_findings(stack: Stack) -> list[SeriesFinding]:
-    frames = [frame for line in stack.grid for frame in line]
-    rescales = {frame.scaling for frame in frames}
-    if len(rescales) == 1:
-        return []
-    stated = [_stated_scaling(frame) for frame in frames]
-    most = max(stated, key=len)
-    lacking = [frame.instance for frame, own in zip(frames, stated, strict=True) if len(own) < len(most)]
-    if 0 < len(lacking) < len(frames):
-        message = (
-            f"{len(lacking)} of {len(frames)} slices lack the slope or intercept that the others have: get them again"
-        )
-        return [
-            SeriesFinding(code="MISSING_RESCALE", message=message, sop_instance_uids=uids(lacking), count=len(lacking)),
-        ]
-    message = f"slices have {len(rescales)} different rescales: each is applied to its own slice"
-    return [SeriesFinding(code="MIXED_RESCALE", message=message, blocking=False, count=len(rescales))]
-
-
-def _stated_scaling(frame: FrameInfo) -> list[str]:
-    """Lists which of RescaleSlope and RescaleIntercept the header states; a table or a mapping counts as both."""
-    keywords, places = ("RescaleSlope", "RescaleIntercept"), frame.places
-    is_mapped = text(places[-1], "SOPClassUID") == ParametricMapStorage
-    if is_mapped or frame.lut is not None:
-        return [*keywords]
-    macro = "PixelValueTransformationSequence"
-    return [keyword for keyword in keywords if in_groups(places, macro, number, keyword) is not None]

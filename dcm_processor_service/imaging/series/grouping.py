@@ -18,7 +18,9 @@ import numpy as np
 
 from dcm_processor_service.imaging.frames.frame import FrameInfo, mark, marks
 from dcm_processor_service.imaging.geometry import cluster_positions, orientation_label, slice_normal
+from dcm_processor_service.imaging.headers.series_labels import MAKING
 from dcm_processor_service.imaging.series.identity import IDENTITY_MARKS, identity_values
+from dcm_processor_service.imaging.series.kinds import showing_of_volumes
 from dcm_processor_service.imaging.series.order.interleaving import (
     are_interleaved,
     assumed_passes,
@@ -48,9 +50,18 @@ _ALWAYS_KINDS = (
     *IDENTITY_MARKS,
 )
 # frames that differ in one of these are different kinds if a position has several of them, or if they interleave
-_KIND_MARKS = ("ImageType", *_ALWAYS_KINDS, "EchoNumbers", "InversionTime", "FlipAngle", "ConvolutionKernel", "KVP")
-# slices of one volume may interleave with different values of it, so only several values at one position make kinds
-_ONLY_AT_ONE_PLACE = "InversionTime"
+_KIND_MARKS = (
+    "ImageType",
+    *_ALWAYS_KINDS,
+    "EchoNumbers",
+    "InversionTime",
+    "FlipAngle",
+    "ConvolutionKernel",
+    "KVP",
+    *MAKING,
+)
+# slices of one volume may interleave with different values of these, so only several values at one position make kinds
+_ONLY_AT_ONE_PLACE = ("InversionTime", *MAKING)
 _SAME_ECHO_MS = 0.02
 
 _COMPLEX_PARTS = {0: "magnitude", 1: "phase", 2: "real", 3: "imaginary"}
@@ -151,7 +162,11 @@ def _arrange(group: FrameGroup) -> list[Stack]:
     names = _kind_names(kinds, keys)
     differing = tuple(kind for column, kind in enumerate(kinds) if len({key[column] for key in keys}) > 1)
     return [
-        replace(stack, name="_".join(filter(None, [name, stack.name])), kind_marks=differing)
+        replace(
+            stack,
+            name="_".join(filter(None, [name, stack.name])),
+            kind_marks=tuple(dict.fromkeys((*differing, *stack.kind_marks))),
+        )
         for key, name in zip(keys, names, strict=True)
         for stack in _stacks(parts[key])
     ]
@@ -205,7 +220,7 @@ def _kind_values(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> dict[
             continue
         is_always_one = name in _ALWAYS_KINDS and len(set(values) - {None}) > 1
         is_at_one_place = any(len(group) > 1 for group in values_by_label(values, labels).values())
-        lies_through = name != _ONLY_AT_ONE_PLACE and are_interleaved(values, along)
+        lies_through = name not in _ONLY_AT_ONE_PLACE and are_interleaved(values, along)
         if not (is_always_one or is_at_one_place or lies_through):
             continue
         numbers = {value: index for index, value in enumerate(dict.fromkeys(values))}
@@ -263,6 +278,7 @@ def _word(kind: str, value: Any, distinct: Sequence[Any]) -> str:
         "EchoNumbers": "echo",
         "InversionTime": "inversion",
         "LUTLabel": "map",
+        "MeasurementUnitsCodeSequence": "unit",
     }.get(kind, kind.lower())
     return f"{label}-{list(distinct).index(value) + 1}"
 
@@ -297,6 +313,9 @@ def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
     found = time_axis(frames, labels, along)
     if found is None:
         return [_with_duplicates(frames, labels, counts)]
+    showing = showing_of_volumes(frames, found.times, found.attribute)
+    if showing is not None:
+        return _stack_for_each_kind(*showing, frames)
     if are_moved(found.times, along) and len(counts) > len(frames) / (max(found.times) + 1):
         return _stack_for_each_volume(found.attribute, frames, found.times)
     return [_with_doubt(_four_d(frames, labels, found))]
@@ -314,6 +333,16 @@ def _with_doubt(stack: Stack) -> Stack:
             if name is not None:
                 return replace(stack, doubt=f"those of one volume have several values of {name}")
     return stack
+
+
+def _stack_for_each_kind(name: str, values: Sequence[Any], frames: Sequence[FrameInfo]) -> list[Stack]:
+    """Makes stacks of the frames that have one value of an attribute, for each value."""
+    keys = sorted({(value,) for value in values}, key=_sortable)
+    return [
+        replace(stack, name="_".join(filter(None, [word, stack.name])), kind_marks=(name,))
+        for key, word in zip(keys, _kind_names((name,), keys), strict=True)
+        for stack in _stacks([frame for frame, value in zip(frames, values, strict=True) if value == key[0]])
+    ]
 
 
 def _stack_for_each_volume(name: str, frames: Sequence[FrameInfo], numbers: Sequence[int]) -> list[Stack]:

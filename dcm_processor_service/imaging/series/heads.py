@@ -13,8 +13,7 @@ from pydicom.filereader import read_dataset
 from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_file, scan_head
 from dcm_processor_service.imaging.headers.instance_file import foreign_errors_as, read_instance, unreadable
-from dcm_processor_service.imaging.headers.raw_elements import read_element
-from dcm_processor_service.imaging.headers.shared_layout import FIRST_ELEMENT
+from dcm_processor_service.imaging.headers.raw_elements import FIRST_ELEMENT, read_element
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.series.inspection import report_on
 from dcm_processor_service.imaging.series.order.slice_order import order_instances

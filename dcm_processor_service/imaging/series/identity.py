@@ -33,6 +33,7 @@ IDENTITY_MARKS = {
     "PhotometricInterpretation": ("MIXED_PHOTOMETRIC", "photometric interpretations, such as bright and dark for high"),
     "Units": ("MIXED_UNITS", "units"),
     "RescaleType": ("MIXED_UNITS", "rescale types"),
+    "MeasurementUnitsCodeSequence": ("MIXED_UNITS", "units of real world mappings"),
 }
 """For each attribute that must be equal in all frames of a volume: the code and the words of the finding. A frame that
 lacks the attribute counts as equal to the others, if these have one value."""

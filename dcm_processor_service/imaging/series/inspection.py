@@ -13,6 +13,7 @@ from dcm_processor_service.imaging.frames.frame import frames_of
 from dcm_processor_service.imaging.frames.pixel_format import predicted_type
 from dcm_processor_service.imaging.frames.vendor import b_values, with_vendor_rescale
 from dcm_processor_service.imaging.geometry import orientation_angles_deg, orientation_label
+from dcm_processor_service.imaging.headers.character_sets import names_encoding
 from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_instance
 from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as
 from dcm_processor_service.imaging.headers.repeats import is_same_instance
@@ -171,9 +172,12 @@ def _by_number(instance: InstanceFile) -> tuple[float, str]:
 
 def _repeated(first: InstanceFile, others: Sequence[InstanceFile]) -> list[SeriesFinding]:
     """Returns DUPLICATE_INSTANCES if other files repeat an instance, CONFLICTING_INSTANCES if they differ from it."""
-    different = [one for one in others if not _is_same(first, one)]
+    contents = [first]
+    for one in others:
+        if not any(_is_same(known, one) for known in contents):
+            contents.append(one)
     findings = []
-    if len(different) < len(others):
+    if len(contents) <= len(others):
         finding = SeriesFinding(
             code="DUPLICATE_INSTANCES",
             message=f"{first.label} is there more than once: the first file counts",
@@ -181,8 +185,8 @@ def _repeated(first: InstanceFile, others: Sequence[InstanceFile]) -> list[Serie
             sop_instance_uids=(first.sop_instance_uid,),
         )
         findings.append(finding)
-    if different:
-        times = "twice" if len(different) == 1 else f"{len(different) + 1} times"
+    if len(contents) > 1:
+        times = "twice" if len(contents) == 2 else f"{len(contents)} times"  # noqa: PLR2004 the number that has a word
         finding = SeriesFinding(
             code="CONFLICTING_INSTANCES",
             message=f"{first.label} is there {times} with different content: keep one of the files "
@@ -245,13 +249,14 @@ def _content_findings(
 def _text_findings(instances: Sequence[InstanceFile]) -> list[SeriesFinding]:
     """Returns CHARACTER_SET if text that rules compare is not ASCII and the header does not name its encoding."""
     for header in (instance.header for instance in instances[:1]):
-        if any(texts(header, "SpecificCharacterSet")):
+        terms = "\\".join(texts(header, "SpecificCharacterSet"))
+        if names_encoding(terms):
             continue
         for keyword in _CHOSEN_BY:
             if not text(header, keyword).isascii():
                 message = (
-                    f"{keyword} has characters beyond ASCII, and no SpecificCharacterSet says which they are: they are "
-                    "read as Latin-1, which may be wrong"
+                    f"{keyword} has characters beyond ASCII, and no SpecificCharacterSet that is known says which they "
+                    "are: they are read as Latin-1, which may be wrong"
                 )
                 return [SeriesFinding(code="CHARACTER_SET", message=message, blocking=False, attribute=keyword)]
     return []

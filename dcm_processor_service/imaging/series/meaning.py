@@ -39,6 +39,7 @@ _GE_KINDS = {
     "b0rf": "a field map in Hz and its magnitude",
     "pepolar": "images of two phase encoding polarities",
 }
+_PAIR = 2  # volumes
 _CSA_GROUP = 0x0029
 _CSA = "SIEMENS CSA HEADER"
 
@@ -104,6 +105,8 @@ def stack_meaning_findings(stack: Stack) -> list[SeriesFinding]:
         return []
     name = _ge_sequence(header)
     what = next((what for part, what in _GE_KINDS.items() if part in name), "")
+    if not name.strip() and _is_pair_of_ge(stack):
+        what = "two volumes, and its private name, which says whether one is a field map, is missing"
     if not what:
         return []
     message = (
@@ -111,6 +114,13 @@ def stack_meaning_findings(stack: Stack) -> list[SeriesFinding]:
         "the files of each by themselves"
     )
     return [SeriesFinding(code="UNKNOWN_KIND", message=message, count=len(stack.grid))]
+
+
+def _is_pair_of_ge(stack: Stack) -> bool:
+    """Returns whether nothing but the count of GE's images says why there are two volumes of an MR."""
+    header = stack.first.places[-1]
+    is_counted = stack.time_mark == "InstanceNumber" and len(stack.grid) == _PAIR
+    return is_counted and text(header, "Manufacturer").upper().startswith("GE") and text(header, "Modality") == "MR"
 
 
 def _ge_sequence(header: Header) -> str:

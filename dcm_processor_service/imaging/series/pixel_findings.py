@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.frames.frame import mark
 from dcm_processor_service.imaging.frames.pixel_format import is_whole
-from dcm_processor_service.imaging.frames.rescale_from_header import MAPPED_MODALITIES, real_world_mapping
+from dcm_processor_service.imaging.frames.rescale_from_header import are_mapped_otherwise, real_world_mapping
 from dcm_processor_service.imaging.frames.vendor import is_private_mosaic
+from dcm_processor_service.imaging.headers.instance_file import read_header
 from dcm_processor_service.imaging.headers.private_tags import MOSAIC_GROUPS
 from dcm_processor_service.imaging.headers.values import ScannedHeader, integer, text
 from dcm_processor_service.imaging.headers.vendor_elements import vendor_elements
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
+    from dcm_processor_service.imaging.headers.values import Header
     from dcm_processor_service.models import SeriesFinding
 
 __all__ = ["pixel_findings"]
@@ -129,17 +132,18 @@ def _table_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
 
 
 def _mapping_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
-    mapped = [
-        frame
-        for frame in frames
-        if "RealWorldValueMappingSequence" in frame.instance.header
-        and text(frame.instance.header, "Modality") in MAPPED_MODALITIES
-    ]
     applied: list[InstanceFile] = []
     left: list[InstanceFile] = []
-    for frame in mapped:
-        is_applied = real_world_mapping(frame.instance.header) == (frame.slope, frame.intercept, False)
-        (applied if is_applied else left).append(frame.instance)
+    for frame in frames:
+        if isinstance(frame.instance.header, ScannedHeader):
+            continue
+        is_applied = real_world_mapping(frame.places) == (frame.slope, frame.intercept, False)
+        if is_applied or are_mapped_otherwise(frame.places, frame.slope, frame.intercept):
+            (applied if is_applied else left).append(frame.instance)
+    # the scanner skips the mapping of other modalities than NM and PET: the first file stands for the others
+    skipped = [frame for frame in frames if isinstance(frame.instance.header, ScannedHeader) and _has_mapping(frame)]
+    if skipped and are_mapped_otherwise((_whole_header(skipped[0]),), skipped[0].slope, skipped[0].intercept):
+        left += [frame.instance for frame in skipped]
     messages = [
         ("REAL_WORLD_VALUES", applied, "has its values in a real world mapping, which the engine native applies"),
         (
@@ -150,6 +154,18 @@ def _mapping_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
     ]
     found = [about(code, instances, message) for code, instances, message in messages if instances]
     return [finding.model_copy(update={"blocking": False}) for finding in found]
+
+
+def _has_mapping(frame: FrameInfo) -> bool:
+    return "RealWorldValueMappingSequence" in frame.instance.header
+
+
+def _whole_header(frame: FrameInfo) -> Header:
+    """Returns the header of a frame's file with all its elements; as it was scanned if it cannot be read anew."""
+    try:
+        return read_header(frame.instance.path)
+    except InvalidSeriesError:
+        return frame.instance.header
 
 
 def _is_table_alone(frame: FrameInfo) -> bool:

@@ -3,17 +3,21 @@
 RepetitionTime is not the time between volumes: in a dynamic MR series it may be a thousandth of that time, and PET and
 CT have none. It is taken as the time between volumes only where an echo-planar scan takes one slice of every position
 in each repetition, and no volume has a time of its own.
+
+FrameReferenceTime is not the start of a frame: it is when its counts were at their average (PS3.3, section C.8.9.4),
+which for a frame of five minutes is minutes later. It tells how far frames are apart only where all last equally long.
 """
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dcm_processor_service.imaging.frames.frame import marks
-from dcm_processor_service.imaging.headers.values import in_groups, item, number, text, texts
+from dcm_processor_service.imaging.frames.frame import mark, marks
+from dcm_processor_service.imaging.headers.values import in_groups, number, text, texts
 from dcm_processor_service.imaging.series.order.clock import clock_times
 
 if TYPE_CHECKING:
@@ -22,11 +26,12 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.series.stack import Stack
 
-__all__ = ["VolumeTimes", "volume_times"]
+__all__ = ["VolumeTimes", "is_echo_planar", "volume_times"]
 
 _MILLI, _MICRO = 1e-3, 1e-6
 _EVEN_PART = 0.05
 _EVEN_S = 0.02  # tolerance for the clock of a scanner: some write hundredths of a second
+_CLOCK_S = 1.1  # some clocks count whole seconds
 
 
 class VolumeTimes(NamedTuple):
@@ -46,21 +51,67 @@ def volume_times(stack: Stack) -> VolumeTimes:
         return VolumeTimes()
     firsts = [line[0] for line in stack.grid]
     durations = _complete([number(frame.places[-1], "ActualFrameDuration") for frame in firsts], _MILLI)
-    for times in _candidates(stack, firsts):
-        if times and all(later > earlier for earlier, later in pairwise(times)):
+    for times in _candidates(stack, firsts, durations):
+        if _ascend(times):
             starts = tuple(round(time - times[0], 6) for time in times)
             return VolumeTimes(starts, durations, _even_step(starts))
     return VolumeTimes((), durations, _repetition_s(stack))
 
 
-def _candidates(stack: Stack, firsts: Sequence[FrameInfo]) -> Iterator[tuple[float, ...]]:
+def _candidates(stack: Stack, firsts: Sequence[FrameInfo], durations: Sequence[float]) -> Iterator[tuple[float, ...]]:
     """Yields the times of volumes, in seconds, from one attribute after the other, most reliable first."""
     yield _complete([_offset_s(frame) for frame in firsts])
-    yield _complete([number(frame.places[-1], "FrameReferenceTime") for frame in firsts], _MILLI)
-    yield _complete(clock_times(marks(firsts, "AcquisitionTime")), _MICRO)
+    taken = _complete(clock_times(marks(firsts, "AcquisitionTime")), _MICRO)
+    references = _complete([number(frame.places[-1], "FrameReferenceTime") for frame in firsts], _MILLI)
+    yield _starts_of_references(references, taken, durations)
+    yield taken
     if stack.time_mark in {"TriggerTime", "ContentTime"}:
         found = marks(firsts, stack.time_mark)
         yield (_complete(found, _MILLI) if stack.time_mark == "TriggerTime" else _complete(clock_times(found), _MICRO))
+
+
+def _ascend(times: Sequence[float]) -> bool:
+    return bool(times) and all(later > earlier for earlier, later in pairwise(times))
+
+
+def _starts_of_references(
+    references: tuple[float, ...], taken: Sequence[float], durations: Sequence[float]
+) -> tuple[float, ...]:
+    """Returns the starts of frames by their FrameReferenceTime; empty if they do not follow from it.
+
+    If frames last equally long, their starts are as far apart. Otherwise the time is taken as the start of a frame, or
+    as its middle, from which decay moves the average by little. Frames that would overlap rule out one of both; if
+    neither is ruled out, that one counts by which each frame begins where the one before ends. AcquisitionTime, which
+    some files state to the second, has to agree.
+    """
+    if not _ascend(references) or min(durations, default=1.0) <= 0:
+        return ()
+    if len(set(durations)) < 2:  # noqa: PLR2004 equal, or unknown
+        return references if durations or not _ascend(taken) or _agree(references, taken) else ()
+    middles = tuple(one - lasts / 2 for one, lasts in zip(references, durations, strict=True))
+    possible = [
+        (pauses, starts)
+        for starts in (references, middles)
+        if (pauses := _pauses(starts, durations)) is not None and (not _ascend(taken) or _agree(starts, taken))
+    ]
+    certain = possible if len(possible) == 1 else [one for one in possible if not one[0]]
+    return certain[0][1] if len(certain) == 1 else ()
+
+
+def _pauses(starts: Sequence[float], durations: Sequence[float]) -> bool | None:
+    """Returns whether there are pauses between frames; None if frames overlap, each by a twentieth of the shorter."""
+    gaps = [
+        (later - earlier - lasts) / min(lasts, following)
+        for (earlier, later), (lasts, following) in zip(pairwise(starts), pairwise(durations), strict=True)
+    ]
+    return None if min(gaps) < -_EVEN_PART else max(gaps) > _EVEN_PART
+
+
+def _agree(times: Sequence[float], others: Sequence[float]) -> bool:
+    """Returns whether two clocks, each from its own zero, measure the same times to a second and a bit."""
+    return len(times) == len(others) > 0 and all(
+        abs((time - times[0]) - (other - others[0])) <= _CLOCK_S for time, other in zip(times, others, strict=True)
+    )
 
 
 def _complete(values: Sequence[float | None], factor: float = 1.0) -> tuple[float, ...]:
@@ -82,17 +133,28 @@ def _even_step(starts: tuple[float, ...]) -> float | None:
 
 def _repetition_s(stack: Stack) -> float | None:
     frame = stack.first
-    header = frame.places[-1]
-    if text(header, "Modality") != "MR" or stack.time_mark == "DiffusionBValue" or not _is_echo_planar(frame):
+    if text(frame.places[-1], "Modality") != "MR" or stack.time_mark == "DiffusionBValue":
         return None
-    for place in frame.places:
-        timing = item(place, "MRTimingAndRelatedParametersSequence")
-        found = number(timing if timing is not None else place, "RepetitionTime")
-        if found:
-            return found * _MILLI
-    return None
+    if not is_echo_planar(frame) or _takes_several_repetitions(frame):
+        return None
+    found = mark(frame, "RepetitionTime")
+    if not found:
+        return None
+    repetition_s: float = found * _MILLI
+    triggers = _complete(marks([line[0] for line in stack.grid], "TriggerTime"), _MILLI)
+    # volumes that are triggered at other times do not follow each other at once, as where a delay was asked for
+    is_other = _ascend(triggers) and not math.isclose(_even_step(triggers) or 0.0, repetition_s, rel_tol=_EVEN_PART)
+    return None if is_other else repetition_s
 
 
-def _is_echo_planar(frame: FrameInfo) -> bool:
+def _takes_several_repetitions(frame: FrameInfo) -> bool:
+    """Returns whether a volume takes more than one repetition: one for each partition, or for each part of k-space."""
+    header = frame.places[-1]
+    is_3d = text(header, "MRAcquisitionType").upper() == "3D"
+    return is_3d or text(header, "SegmentedKSpaceTraversal").upper() in {"PARTIAL", "FULL"}
+
+
+def is_echo_planar(frame: FrameInfo) -> bool:
+    """Returns whether an image is of an echo-planar scan, which may take a slice in one repetition."""
     header = frame.places[-1]
     return "EP" in texts(header, "ScanningSequence") or text(header, "EchoPlanarPulseSequence").upper() == "YES"

@@ -10,7 +10,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedCTImageStorage, EnhancedMRImageStorage
 
-from dcm_processor_service.imaging.series.order.frame_settings import take_turns
+from dcm_processor_service.imaging.series.order.turns import take_turns
 from dcm_processor_service.imaging.volumes.read import read_volumes
 from tests.unit.imaging.refusals import refused
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame

@@ -129,3 +129,44 @@ def test_a_rule_in_german_leaves_out_what_it_says(tmp_path: Path, form: Literal[
         reports[name] = inspect_series(paths)
     selection = select_series(list(reports.values()), SeriesRules(not_description="schädel"))
     assert [reports["Thorax"].series_instance_uid] == [one.series_instance_uid for one in selection.chosen]
+
+
+@pytest.mark.parametrize(
+    ("terms", "content", "description"),
+    [
+        ("\\ISO 2022 IR 58", b"\x1b$)A" + "头颅".encode("gb2312"), "头颅"),
+        ("\\ISO 2022 IR 58", b"CT \x1b$)A" + "头颅".encode("gb2312") + b" 2", "CT 头颅 2"),
+        ("ISO_IR 203", "€œ".encode("iso8859_15"), "€œ"),
+        ("iso_ir 192", "schädel".encode(), "schädel"),
+        ("GBK", b"a" + "欯乗猏".encode("gbk"), "a欯乗猏"),  # with bytes that stand for a backslash elsewhere
+        ("\\ISO 2022 IR 87", b"\x1b$B" + "表予".encode("iso2022_jp")[3:], "表予"),
+    ],
+    ids=["GB 2312", "GB 2312 among Latin", "Latin-9", "lower case", "GBK", "JIS X 0208"],
+)
+@pytest.mark.filterwarnings(
+    "ignore:Unknown encoding", "ignore:Incorrect value for Specific Character Set", "ignore:Invalid value for VR CS"
+)
+@pytest.mark.parametrize("is_whole", [False, True], ids=["scanned", "whole"])
+def test_text_that_pydicom_decodes_in_part(
+    tmp_path: Path, terms: str, content: bytes, description: str, *, is_whole: bool
+) -> None:
+    content += b" " * (len(content) % 2)
+    [path] = single_frame(Recipe(slices=1), tmp_path)
+    ds = dcmread(path)
+    ds.SpecificCharacterSet, ds.SeriesDescription = terms.split("\\"), "@" * len(content)
+    ds.save_as(path)
+    path.write_bytes(path.read_bytes().replace(b"@" * len(content), content))
+    header = (read_instance if is_whole else scan_instance)(path).header
+    assert isinstance(header, ScannedHeader) is not is_whole
+    assert text(header, "SeriesDescription") == description
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Unknown encoding", "ignore:Incorrect value for Specific Character Set", "ignore:Invalid value for VR CS"
+)
+@pytest.mark.parametrize("terms", ["ISO_IR 6", "nonsense"])
+def test_text_of_a_character_set_that_names_no_encoding_is_reported(tmp_path: Path, terms: str) -> None:
+    paths = single_frame(Recipe(slices=3, extra={"SpecificCharacterSet": terms}), tmp_path)
+    for path in paths:
+        path.write_bytes(path.read_bytes().replace(b"made up ", "Schädel".encode("latin-1") + b" "))
+    assert "CHARACTER_SET" in inspect_series(paths).codes

@@ -272,3 +272,12 @@ def test_several_images_under_one_uid_are_one_finding_that_counts_them(tmp_path:
     ]
     codes = [one.code for one in inspect_series([first, *others, *copies]).findings]
     assert [codes.count(code) for code in ("CONFLICTING_INSTANCES", "DUPLICATE_INSTANCES")] == [1, 1]
+
+
+def test_a_copy_of_the_second_image_under_one_uid_is_a_copy(tmp_path: Path) -> None:
+    paths = single_frame(Recipe(slices=3), tmp_path)
+    other = copied(paths[0], lambda ds: setattr(ds, "PixelData", bytes(len(ds.PixelData))))
+    again = copied(other, lambda ds: setattr(ds.file_meta, "ImplementationVersionName", "ANOTHER"))
+    findings = {one.code: one.message for one in inspect_series([*paths, other, again]).findings}
+    assert "is there twice with different content" in findings["CONFLICTING_INSTANCES"]
+    assert "is there more than once" in findings["DUPLICATE_INSTANCES"]

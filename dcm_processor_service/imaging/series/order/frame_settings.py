@@ -9,50 +9,33 @@ one scan. Attributes inside the nested sequences of a functional group are not c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydicom.datadict import keyword_for_tag
 from pydicom.sequence import Sequence as Items
 
 from dcm_processor_service.imaging.headers.values import items, tag_value, text
+from dcm_processor_service.imaging.series.order.passes import IN_PASSES, OF_PASSES
+from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, may_take_turns, take_turns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pydicom import Dataset
+    from collections.abc import Collection, Sequence
 
     from dcm_processor_service.imaging.frames.frame import FrameInfo
 
-__all__ = ["alternating_setting", "take_turns"]
+__all__ = ["alternating_setting", "settings_by_frame"]
 
-_FEWEST_TURNS = 3
 _OF_PLACES = frozenset({"PlanePositionSequence", "PlanePositionSlideSequence"})
 # the last one belongs to a plane of the detector of a PET, and repeats with each place of the bed
 _OF_SLICES = frozenset({"DimensionIndexValues", "InStackPositionNumber", "SliceSensitivityFactor"})
-# may differ between the passes of one MR scan, each of which takes every second slice
-_OF_PASSES = frozenset(
-    {
-        "AcquisitionDateTime",
-        "AcquisitionTime",
-        "ActualCardiacTriggerDelayTime",
-        "ActualRespiratoryTriggerDelayTime",
-        "ContentTime",
-        "FrameAcquisitionDateTime",
-        "FrameAcquisitionDuration",
-        "FrameReferenceDateTime",
-        "HeartRate",
-        "HighRRValue",
-        "InstanceCreationTime",
-        "IntervalsAcquired",
-        "IntervalsRejected",
-        "InversionTime",
-        "InversionTimes",
-        "LowRRValue",
-        "RRIntervalTimeNominal",
-        "RepetitionTime",
-        "TriggerTime",
-    }
-)
+
+
+class _Setting(NamedTuple):
+    macro: str
+    """The functional group."""
+
+    keyword: str
 
 
 def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
@@ -61,40 +44,48 @@ def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
     Args:
         ascending: The frames of one stack, each at a place of its own, in the order of their positions.
     """
-    if any(len(frame.places) == 1 for frame in ascending):
+    if len(ascending) < 2 * FEWEST_TURNS or any(len(frame.places) == 1 for frame in ascending):
         return ""
-    is_in_passes = text(ascending[0].places[-1], "Modality") == "MR"
-    left_out = _OF_SLICES | (_OF_PASSES if is_in_passes else frozenset())
-    settings = [_settings(frame.places[0], left_out) for frame in ascending]
-    names = dict.fromkeys(name for found in settings for name in found)
-    return next((name for name in names if take_turns([found.get(name) for found in settings])), "")
+    left_out = _OF_SLICES | (OF_PASSES if text(ascending[0].places[-1], "Modality") in IN_PASSES else frozenset())
+    # values that take turns differ between the first two slices: only these few are read of the others
+    seen = [_settings(frame.places[0], left_out) for frame in ascending[:2]]
+    names = {name for name in {**seen[0], **seen[1]} if seen[0].get(name) != seen[1].get(name)}
+    most = len(ascending) // FEWEST_TURNS
+    for frame in ascending[2:]:
+        if not names:
+            return ""
+        seen.append(_settings(frame.places[0], left_out, names))
+        names = {name for name in names if may_take_turns([found.get(name) for found in seen], most)}
+    turning = [name for name in sorted(names) if take_turns([found.get(name) for found in seen])]
+    return turning[0].keyword if turning else ""
 
 
-def _settings(group: Any, left_out: frozenset[str]) -> dict[str, tuple[str, ...]]:
-    """Returns the values of a frame's own functional groups, by the keyword of the attribute."""
-    found: dict[str, tuple[str, ...]] = {}
-    for macro in (keyword_for_tag(tag) for tag in group.keys() if not tag.is_private):  # noqa: SIM118  values are slow
-        for item in items(group, macro) if macro and macro not in _OF_PLACES else ():
-            for keyword, value in _values(item):
-                if keyword not in left_out:
-                    found[keyword] = (*found.get(keyword, ()), value)
+def settings_by_frame(frames: Sequence[FrameInfo]) -> list[dict[str, tuple[str, ...]]]:
+    """Returns the values of the functional groups of each frame, by the keyword of the attribute."""
+    settings = (_settings(frame.places[0], _OF_SLICES) for frame in frames)
+    return [{name.keyword: values for name, values in found.items()} for found in settings]
+
+
+def _settings(
+    group: Any, left_out: frozenset[str], names: Collection[_Setting] | None = None
+) -> dict[_Setting, tuple[str, ...]]:
+    """Returns the values of a frame's own functional groups: of some attributes, or of all."""
+    macros = None if names is None else {name.macro for name in names}
+    found: dict[_Setting, tuple[str, ...]] = {}
+    for macro in (_keyword(tag) for tag in group.keys() if not tag.is_private):  # noqa: SIM118  values are slow
+        is_read = macro and macro not in _OF_PLACES and (macros is None or macro in macros)
+        for item in items(group, macro) if is_read else ():
+            for tag in item.keys():  # noqa: SIM118  a malformed value counts as absent
+                name = _Setting(macro, _keyword(tag))
+                if not name.keyword or name.keyword in left_out or (names is not None and name not in names):
+                    continue
+                value = tag_value(item, tag)
+                if not isinstance(value, Items):
+                    found[name] = (*found.get(name, ()), str(value))
     return found
 
 
-def _values(item: Dataset) -> list[tuple[str, str]]:
-    tags = [tag for tag in item.keys() if not tag.is_private]  # noqa: SIM118  a malformed value counts as absent
-    named = [(keyword_for_tag(tag), tag_value(item, tag)) for tag in tags]
-    return [(keyword, str(value)) for keyword, value in named if keyword and not isinstance(value, Items)]
-
-
-def take_turns(ascending: Sequence[Any]) -> bool:
-    """Returns whether a few values repeat along a stack, always in the same order.
-
-    Example:
-        >>> take_turns(["a", "b"] * 3), take_turns(["a", "a", "a", "b", "b", "b"])
-        (True, False)
-    """
-    period = len(set(ascending))
-    if not 1 < period <= len(ascending) // _FEWEST_TURNS:
-        return False
-    return list(ascending[period:]) == list(ascending[:-period])
+@lru_cache(maxsize=1024)
+def _keyword(tag: int) -> str:
+    """Returns the keyword of a public attribute; empty for others."""
+    return keyword_for_tag(tag)

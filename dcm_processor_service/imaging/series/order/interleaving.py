@@ -16,9 +16,12 @@ from dcm_processor_service.imaging.frames.frame import mark, marks
 from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, allowed_difference_mm
 from dcm_processor_service.imaging.headers.series_labels import LABELS, SETTINGS
 from dcm_processor_service.imaging.headers.values import text
-from dcm_processor_service.imaging.series.order.frame_settings import alternating_setting, take_turns
+from dcm_processor_service.imaging.series.order.file_settings import alternating_element
+from dcm_processor_service.imaging.series.order.frame_settings import alternating_setting
 from dcm_processor_service.imaging.series.order.number_plan import slice_numbers
+from dcm_processor_service.imaging.series.order.passes import COMPARED, IN_PASSES
 from dcm_processor_service.imaging.series.order.time_axis import are_moved, comparable, overlap
+from dcm_processor_service.imaging.series.order.turns import take_turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,10 +42,7 @@ _BLOCKS = (
     "FrameLabel",
     "VelocityEncodingDirection",
 )
-# slices of one MR volume may differ in these and interleave, as in two passes
-_PASSES = ("AcquisitionTime", "TriggerTime", "ContentTime", "RepetitionTime", "InversionTime")
 _CLOCKS = frozenset({"AcquisitionTime", "ContentTime"})
-_IN_PASSES = frozenset({"MR"})
 _FEWEST_SLICES = 3
 _RUNS_OF_GAPS = 5
 _RUNS_PART = 1 / 3
@@ -103,14 +103,15 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
         return "the distances between slices repeat or change again and again"
     if not is_counted and _are_numbered_apart(numbers, positions):
         return "their InstanceNumbers count through the stack several times"
-    for name in _PASSES:
+    for name in COMPARED:
         values = comparable(ascending, name)
         if values is None or len(set(values)) == 1:
             continue
-        may_be_passes = is_counted and is_even and text(frames[0].places[-1], "Modality") in _IN_PASSES
+        may_be_passes = is_counted and is_even and text(frames[0].places[-1], "Modality") in IN_PASSES
         if not may_be_passes and (_are_passes(values, positions) or (not is_counted and _recounts(values, positions))):
             return f"their values of {name} go through the stack several times"
-    return ""
+    element = alternating_element(ascending)
+    return f"their values of {element} take turns along the stack" if element else ""
 
 
 def assumed_passes(frames: Sequence[FrameInfo], along: FloatArray) -> str:
@@ -124,11 +125,11 @@ def assumed_passes(frames: Sequence[FrameInfo], along: FloatArray) -> str:
         frames: Frames of one kind, in any order, for which :func:`interleaving_doubt` found no doubt.
         along: Their positions along the normal, mm, all distinct.
     """
-    if len(frames) <= _FEWEST_SLICES or text(frames[0].places[-1], "Modality") not in _IN_PASSES:
+    if len(frames) <= _FEWEST_SLICES or text(frames[0].places[-1], "Modality") not in IN_PASSES:
         return ""
     order = np.argsort(along, kind="stable")
     ascending = [frames[index] for index in order]
-    for name in _PASSES:
+    for name in COMPARED:
         values = comparable(ascending, name)
         if values is None or len(set(values)) == 1 or _is_one_repetition(name, values, ascending[0]):
             continue

@@ -1,0 +1,66 @@
+"""Decodes text by SpecificCharacterSet (0008,0005), with code extensions (PS3.3, section C.12.1.1.2; PS3.5, 6.1.2).
+
+pydicom decodes; here its gaps are filled: terms in lower case, Latin-9 (ISO_IR 203), and the designations of GB 2312
+(ISO 2022 IR 58), which it leaves in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from pydicom.charset import convert_encodings, decode_bytes, default_encoding
+from pydicom.valuerep import TEXT_VR_DELIMS
+
+from dcm_processor_service.imaging.headers.containment import contained
+
+__all__ = ["LOCAL_TEXTS", "decoded", "names_encoding", "without_designations"]
+
+LOCAL_TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+"""The VRs that SpecificCharacterSet applies to."""
+
+_ESCAPE = b"\x1b"
+# an escape sequence that names a set of characters (ISO 2022), of which none is a character itself
+_DESIGNATION = re.compile("\x1b(?:\\$[()]?|[()\\-.])[@-~]")
+_LATIN_9 = dict.fromkeys(("ISO_IR 203", "ISO 2022 IR 203"), "iso8859_15")
+
+
+def decoded(vr: str, content: bytes, character_set: bytes) -> str:
+    """Decodes a value; names and descriptions by the character set of its header, any other as Latin-1.
+
+    Args:
+        vr: The value's VR.
+        content: Its bytes.
+        character_set: SpecificCharacterSet (0008,0005) of the header, as bytes of the file.
+
+    Example:
+        >>> decoded("LO", "schädel".encode(), b"ISO_IR 192")
+        'schädel'
+    """
+    if vr not in LOCAL_TEXTS or (content.isascii() and _ESCAPE not in content):
+        return content.decode("latin-1")
+    with contained():
+        return without_designations(decode_bytes(content, _encodings(character_set), TEXT_VR_DELIMS))
+
+
+def without_designations(text: str) -> str:
+    """Returns a text without escape sequences that a decoder has left in it."""
+    return _DESIGNATION.sub("", text) if "\x1b" in text else text
+
+
+def names_encoding(character_set: str) -> bool:
+    r"""Returns whether one of the terms of a SpecificCharacterSet names an encoding beyond ASCII that is known.
+
+    Example:
+        >>> names_encoding("\\ISO 2022 IR 87"), names_encoding("ISO_IR 6"), names_encoding("LATIN")
+        (True, False, False)
+    """
+    return any(encoding != default_encoding for encoding in _encodings(character_set.encode("latin-1", "replace")))
+
+
+@lru_cache(maxsize=64)
+def _encodings(character_set: bytes) -> tuple[str, ...]:
+    """Returns Python's names of the encodings, between which escape sequences switch."""
+    terms = [term.strip(" \0").upper() for term in character_set.decode("latin-1").split("\\")]
+    with contained():
+        return tuple(convert_encodings([_LATIN_9.get(term, term) for term in terms]))

@@ -1,0 +1,77 @@
+"""Puts the times of volumes right in what dcm2niix writes of a 4D series.
+
+dcm2niix takes RepetitionTime, or the mean of the distances, as the time between volumes, and lists the durations of PET
+frames in the order in which it found them. NIfTI has one time between volumes; where they do not follow each other
+evenly, or nobody says when they were taken, it is 0 of an unknown unit.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.volumes.volume_times import is_echo_planar, volume_times
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from dcm_processor_service.imaging.nifti.dcm2niix_image import Dcm2niixImage
+    from dcm_processor_service.imaging.nifti.task import ConversionTask
+    from dcm_processor_service.imaging.series.stack import Stack
+    from dcm_processor_service.imaging.volumes.volume_times import VolumeTimes
+
+__all__ = ["set_times"]
+
+_STEP_AT, _UNITS_AT = 92, 123  # pixdim[4] and xyzt_units of a NIfTI-1 header
+_MM, _MM_AND_S = 2, 10
+_SAME_PART = 0.05
+_HEADER_SIZE = struct.pack("<i", 348)
+
+
+def set_times(image: Dcm2niixImage, task: ConversionTask) -> Mapping[str, Any]:
+    """Corrects the time between volumes in an image's file; returns its metadata with the times of its volumes.
+
+    Args:
+        image: The only image that dcm2niix made of a series; its file is uncompressed.
+        task: Task of the series. If it is no single 4D stack of as many volumes, nothing is changed.
+    """
+    stacks = task.inspection.stacks
+    volumes = image.shape[3] if len(image.shape) > 3 else 1  # noqa: PLR2004 the fourth axis
+    if len(stacks) != 1 or volumes == 1 or len(stacks[0].grid) != volumes:
+        return image.metadata
+    times = volume_times(stacks[0])
+    if times.step_s is not None or times.starts_s or not _may_be_repetition(stacks[0]):
+        _set_step(image, times.step_s or 0.0)
+    return _with_frame_times(image.metadata, times)
+
+
+def _may_be_repetition(stack: Stack) -> bool:
+    """Returns whether the repetition may be the time between volumes, though the headers do not show it."""
+    return text(stack.first.places[-1], "Modality") == "MR" and is_echo_planar(stack.first)
+
+
+def _set_step(image: Dcm2niixImage, step_s: float) -> None:
+    with image.path.open("r+b") as file:
+        if file.read(4) != _HEADER_SIZE:
+            return  # not little endian NIfTI-1, which dcm2niix does not write here
+        file.seek(_STEP_AT)
+        (stated,) = struct.unpack("<f", file.read(4))
+        if not math.isclose(stated, step_s, rel_tol=_SAME_PART):
+            file.seek(_STEP_AT)
+            file.write(struct.pack("<f", step_s))
+        file.seek(_UNITS_AT)
+        file.write(bytes([_MM_AND_S if step_s else _MM]))
+
+
+def _with_frame_times(metadata: Mapping[str, Any], times: VolumeTimes) -> Mapping[str, Any]:
+    """Returns metadata with start and duration of each volume; lists of these by dcm2niix are in no certain order."""
+    stated = {"FrameTimesStart": times.starts_s, "FrameDuration": times.durations_s}
+    kept = {
+        key: value
+        for key, value in metadata.items()
+        if not (isinstance(value, list) and key in {*stated, "FrameReferenceTime", "DecayFactor"})
+    }
+    return kept | {key: list(seconds) for key, seconds in stated.items() if seconds}

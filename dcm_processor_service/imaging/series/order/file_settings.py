@@ -1,0 +1,63 @@
+"""Finds an attribute whose values alternate along the stack of files with one slice each.
+
+The attributes that say most are compared by :mod:`dcm_processor_service.imaging.series.order.interleaving`. Here all
+other public ones are: any that takes turns from slice to slice, even the name of the institution, says that slices of
+several volumes interleave. Only the first few files are read once more; that is enough where nothing takes turns.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
+
+from dcm_processor_service.imaging.headers.all_elements import short_elements
+from dcm_processor_service.imaging.headers.fast_scan import SCANNED_KEYWORDS
+from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.series.order.passes import IN_PASSES, OF_PASSES
+from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, may_take_turns, take_turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+
+__all__ = ["alternating_element"]
+
+_MOST_VOLUMES = 4
+_PIXEL_GROUP = 0x0028
+# of a slice or of a plane of the detector; old gantries turned back after each slice
+_OF_SLICES = ("ImageIndex", "RotationDirection", "SliceLocation", "SliceSensitivityFactor")
+
+
+def _tags(keywords: Iterable[str]) -> frozenset[int]:
+    return frozenset(tag for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None)
+
+
+_LEFT_OUT = _tags((*SCANNED_KEYWORDS, *_OF_SLICES))
+_LEFT_OUT_IN_PASSES = _LEFT_OUT | _tags(OF_PASSES)
+
+
+def alternating_element(ascending: Sequence[FrameInfo]) -> str:
+    """Returns the public attribute whose values take turns along a stack; empty if there is none.
+
+    Args:
+        ascending: Slices in the order of their positions; frames of multi-frame objects are not compared.
+    """
+    if len(ascending) < 2 * FEWEST_TURNS or any(frame.number > 1 or len(frame.places) > 1 for frame in ascending):
+        return ""
+    is_in_passes = text(ascending[0].places[-1], "Modality") in IN_PASSES
+    left_out = _LEFT_OUT_IN_PASSES if is_in_passes else _LEFT_OUT
+    read = (short_elements(frame.instance) for frame in ascending)
+    seen = [*islice(read, 2)]
+    tags = {tag for tag in {**seen[0], **seen[1]} if seen[0].get(tag) != seen[1].get(tag)} - left_out
+    tags = {tag for tag in tags if tag >> 16 != _PIXEL_GROUP}
+    while tags and len(seen) < len(ascending):
+        seen.append(next(read))
+        tags = {tag for tag in tags if may_take_turns([one.get(tag) for one in seen], _MOST_VOLUMES)}
+    return next((_name(tag) for tag in sorted(tags) if take_turns([one.get(tag) for one in seen])), "")
+
+
+def _name(tag: int) -> str:
+    return keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

@@ -1,0 +1,65 @@
+"""The times of volumes in what dcm2niix writes: those of the headers, and none that is made up."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import pytest
+from pydicom import dcmread
+
+from dcm_processor_service.imaging.nifti.convert import AutoConverter
+from dcm_processor_service.models import NiftiFiles
+from tests.unit.imaging.refusals import put
+from tests.unit.imaging.synthetic import Recipe, single_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def written(folder: Path, modality: str, marks: dict[str, Sequence[Any]]) -> tuple[float, tuple[str, str], Any]:
+    """The step, its units and the metadata of a 4D series of three volumes that dcm2niix converts."""
+    paths = single_frame(Recipe(slices=4, volumes=3, modality=modality, signed=False, bits_stored=12), folder)
+    for path in paths:
+        ds = dcmread(path)
+        t = int(ds.TemporalPositionIdentifier) - 1
+        ds.ImageType, ds.Manufacturer = ["ORIGINAL", "PRIMARY"], "SIEMENS"
+        ds.AcquisitionNumber = t + 1
+        put(ds, {keyword: values[t] for keyword, values in marks.items()}).save_as(path)
+    files = AutoConverter().convert(paths, folder / "out.nii.gz", engine="dcm2niix")
+    assert isinstance(files, NiftiFiles)
+    header = nib.nifti1.Nifti1Image.from_filename(files.paths[0]).header
+    return float(header.get_zooms()[3]), header.get_xyzt_units(), json.loads(files.sidecars[0].read_text())
+
+
+@pytest.mark.parametrize(
+    ("marks", "step_s", "starts"),
+    [
+        ({"AcquisitionTime": ["100000", "100010", "100020"]}, 10, [0, 10, 20]),
+        ({"AcquisitionTime": ["100000", "100010", "100040"]}, 0, [0, 10, 40]),
+        ({}, 0, None),
+        ({"ScanningSequence": ["EP"] * 3, "RepetitionTime": ["2000"] * 3}, 2, None),
+    ],
+    ids=["even", "uneven", "unknown", "echo-planar"],
+)
+def test_the_step_is_that_of_the_volumes_or_none(
+    tmp_path: Path, marks: dict[str, Sequence[Any]], step_s: float, starts: list[float] | None
+) -> None:
+    marks = {"RepetitionTime": ["4.5"] * 3, "ScanningSequence": ["GR"] * 3, **marks}
+    step, units, metadata = written(tmp_path, "MR", marks)
+    assert (step, units) == (step_s, ("mm", "sec" if step_s else "unknown"))
+    assert metadata.get("FrameTimesStart") == starts
+
+
+def test_frames_of_pet_have_their_durations_in_order(tmp_path: Path) -> None:
+    marks = {
+        "AcquisitionTime": ["100000", "100010", "100040"],
+        "FrameReferenceTime": ["5000", "25000", "100000"],
+        "ActualFrameDuration": ["10000", "30000", "120000"],
+        "Units": ["BQML"] * 3,
+    }
+    step, units, metadata = written(tmp_path, "PT", marks)
+    assert (step, units) == (0, ("mm", "unknown"))
+    assert (metadata["FrameTimesStart"], metadata["FrameDuration"]) == ([0, 10, 40], [10, 30, 120])

@@ -1,0 +1,105 @@
+"""Attributes of files that take turns along a stack, whatever they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from dcm_processor_service.imaging.headers.all_elements import short_elements
+from dcm_processor_service.imaging.headers.fast_scan import scan_instance
+from dcm_processor_service.imaging.headers.instance_file import read_instance
+from dcm_processor_service.imaging.headers.values import ScannedHeader
+from dcm_processor_service.imaging.volumes.read import read_volume
+from tests.unit.imaging.refusals import in_slice_order, put, refused
+from tests.unit.imaging.synthetic import Recipe, single_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from dcm_processor_service.models.images.nifti import Policy
+
+POLICIES = ("strict", "split", "largest", "resample")
+
+
+def stack(
+    folder: Path, keyword: str, values: Sequence[Any], modality: str = "MR", syntax: str = ExplicitVRLittleEndian
+) -> list[Path]:
+    """Evenly spaced slices, numbered along the stack, with values of their own; None leaves an attribute out."""
+    recipe = Recipe(columns=3, rows=2, slices=len(values), modality=modality, syntax=syntax)
+    paths = in_slice_order(single_frame(recipe, folder))
+    for path, value in zip(paths, values, strict=True):
+        ds = dcmread(path)
+        ds.ImageIndex = int(ds.InstanceNumber)
+        if value is not None:
+            put(ds, {keyword: value})
+        ds.save_as(path)
+    return paths
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("keyword", "values"),
+    [
+        ("ReceiveCoilName", ["HEAD", "NECK"]),
+        ("InstitutionName", ["A", None]),
+        ("PatientWeight", ["70", "80", "75"]),
+        ("ImagedNucleus", ["1H", "13C", "31P", "23Na"]),
+    ],
+    ids=["coil", "absent", "three", "four"],
+)
+def test_any_attribute_that_takes_turns_is_of_several_volumes(
+    tmp_path: Path, keyword: str, values: list[Any], policy: Policy
+) -> None:
+    report = refused(stack(tmp_path, keyword, values * 3), "INTERLEAVED_VOLUMES", policy)
+    [finding] = [one for one in report.findings if one.code == "INTERLEAVED_VOLUMES"]
+    assert f"their values of {keyword} take turns along the stack" in finding.message
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, "1.2.840.10008.1.2.2"], ids=["implicit", "big endian"])
+def test_files_of_other_syntaxes_are_compared_too(tmp_path: Path, syntax: str) -> None:
+    refused(stack(tmp_path, "ReceiveCoilName", ["HEAD", "NECK"] * 3, syntax=syntax), "INTERLEAVED_VOLUMES")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values", "modality"),
+    [
+        ("ReceiveCoilName", ["A", "B"] * 2, "MR"),  # too few
+        ("ReceiveCoilName", ["A"] * 4 + ["B"] * 4, "MR"),
+        ("ReceiveCoilName", ["A", "B", "B", "A", "B", "A"], "MR"),
+        ("ReceiveCoilName", list("ABCDEFGH"), "MR"),
+        ("ReceiveCoilName", list("ABCDE") * 3, "MR"),  # as the planes of a detector do
+        ("HeartRate", ["60", "70"] * 4, "MR"),
+        ("InstanceCreationTime", ["120000", "120100"] * 4, "CT"),
+        ("SliceLocation", ["1", "2"] * 4, "CT"),
+        ("RotationDirection", ["CW", "CC"] * 4, "CT"),
+        ("LossyImageCompressionRatio", ["2", "3"] * 4, "CT"),
+        ("AdditionalPatientHistory", ["A" * 65, "B" * 65] * 4, "CT"),  # too long to be compared
+    ],
+    ids=["few", "blocks", "odd", "all", "five", "passes", "times", "slices", "gantry", "pixels", "long"],
+)
+def test_what_does_not_take_turns_or_may_is_of_one_volume(
+    tmp_path: Path, keyword: str, values: list[Any], modality: str
+) -> None:
+    paths = stack(tmp_path, keyword, values, modality)
+    assert read_volume(paths).shape == (3, 2, len(values))
+
+
+def test_heart_rates_of_other_modalities_are_of_several_volumes(tmp_path: Path) -> None:
+    refused(stack(tmp_path, "HeartRate", ["60", "70"] * 4, "CT"), "INTERLEAVED_VOLUMES")
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian], ids=["explicit", "implicit"])
+def test_a_scanned_header_has_the_elements_that_pydicom_reads(tmp_path: Path, syntax: str) -> None:
+    [path] = stack(tmp_path, "InstitutionName", ["A"], syntax=syntax)
+    scanned, whole = scan_instance(path), read_instance(path)
+    assert isinstance(scanned.header, ScannedHeader)
+    found = short_elements(scanned)
+    assert found[0x00080080] == b"A"
+    expected = short_elements(whole)
+    assert found.items() >= expected.items()
+    path.unlink()
+    assert short_elements(scanned) == {}
