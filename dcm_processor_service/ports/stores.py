@@ -353,15 +353,16 @@ class WorkspaceRepository(Protocol):
         """Files one DICOM file of a series that was added."""
 
     async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
-        """Returns by id the files to which the store refers and which are not gone; none if it holds the content."""
+        """Returns by id the files of this machine from which instances were filed, and which are not gone."""
 
     async def checksums(self, instances: Sequence[Instance]) -> dict[str, str]:
         """Returns by id the SHA-256 of the contents that the store holds itself; none if it refers to files."""
 
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
-        """Removes instances whose file is gone from below these folders; returns their ids.
+        """Removes instances that were filed on this machine from below these folders, and whose file is gone.
 
-        A store that holds the content itself loses none.
+        Returns:
+            Their ids.
         """
 
     async def add_job(self, job: Job) -> None:
