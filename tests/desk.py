@@ -43,7 +43,7 @@ TABLE = Path(__file__).with_name("slow.txt")
 _SHARE = 10
 _MOST_CASES, _MOST_OF_STORE = 2, 1
 """Of more cases a short run takes so many of each test, where the cases are stores of each store; costly or not."""
-_FUNCTION_S, _CASE_S, _SAVED_S = 0.04, 0.2, 0.05
+_FUNCTION_S, _CASE_S, _SAVED_S = 0.04, 0.12, 0.05
 """Processor time that a short run spends on one test function; one whose single case takes more than the second is left
 out of it; less than the third is not worth a line."""
 _HOUSE, _HOUSE_S = "tests/test_", 1.5
