@@ -34,7 +34,8 @@ _NAMES = {
         "collections.abc": "Buffer",
         "itertools": "batched",
         "math": "sumprod",
-        "typing": "TypeAliasType get_original_bases override",
+        "types": "get_original_bases",
+        "typing": "TypeAliasType override",
     },
     (3, 13): {
         "copy": "replace",
@@ -55,7 +56,7 @@ _SINCE = {
 def imports_from_newer_python(tree: ast.Module, python: tuple[int, int]) -> Iterator[tuple[int, str, str]]:
     """Yields the line, the name and the first Python that has it, of each import that this Python cannot satisfy.
 
-    Imports below ``try`` and ``if`` are passed over: there the source decides itself.
+    Imports below ``try``, ``if`` and ``with`` are passed over: there the source decides itself.
 
     Example:
         >>> list(imports_from_newer_python(ast.parse("from datetime import UTC"), (3, 10)))
@@ -71,7 +72,7 @@ def _unconditional(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, (ast.Import, ast.ImportFrom)):
             yield child
-        elif not isinstance(child, (ast.If, ast.Try)):
+        elif not isinstance(child, (ast.If, ast.Try, ast.With)):
             yield from _unconditional(child)
 
 

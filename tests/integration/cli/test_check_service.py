@@ -289,6 +289,7 @@ def test_versions_that_are_known_to_want_a_newer_python_are_found(tmp_path: Path
         ("from concurrent import interpreters", "concurrent.interpreters needs Python 3.14"),
         ("try:\n    import tomllib\nexcept ImportError:\n    tomllib = None", ""),
         ("import sys\nif sys.version_info > (3, 11):\n    import tomllib", ""),
+        ("from contextlib import suppress\nwith suppress(ImportError):\n    import tomllib", ""),
         ("from datetime import datetime\nimport wsgiref", ""),
         ("from .datetime import UTC", ""),
     ],
