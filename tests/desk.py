@@ -43,7 +43,7 @@ TABLE = Path(__file__).with_name("slow.txt")
 _SHARE = 10
 _MOST_CASES, _MOST_OF_STORE = 2, 1
 """The most cases that a short run takes of a test; and of a test in one store, where the cases are stores."""
-_FUNCTION_S, _CASE_S, _SAVED_S = 0.04, 0.2, 0.05
+_FUNCTION_S, _CASE_S, _SAVED_S = 0.04, 0.12, 0.05
 """Processor times: the most that a short run spends on one test function; the most for a single case, else the test is
 left out; and the least that a line of the table must save."""
 _HOUSE, _HOUSE_S = "tests/test_", 1.5

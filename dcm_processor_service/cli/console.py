@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task
 from rich.text import Text
 
+from dcm_processor_service.env_vars import variable_name
 from dcm_processor_service.errors import DcmProcessorError
 from dcm_processor_service.models.files import left_out_sentences
 from dcm_processor_service.runtime.execution.results import json_safe
@@ -165,16 +166,22 @@ def _is_standard_output(stream: TextIO) -> bool:
         return False
 
 
-def fail(error: DcmProcessorError) -> NoReturn:
-    """Prints an error's sentence and ends with its exit code."""
-    error_console().print(styled(("error:", "bold red"), f" {error}"), soft_wrap=True)
+def fail(error: DcmProcessorError, url_option: str = "") -> NoReturn:
+    """Prints an error's sentence and ends with its exit code.
+
+    Args:
+        error: The error.
+        url_option: The option that named the store, if one did: the sentence then names it, and not the variable.
+    """
+    sentence = str(error).replace(variable_name("db_url"), url_option) if url_option else str(error)
+    error_console().print(styled(("error:", "bold red"), f" {sentence}"), soft_wrap=True)
     raise typer.Exit(error.exit_code) from error
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
-    """Turns this package's errors into a sentence and an exit code."""
+def sentences(url_option: str = "") -> Iterator[None]:
+    """Turns this package's errors into a sentence and an exit code; see :func:`fail`."""
     try:
         yield
     except DcmProcessorError as error:
-        fail(error)
+        fail(error, url_option)

@@ -140,13 +140,22 @@ def convert(
     raise typer.Exit(EXIT_FAILED if refused else EXIT_DONE)
 
 
+_NO_NIFTI = frozenset({".dcm", ".gz", ".hdr", ".img", ".json", ".mgz", ".mha", ".mhd", ".nrrd", ".txt", ".zip"})
+"""Endings of files that somebody who names them wants, and not a folder of that name."""
+
+
 def _targets(series: Iterable[str], out: Path, *, plain: bool) -> dict[str, Path]:
     """Returns the file of each series: in a folder, or the one that was named.
 
     Raises:
-        ConfigurationError: One file was named for several series, or with another suffix than was asked for.
+        ConfigurationError: One file was named for several series, or with another suffix than NIfTI files have, or
+            than was asked for.
     """
     suffix = next((one for one in (".nii.gz", ".nii") if out.name.lower().endswith(one)), "")
+    if not suffix and out.suffix.lower() in _NO_NIFTI and not is_folder(out):
+        raise ConfigurationError(
+            f"{str(out)!r} would be no NIfTI file; name a file that ends with .nii.gz or .nii, or a folder"
+        )
     if not suffix or is_folder(out):
         return {uid: out / f"{file_stem(uid)}{'.nii' if plain else '.nii.gz'}" for uid in series}
     if plain and suffix != ".nii":

@@ -65,7 +65,7 @@ def pull(
     with any text in them: the command names the series to look at. The command only reads the platform's database.
     After that, the command "run CODE --workspace FOLDER", without --dicom, runs a job as the platform did.
     """
-    with sentences():
+    with sentences("--from" if source else ""):
         options = PullOptions(identified, only_headers, with_files, _parse_kept(keep or []))
         settings = _settings(source)
         with progress_bar(error_console()) as progress:

@@ -131,7 +131,7 @@ def run(
         arguments = [one for one in sys.argv[1:] if one != "--watch"]
         run_whenever_changed(watched_folder(callback), arguments, without=workspace)
     emit = result_channel() if as_json else None
-    with sentences(), _cluster(on, workers) as cluster:
+    with sentences("--store" if "://" in store else ""), _cluster(on, workers) as cluster:
         place = Workspace(workspace, chosen_store(store))
         if store and not (dicom or sample):
             raise ConfigurationError("--store takes scans, which it stores in the database; give a folder: --dicom DIR")

@@ -31,8 +31,8 @@ def check(
     """Check a service before it is deployed: what the platform would drop, refuse or fail at.
 
     The service's code is imported and not called. Of requirements.txt only what can be known without a network is
-    checked: whether pip can read it, markers, pins that contradict this package, and pinned versions that are installed
-    here and want a newer Python. Exits with 1 when there are problems; a note is no problem.
+    checked: whether pip can read it, markers, pins that contradict this package, and versions that are known to want a
+    newer Python. Exits with 1 when there are problems; a note is no problem.
     """
     with sentences():
         checked = check_service(folder)
@@ -79,11 +79,22 @@ def _param_lines(one: CheckedJob) -> list[str]:
     parts = schema.get("allOf", [schema])
     lines = []
     for name, field in {name: field for part in parts for name, field in part.get("properties", {}).items()}.items():
-        value = one.job.params.get(name, field.get("default", "required"))
-        source = "in the manifest" if name in one.job.params else "default"
         about = f": {field['description']}" if "description" in field else ""
-        lines.append(f"{name} ({field.get('type', 'any')}) = {json.dumps(value)} ({source}){about}")
+        lines.append(f"{name} ({_kind(field)}){_value(one, name, field)}{about}")
     return lines
+
+
+def _kind(field: dict[str, Any]) -> str:
+    """Returns the JSON types that a param may have."""
+    kinds = [str(part.get("type", "any")) for part in field.get("anyOf", [field])]
+    return " or ".join(dict.fromkeys(kinds))
+
+
+def _value(one: CheckedJob, name: str, field: dict[str, Any]) -> str:
+    """Returns a param's value as the job gets it, with where it comes from."""
+    if name in one.job.params:
+        return f" = {json.dumps(one.job.params[name])} (in the manifest)"
+    return f" = {json.dumps(field['default'])} (default)" if "default" in field else " (no value in the manifest)"
 
 
 def _schemas(checked: CheckedService) -> dict[str, Any]:

@@ -36,6 +36,8 @@ _TEXTS, _NUMBERS = ("ContentDate", "ContentTime"), ("InstanceNumber", "NumberOfF
 COMPARED = (*_TEXTS, *_NUMBERS)
 """Attributes in which two instances of one UID often differ, and which many peers return."""
 
+_REMEDY = "remove it there, or send this one under another UID, which revision= gives to a derived object"
+
 MOST_INSTANCES = 100_000
 """The most instances of one series; if a peer lists more, the verification gives up."""
 
@@ -120,7 +122,7 @@ def _judged(record: InstanceRecord, identity: Identity | None, listed: dict[Seri
         return record.model_copy(update={"outcome": Outcome.FAILED, "meaning": meaning, "retryable": True})
     differing = [name for name, value in listing.items() if value and identity.values.get(name, value) != value]
     if differing:
-        meaning = f"the peer holds another instance under this UID: it differs in {', '.join(differing)}"
+        meaning = f"the peer holds another instance under this UID: it differs in {', '.join(differing)}; {_REMEDY}"
         return record.model_copy(update={"outcome": Outcome.FAILED, "meaning": meaning})
     return record.model_copy(update={"outcome": Outcome.VERIFIED, "meaning": "stored"})
 

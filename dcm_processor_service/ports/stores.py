@@ -353,9 +353,9 @@ class WorkspaceRepository(Protocol):
         """Stores one DICOM file of a series that was added: its content, or its path."""
 
     async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
-        """Returns, by the instance's id, the paths that the store refers to; leaves out files that are gone.
+        """Returns the paths of the files of this machine from which instances were stored, by the instance's id.
 
-        Returns an empty dict if the store holds the content itself.
+        Leaves out files that are gone.
         """
 
     async def checksums(self, instances: Sequence[Instance]) -> dict[str, str]:
@@ -365,9 +365,10 @@ class WorkspaceRepository(Protocol):
         """
 
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
-        """Removes instances whose file was below these folders and is gone; returns their ids.
+        """Removes instances that were stored on this machine from below these folders, and whose file is gone.
 
-        A store that holds the content itself removes none.
+        Returns:
+            Their ids.
         """
 
     async def add_job(self, job: Job) -> None:

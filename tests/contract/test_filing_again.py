@@ -94,6 +94,44 @@ def test_another_image_of_a_known_uid_is_refused_and_replaces_nothing(place: Wor
     assert contents(place, again) == sorted(path.read_bytes() for path in files)
 
 
+def test_a_wrong_image_is_forgotten_once_its_file_is_gone(place: Workspace, scans: Path) -> None:
+    """Only where its folder is given again, and the right image under the UID with it."""
+    place.ingest([scans])
+    other = scans.with_name("other")
+    later, _ = place.ingest([other])
+    (other / "2.dcm").rename(scans.with_name("wrong.dcm"))
+    kept, _ = place.ingest([scans])
+    assert set(kept.series[0].instance_ids) == set(later.series[0].instance_ids)
+    right, _ = place.ingest([scans, other])
+    assert len(right.series[0].instance_ids) == SLICES
+    assert contents(place, right) == sorted(path.read_bytes() for path in scans.iterdir())
+    assert outcome(place, right).ok
+
+
+def test_a_wrong_image_that_is_replaced_in_its_place_is_forgotten(place: Workspace, scans: Path) -> None:
+    wrong, right = scans.with_name("other") / "2.dcm", scans / "2.dcm"
+    kept = right.read_bytes()
+    right.write_bytes(wrong.read_bytes())
+    filed, _ = place.ingest([scans])
+    right.write_bytes(kept)
+    assert place.ingest([scans])[0] == filed
+    assert contents(place, filed) == sorted(path.read_bytes() for path in scans.iterdir())
+    assert outcome(place, filed).ok
+
+
+@pytest.mark.parametrize("place", ["mongodb"], indirect=True)
+def test_what_another_machine_has_filed_is_not_forgotten_on_this_one(
+    place: Workspace, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same path names other files there. A folder with SQLite has one machine."""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("platform.node", lambda: "another")
+        place.ingest([scans, scans.with_name("other")])
+    (scans.with_name("other") / "2.dcm").unlink()
+    filed, _ = place.ingest([scans, scans.with_name("other")])
+    assert len(filed.series[0].instance_ids) == SLICES + 1
+
+
 def test_the_refusal_is_the_same_sentence_in_each_store(
     tmp_path: Path, scans: Path, request: pytest.FixtureRequest
 ) -> None:

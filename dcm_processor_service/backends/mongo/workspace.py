@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from bson import Int64, ObjectId
 
 from dcm_processor_service.backends.mongo.documents import Document, either, new_id
+from dcm_processor_service.backends.mongo.origins import origin_of, origins
 from dcm_processor_service.errors import ConfigurationError, StoreError
 from dcm_processor_service.models import JobState, Patient, Study
+from dcm_processor_service.ports.stores import is_gone, is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -107,19 +109,25 @@ class MongoWorkspaceRepository:
         await self._own()
         data = _bytes_of(content)
         sha256 = hashlib.sha256(data).hexdigest()
-        files, chunks = self._collection("dicomfiles.files"), self._collection("dicomfiles.chunks")
-        if await files.find({"_id": ObjectId(instance.id), "sha256": sha256}, projection=["_id"], limit=1):
+        files = self._collection("dicomfiles.files")
+        origin = origin_of(content)
+        same = {"_id": ObjectId(instance.id), "sha256": sha256}
+        if known := await files.find(same, projection=["origin"], limit=1):
+            if known[0].get("origin") != origin:
+                await files.update_one(same, {"$set": {"origin": origin}})
             return
-        await files.delete_many({"_id": ObjectId(instance.id)})
-        await chunks.delete_many({"files_id": ObjectId(instance.id)})
+        await self._remove_content(instance.id)
         for batch in _chunk_batches(instance.id, data):
-            await chunks.insert_chunks(batch)
-        await self._put("dicomfiles.files", _file_document(instance, len(data), sha256))
+            await self._collection("dicomfiles.chunks").insert_chunks(batch)
+        await self._put("dicomfiles.files", _file_document(instance, len(data), sha256) | {"origin": origin})
 
     async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
-        """Returns an empty dict: the database holds the files' content."""
-        del instances
-        return {}
+        """Returns by id the files of this machine from which instances were filed, and which are not gone."""
+        return {one: path for one, path in (await self._origins(instances)).items() if not is_gone(path)}
+
+    async def _origins(self, instances: Sequence[Instance]) -> dict[str, Path]:
+        query = {"_id": {"$in": [ObjectId(one.id) for one in instances]}}
+        return origins(await self._collection("dicomfiles.files").find(query, projection=["origin"]))
 
     async def checksums(self, instances: Sequence[Instance]) -> dict[str, str]:
         """Returns by id the SHA-256 of the stored contents."""
@@ -128,9 +136,19 @@ class MongoWorkspaceRepository:
         return {str(row["_id"]): row["sha256"] for row in rows}
 
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
-        """Removes no instance: the database holds the files' content."""
-        del instances, folders
-        return []
+        """Removes instances that were filed on this machine and whose file is gone from below these folders."""
+        lost = [one for one, path in (await self._origins(instances)).items() if is_lost(path, folders)]
+        if lost:  # off the list first: a series that lists what is gone could not be read after a crash between
+            await self._own()
+            change = {"$pull": {"Instances": {"$in": lost}}}
+            await self._collection("series").update_many({"Instances": {"$in": lost}}, change)
+        for instance_id in lost:
+            await self._remove_content(instance_id)
+        return lost
+
+    async def _remove_content(self, instance_id: str) -> None:
+        await self._collection("dicomfiles.files").delete_many({"_id": ObjectId(instance_id)})
+        await self._collection("dicomfiles.chunks").delete_many({"files_id": ObjectId(instance_id)})
 
     async def add_job(self, job: Job) -> None:
         """Stores a job."""

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.disk import open_to_read
+from dcm_processor_service.local.checking.local_texts import local_texts, texts_in
+from dcm_processor_service.local.checking.newer_library import imports_from_newer_python
 from dcm_processor_service.runtime.execution.callbacks import CALLBACK_ATTRIBUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, TypeAlias
 
     Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -90,6 +92,8 @@ class ServiceSource:
         self._folder = folder
         self._files: dict[str, _File] = {}
         self.faults: list[SyntaxFault] = []
+        self.missing: list[str] = []
+        """Sentences about imports that this Python cannot satisfy."""
         for path in sorted(folder.rglob("*.py")):
             relative = path.relative_to(folder)
             with open_to_read(path) as file:
@@ -100,6 +104,12 @@ class ServiceSource:
                 line = getattr(error, "lineno", None)
                 self.faults.append(SyntaxFault(f"{relative}:{line or 1}", str(getattr(error, "msg", error))))
                 continue
+            version = ".".join(map(str, python))
+            self.missing += [
+                f"{relative}:{line}: {needed} needs Python {since}, the worker has {version}; import it in a try, with "
+                "something else for an ImportError, or ask for a newer Python in the worker's settings.json"
+                for line, needed, since in imports_from_newer_python(tree, python)
+            ]
             name = ".".join(relative.with_suffix("").parts).removesuffix("__init__").removesuffix(".")
             self._files[name] = _File(path, name, tree)
 
@@ -128,6 +138,7 @@ class ServiceSource:
         return sorted(found, key=lambda read: (read.place, read.job_name))
 
     def _reads_in(self, file: _File, definition: Definition) -> Iterator[JobRead]:
+        local = local_texts(definition)
         for node in ast.walk(definition):
             if not isinstance(node, ast.Call):
                 continue
@@ -135,21 +146,21 @@ class ServiceSource:
             is_method = isinstance(node.func, ast.Attribute)
             wanted = "job_name" if called in _OLD_READS else "job" if is_method and called in _READS else None
             for keyword in node.keywords:
-                name = self._text(file, keyword.value) if keyword.arg == wanted else None
-                if wanted and name:
+                names = self._texts(file, keyword.value, local) if keyword.arg == wanted else ()
+                for name in sorted(filter(None, names)):
                     yield JobRead(name, f"{file.path.relative_to(self._folder)}:{node.lineno}")
 
-    def _text(self, file: _File, value: ast.expr) -> str | None:
-        """Returns a text of a call: written there, or a constant at the top level of this or of an imported file."""
-        if isinstance(value, ast.Constant):
-            return value.value if isinstance(value.value, str) else None
+    def _texts(self, file: _File, value: ast.expr, local: Mapping[str, set[str]]) -> set[str]:
+        """Returns the texts in a call, of the function's own names, or of constants at the top of a file."""
         if not isinstance(value, ast.Name):
-            return None
+            return set(texts_in(value))
+        if value.id in local:
+            return local[value.id]
         if value.id in file.imported:
             module, name = file.imported[value.id]
             other = self._files.get(module)
-            return other.constants.get(name) if other else None
-        return file.constants.get(value.id)
+            return set(filter(None, [other.constants.get(name)])) if other else set()
+        return set(filter(None, [file.constants.get(value.id)]))
 
     def _called(self, file: _File, definition: Definition) -> Iterator[tuple[str, str]]:
         """Lists the module's own names that a definition uses."""

@@ -1,8 +1,8 @@
 """Checks a service's requirements without a network.
 
-The check finds lines that pip cannot read, lines whose markers do not hold for the worker's Python, pinned versions
-that are installed here and want a newer Python, and pins that contradict what this package itself needs. It cannot know
-whether a version exists, nor what that version needs in turn.
+The check finds lines that pip cannot read, lines whose markers do not hold for the worker's Python, versions that are
+known to want a newer Python, and pins that contradict what this package itself needs. It cannot know whether a version
+exists, nor what that version needs in turn.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 
 from packaging.markers import default_environment
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from dcm_processor_service.disk import is_file, open_to_read
 from dcm_processor_service.local.checking.problem import ServiceProblem
+from dcm_processor_service.local.checking.python_needs import python_need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from packaging.specifiers import SpecifierSet
 
 __all__ = ["requirement_problems"]
 
@@ -104,33 +106,16 @@ def _problems_of(
                 f"{place}: pins {requirement.name} {pin}, but {_OWN} needs {requirement.name}{wanted}; pip replaces "
                 "what the worker has, and the service cannot start",
             )
-        if not _runs_on(name, pin, version):
-            yield ServiceProblem(
-                "requirement-python",
-                f"{place}: {requirement.name} {pin} wants Python {_python_wanted(name)}, the worker has {version}; pin "
-                "an older version, or ask for a newer Python in the worker's settings.json",
-            )
+    need = python_need(requirement)
+    if need is not None and not need.runs_on(version):
+        yield ServiceProblem(
+            "requirement-python",
+            f"{place}: {requirement.name} {need.version} wants Python {need.wanted}, the worker has {version}; allow "
+            "an older version, or ask for a newer Python in the worker's settings.json",
+        )
 
 
 def _own_requirements() -> dict[str, SpecifierSet]:
     """Returns the requirements of this package, without its extras."""
     needs = [Requirement(line) for line in metadata.requires(_OWN) or []]
     return {canonicalize_name(one.name): one.specifier for one in needs if one.marker is None}
-
-
-def _python_wanted(name: str) -> str:
-    try:
-        return str(metadata.metadata(name).json.get("requires_python", ""))
-    except metadata.PackageNotFoundError:
-        return ""
-
-
-def _runs_on(name: str, pin: str, python: str) -> bool:
-    """Returns whether a pinned version runs on a Python; True if it is not installed here, and so not known."""
-    wanted = _python_wanted(name)
-    if not wanted or metadata.version(name) != pin:
-        return True
-    try:
-        return SpecifierSet(wanted).contains(f"{python}.99")
-    except InvalidSpecifier:
-        return True

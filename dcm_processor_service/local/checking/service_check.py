@@ -140,6 +140,7 @@ def _source(manifest: Manifest, python: tuple[int, int], checked: CheckedService
         )
         for fault in source.faults
     ]
+    checked.problems += [ServiceProblem("python-library", sentence) for sentence in source.missing]
     return source
 
 

@@ -252,6 +252,98 @@ def test_requirements_are_checked_as_far_as_nothing_has_to_be_asked(tmp_path: Pa
     assert f"pytest {newest} wants Python" in problems(folder)["requirement-python"][0]
 
 
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("numpy>=2.3", "numpy 2.3 wants Python >=3.11"),
+        ("scipy == 1.16.*", "scipy 1.16 wants Python >=3.11"),
+        ("Scikit_Learn~=1.8.0", "Scikit_Learn 1.8.0 wants Python >=3.11"),
+        ("pandas>=2,>=3.0,<4", "pandas 3.0 wants Python >=3.11"),
+        ("numpy>=1.26", ""),
+        ("numpy>2.2", ""),
+        ("numpy!=2.3.0", ""),
+        ("numpy<3", ""),
+        ("numpy>=2.3; python_version >= '3.11'", ""),
+        ("no-such-library>=7", ""),
+    ],
+)
+def test_versions_that_are_known_to_want_a_newer_python_are_found(tmp_path: Path, line: str, wanted: str) -> None:
+    """Installed here or not, pinned or from a lowest version on."""
+    files = {"worker/requirements.txt": line}
+    folder = write_service(tmp_path / "service", [job("one")], WORKER | files)
+    manifest = json.loads((folder / "dcm-processor.json").read_text(encoding="utf-8"))
+    text = json.dumps(manifest | {"worker": {"path": "worker", "type": "venv"}})
+    (folder / "dcm-processor.json").write_text(text, encoding="utf-8")
+    found = problems(folder).get("requirement-python", [""])[0]
+    assert found.partition("requirements.txt:1: ")[2].partition(", the worker has 3.10")[0] == wanted
+    (folder / "worker" / "settings.json").write_text('{"python_version": "3.12"}', encoding="utf-8")
+    assert problems(folder) == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "missing"),
+    [
+        ("import tomllib", "tomllib needs Python 3.11"),
+        ("from datetime import UTC, datetime", "datetime.UTC needs Python 3.11"),
+        ("def help_worker():\n    from itertools import batched", "itertools.batched needs Python 3.12"),
+        ("from concurrent import interpreters", "concurrent.interpreters needs Python 3.14"),
+        ("try:\n    import tomllib\nexcept ImportError:\n    tomllib = None", ""),
+        ("import sys\nif sys.version_info > (3, 11):\n    import tomllib", ""),
+        ("from contextlib import suppress\nwith suppress(ImportError):\n    import tomllib", ""),
+        ("from datetime import datetime\nimport wsgiref", ""),
+        ("from .datetime import UTC", ""),
+    ],
+)
+def test_imports_from_a_newer_python_are_found(tmp_path: Path, source: str, missing: str) -> None:
+    """Also where the Python that checks has what is imported."""
+    files = {"module/datetime.py": "UTC = 1\n"}
+    found = one_job(tmp_path, f"{source}\n{WORKER['module/__init__.py']}", files=files)
+    found.pop("import", None)  # an interpreter of the tests may itself be too old
+    assert [
+        one.partition(": ")[2].partition(": ")[2].partition(", the worker has 3.10")[0]
+        for one in found.pop("python-library", [])
+    ] == ([missing] if missing else [])
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        'if headers:\n        x = get_session_data("v", job_name="b")',
+        'other = "b"\n    get_session_data("v", job_name=other)',
+        'for name in ("b", "one"):\n        get_session_data("v", job_name=name)',
+        '[get_session_data("v", job_name=name) for name in ["b"]]',
+        'get_session_data("v", job_name="b" if headers else "one")',
+        'def inner(name="b"):\n        get_session_data("v", job_name=name)\n    inner()',
+    ],
+    ids=["in a condition", "by a variable", "in a loop", "in a list", "in one of two branches", "by a default"],
+)
+def test_a_read_by_a_name_of_the_function_is_found(tmp_path: Path, reading: str) -> None:
+    source = (
+        "from dcm_processor_service import get_session_data\n\n"
+        f"def worker(headers, **kwargs):\n    {reading}\n\n\ndef other(**kwargs):\n    return 1\n"
+    )
+    found = one_job(tmp_path, source, job("one"), job("b", workerEntry="other"))
+    assert ["reads the output of the job 'b'" in one for one in found.pop("read-unordered")] == [True]
+    assert found == {}
+
+
+def test_params_without_a_value_and_of_several_types_are_shown(tmp_path: Path) -> None:
+    source = (
+        "from pydantic import BaseModel, Field\nfrom dcm_processor_service import RuntimeContext, entrypoint\n\n"
+        "class Params(BaseModel):\n    count: int\n    names: list[str] = Field(default_factory=list)\n"
+        "    limit: float | None = None\n\n"
+        "def run(ctx: RuntimeContext, params: Params) -> None:\n    pass\n\nworker = entrypoint(run)\n"
+    )
+    ran = check(write_service(tmp_path / "service", [job("one")], {"module/__init__.py": source}))
+    assert "  count: Field required" in ran.stdout
+    assert [line.strip() for line in ran.stdout.splitlines() if line.startswith("    ")] == [
+        "count (integer) (no value in the manifest)",
+        "names (array) (no value in the manifest)",
+        "limit (number or null) = null (default)",
+    ]
+
+
 def test_requirements_that_no_worker_reads_are_a_note(tmp_path: Path) -> None:
     folder = write_service(tmp_path / "service", [job("one")], WORKER | {"requirements.txt": "numpy\n"})
     ran = check(folder)

@@ -244,6 +244,7 @@ def test_workers_whose_environment_names_the_database_use_it(
         ("mongodb://user:secret@127.0.0.1/w", "shows a password"),
         ("mongodb://127.0.0.1:27017", "names no database"),
         ("postgres://127.0.0.1/w", "names no database"),
+        ("mongodb://localhost:no/w", "--store is no usable MongoDB connection string"),
         ("mongodb", "is not set, which names the workspace's database"),
     ],
 )

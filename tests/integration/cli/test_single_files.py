@@ -46,6 +46,14 @@ def test_a_plain_file_has_the_suffix_of_one(zipped: Path, tmp_path: Path) -> Non
     assert "give 'out.nii'" in ran.stderr
 
 
+@pytest.mark.parametrize("name", ["out.nrrd", "new/OUT.MHA", "out.gz"])
+def test_a_file_of_another_format_is_refused_and_no_folder_is_made(zipped: Path, name: str, tmp_path: Path) -> None:
+    ran = run_here("convert", zipped, name, folder=tmp_path)
+    assert ran.code == 2
+    assert "ends with .nii.gz or .nii, or a folder" in ran.stderr
+    assert not (tmp_path / name).exists()
+
+
 def test_zip_files_are_inspected_and_sent_and_run_over(zipped: Path, tmp_path: Path) -> None:
     inspected = run_here("inspect", zipped, "--json", folder=tmp_path)
     assert (inspected.code, json.loads(inspected.stdout)["instance_count"]) == (0, 5)

@@ -71,7 +71,10 @@ def test_another_instance_that_the_peer_kept_under_the_uid_is_reported(sender: P
         assert sender.send(first, pacs.peer, options=VERIFY).ok
         report = sender.send(second, pacs.peer, options=UNCHECKED)
     assert outcomes(report) == ["failed"]
-    assert report.records[0].meaning == ("the peer holds another instance under this UID: it differs in InstanceNumber")
+    assert report.records[0].meaning == (
+        "the peer holds another instance under this UID: it differs in InstanceNumber; remove it there, or send this "
+        "one under another UID, which revision= gives to a derived object"
+    )
     assert not report.retryable
 
 

@@ -385,6 +385,11 @@ def test_what_cannot_be_pulled_is_a_sentence(session: Session, tmp_path: Path) -
         (command(session, session.id, "--workspace", tmp_path / "a", "--keep", "all"), 2, "--keep 'all' is not known"),
         (run_here("pull", session.id, "--from", "http://example.invalid/x"), 2, "--from names the platform's database"),
         (run_here("pull", session.id, "--from", session.url), 2, "end with the database's name"),
+        (
+            run_here("pull", session.id, "--from", "mongodb://localhost:no/x"),
+            2,
+            "--from is no usable MongoDB connection",
+        ),
     ]:
         assert (ran.code, ran.stdout) == (code, "")
         assert sentence in ran.stderr
