@@ -8,6 +8,7 @@ from dcm_processor_service.codec import check_name, check_text, from_normal, to_
 from dcm_processor_service.errors import DataNotFoundError, StoredValueError, UnsupportedValueError
 from dcm_processor_service.ports import ABSENT, ANY, MISSING
 from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.session.name_lists import listed_names
 from dcm_processor_service.session.network.journal_names import is_journal
 
 if TYPE_CHECKING:
@@ -21,14 +22,6 @@ __all__ = ["AsyncData", "Data"]
 
 T = TypeVar("T")
 D = TypeVar("D")
-
-
-_MOST_LISTED = 20
-
-
-def _names(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
-    return ", ".join(map(repr, names[:_MOST_LISTED])) + more or "none"
 
 
 def _typed(output: JobOutput, as_type: Any, name: str) -> JobOutput:
@@ -74,9 +67,9 @@ class AsyncData:
             return found.value if as_type is None else from_normal(found.value, as_type, name)
         if required:
             whose = "this job" if job is None else f"the job {getattr(job, 'name', job)!r}"
+            names = listed_names(await self.keys(job=job))
             raise DataNotFoundError(
-                f"{whose} has no data named {name!r}; it has: {_names(await self.keys(job=job))}; give a default, or "
-                "correct the name"
+                f"{whose} has no data named {name!r}; it has: {names}; give a default, or correct the name"
             )
         return default
 

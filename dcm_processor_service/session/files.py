@@ -13,6 +13,7 @@ from dcm_processor_service.errors import InvalidNameError, StoredFileNotFoundErr
 from dcm_processor_service.ports import NewFile
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.session.file_content import opened, sniff_content_type
+from dcm_processor_service.session.name_lists import listed_names
 
 if TYPE_CHECKING:
     import os
@@ -101,21 +102,19 @@ class AsyncFiles:
 
     async def _fetch(self, name: str, sink: BinaryIO, job: str | Job | None) -> StoredFile:
         stored = await self._repository.fetch(await self._jobs.output_key(job), name, sink)
-        return self._found(stored, name, job)
+        return await self._found(stored, name, job)
 
-    @staticmethod
-    def _found(stored: StoredFile | None, name: str, job: str | Job | None) -> StoredFile:
+    async def _found(self, stored: StoredFile | None, name: str, job: str | Job | None) -> StoredFile:
         if stored is None:
             whose = "this job" if job is None else f"the job {getattr(job, 'name', job)!r}"
-            raise StoredFileNotFoundError(
-                f"{whose} has no file named {name!r}; check the name against session.files.list()"
-            )
+            names = listed_names([one.name for one in await self.list(job=job)])
+            raise StoredFileNotFoundError(f"{whose} has no file named {name!r}; it has: {names}; correct the name")
         return stored
 
     async def info(self, name: str, *, job: str | Job | None = None) -> StoredFile:
         """Returns size, type, checksum and metadata; see :meth:`Files.info`."""
         stored = await self._repository.find(await self._jobs.output_key(job), check_name(name, "file"))
-        return self._found(stored, name, job)
+        return await self._found(stored, name, job)
 
     async def has(self, name: str, *, job: str | Job | None = None) -> bool:
         """Returns whether there is a file; see :meth:`Files.has`."""

@@ -261,7 +261,12 @@ def test_a_failed_download_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
 
 
 def test_an_absent_value_is_reported_with_the_job_that_lacks_it(files: Files, tmp_path: Path) -> None:
-    with pytest.raises(StoredFileNotFoundError, match=r"this job has no file named 'a'.*files\.list\(\)"):
+    with pytest.raises(
+        StoredFileNotFoundError, match=r"this job has no file named 'a'; it has: none; correct the name"
+    ):
+        files.get("a", tmp_path / "a")
+    files.put("b.txt", b"b")
+    with pytest.raises(StoredFileNotFoundError, match=r"no file named 'a'; it has: 'b\.txt'; correct the name"):
         files.get("a", tmp_path / "a")
     with pytest.raises(FileNotFoundError, match="this job has no file"):
         files.load("a.nii")
