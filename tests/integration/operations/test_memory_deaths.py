@@ -64,7 +64,8 @@ def eat():
     held = []
     while "FULL" in os.environ and len(held) < 4000:
         held.append(bytearray(b"x" * (1 << 20)))
-        time.sleep(0.004)
+        # the last tenth takes two seconds and more, in which also a busy machine looks at it and writes it down
+        time.sleep(0.004 if len(held) < 240 else 0.05)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 MAIN = """
