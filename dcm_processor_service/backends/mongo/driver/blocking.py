@@ -84,7 +84,8 @@ class Blocking:
 
     async def read_all(self, call: Callable[[], Any]) -> list[Document]:
         """Returns all documents of a cursor."""
-        return list(call())
+        documents: list[Document] = call().to_list()  # whole messages, where iterating takes one document at a time
+        return documents
 
     async def pause(self, seconds: float) -> None:
         """Waits."""

@@ -51,6 +51,9 @@ PAUSE_S = 0.2
 
 LEAST_S = 0.001
 
+_ALL_AT_ONCE = 100_000
+"""The size of a batch that holds all documents, as far as a message's 16 MB allow it."""
+
 _AT_ONCE = WriteConcern(w=1)
 """The write concern for an acknowledgement by the primary alone."""
 
@@ -83,7 +86,8 @@ class Collection:
 
         def found(driver: Any) -> Any:
             decoding = driver if codec is None else driver.with_options(codec_options=codec)
-            return decoding.find(query, projection, sort=sort, limit=limit)
+            # the server's own first batch of 101 documents makes a second message of what is read as a whole
+            return decoding.find(query, projection, sort=sort, limit=limit, batch_size=0 if limit else _ALL_AT_ONCE)
 
         return await self._read(lambda driver: self._mode.read_all(lambda: found(driver)))
 
