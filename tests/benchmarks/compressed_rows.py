@@ -1,7 +1,7 @@
 """Reading and converting compressed series: a part of the synthetic CT, encoded without loss.
 
-The bound of each row is the decoding alone, in as many processes as there are processors. Two processors that share one
-core of the machine are far from twice as fast as one, which no program can change.
+The bound of each row is the decoding alone, in as many processes as there are processors. SimpleITK decodes JPEG 2000 in
+threads of its own, so on several processors no side has them to itself.
 """
 
 from __future__ import annotations
