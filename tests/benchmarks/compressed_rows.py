@@ -1,7 +1,7 @@
 """Reading and converting compressed series: a part of the synthetic CT, encoded without loss.
 
-The bound of each row is the decoding alone, in as many processes as there are processors. SimpleITK decodes JPEG 2000 in
-threads of its own, so on several processors no side has them to itself.
+The bound of each row is the decoding alone, in as many processes as there are processors. SimpleITK decodes JPEG 2000
+in threads of its own, so it uses several processors, too.
 """
 
 from __future__ import annotations

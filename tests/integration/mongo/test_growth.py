@@ -81,8 +81,8 @@ async def test_values_are_collected_in_linear_time_and_two_reads(store: Store) -
         commands.clear()
         outputs = await backend.jobs.collect(store.key.session_id, "segment", "volume")
         assert [output.value for output in outputs] == [1] * size
-        reads = [command for command in commands.names() if not command.startswith("getMore")]
-        assert reads == ["find jobs", *["find sessiondata"] * -(-size // 1000)]
+        # each answer is one message: nothing is asked for the rest of it
+        assert commands.names() == ["find jobs", *["find sessiondata"] * -(-size // 1000)]
         accounts = [account for command in commands.all for account in explained(store.database, command)]
         assert not any(map(scanned, accounts))
         looked_at.append(sum(map(examined, accounts)))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timezone
+from typing import Any
 
+import pytest
 from bson import ObjectId
 
+from dcm_processor_service.backends.mongo.documents import utc
 from dcm_processor_service.backends.mongo.job_documents import outputs
-
-if TYPE_CHECKING:
-    import pytest
 
 SESSION = ObjectId()
 
@@ -31,3 +31,12 @@ def test_a_malformed_job_is_named_and_the_others_are_read_and_logged_once(caplog
     assert [record.getMessage().startswith(f"the timeout of the job {odd['_id']}") for record in caplog.records] == [
         True
     ]
+
+
+@pytest.mark.parametrize("field", ["min", "max"])
+def test_naive_datetimes_become_aware_to_the_microsecond_and_at_both_ends_of_the_calendar(field: str) -> None:
+    stored: datetime = getattr(datetime, field)
+    assert utc(stored) == stored.replace(tzinfo=timezone.utc)
+    assert utc(stored).isoformat() == f"{stored.isoformat()}+00:00"
+    aware = datetime(2024, 1, 1, tzinfo=timezone.utc)
+    assert utc(aware) is aware
