@@ -15,11 +15,11 @@ from tests.unit.imaging.refusals import put
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
-def written(folder: Path, modality: str, marks: dict[str, Sequence[Any]]) -> tuple[float, tuple[str, str], Any]:
+def written(folder: Path, modality: str, marks: Mapping[str, Sequence[Any]]) -> tuple[float, tuple[str, str], Any]:
     """The step, its units and the metadata of a 4D series of three volumes that dcm2niix converts."""
     paths = single_frame(Recipe(slices=4, volumes=3, modality=modality, signed=False, bits_stored=12), folder)
     for path in paths:
