@@ -98,7 +98,7 @@ def _commands(group: Any, context: typer.Context, above: str = "") -> Iterator[d
         options = [one for one in command.params if one.name != "help"]
         yield {
             "name": above + name,
-            "summary": _first_sentence(command.help or ""),
+            "summary": _first_paragraph(command.help or ""),
             "options": [
                 {
                     "names": list(one.opts) if one.param_type_name == "option" else [one.name],
@@ -129,10 +129,10 @@ def _members(owner: type) -> dict[str, Any]:
                 {
                     "name": name,
                     "signature": "" if isinstance(item, property) else _signature(function),
-                    "summary": _first_sentence(inspect.getdoc(function) or _SHOWN_MAGIC.get(name, "")),
+                    "summary": _first_paragraph(inspect.getdoc(function) or _SHOWN_MAGIC.get(name, "")),
                 }
             )
-    return {"class": owner.__name__, "summary": _first_sentence(inspect.getdoc(owner) or ""), "members": members}
+    return {"class": owner.__name__, "summary": _first_paragraph(inspect.getdoc(owner) or ""), "members": members}
 
 
 def _fields(owner: type) -> Iterator[dict[str, str]]:
@@ -147,7 +147,7 @@ def _fields(owner: type) -> Iterator[dict[str, str]]:
                 text = f"A {ast.unparse(node.annotation)}."
                 if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
                     text = str(following.value.value)
-                yield {"name": node.target.id, "signature": "", "summary": _first_sentence(text)}
+                yield {"name": node.target.id, "signature": "", "summary": _first_paragraph(text)}
 
 
 class _AsWritten(str):
@@ -168,6 +168,6 @@ def _signature(function: Callable[..., Any]) -> str:
     return str(signature.replace(parameters=parameters, return_annotation=_AsWritten(signature.return_annotation)))
 
 
-def _first_sentence(text: str) -> str:
+def _first_paragraph(text: str) -> str:
     paragraph = " ".join(text.partition("\n\n")[0].split())
     return re.sub(r":(?:class|meth|mod|func):`~?([^`]*)`", r"``\1``", paragraph)

@@ -46,7 +46,6 @@ COUNTING_MARKS = (
     "Diffusion",
     "AcquisitionNumber",
 )
-COMPLETE_MARKS = ("AcquisitionTime", "RepetitionTime", "ContentTime")
 # attributes that all slices of a volume may share, in the order in which they are tried
 SHARED_MARKS = (
     *COUNTING_MARKS[:3],
