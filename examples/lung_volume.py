@@ -23,7 +23,7 @@ from dcm_processor_service import RuntimeContext, SendOptions
 class Params(BaseModel, extra="forbid"):
     """The params, which the service's manifest or ``--param`` sets."""
 
-    threshold: float = Field(default=-400.0, description="What is darker counts as lung, in HU")
+    threshold: float = Field(default=-400.0, description="Voxels below this value count as lung, in HU")
     send_to: str = Field(default="", description="Name of the peer that gets the results; empty: none")
 
 

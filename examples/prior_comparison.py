@@ -16,7 +16,7 @@ from dcm_processor_service import RuntimeContext, SeriesKind, Volume
 class Params(BaseModel, extra="forbid"):
     """The params, which the service's manifest or ``--param`` sets."""
 
-    threshold: float = Field(default=-400.0, description="What is darker counts as lung, in HU")
+    threshold: float = Field(default=-400.0, description="Voxels below this value count as lung, in HU")
 
 
 def run(ctx: RuntimeContext, params: Params) -> dict[str, float | None]:

@@ -245,9 +245,7 @@ def _read_problems(manifest: Manifest, job: ServiceJob, read: JobRead) -> Iterat
             return
     if any(event in events for event in job.events):
         remedy = f"add {read.job_name!r} to its dependsOn"
-        yield ServiceProblem(
-            "read-unordered", f"{where}, but no dependsOn makes that job run first; {remedy}", job.name
-        )
+        yield ServiceProblem("read-unordered", f"{where}, but no dependsOn orders the two; {remedy}", job.name)
     elif job.events:
         later = ", ".join(sorted(event.value for event in events))
         yield ServiceProblem("read-later", f"{where}, which runs at {later}: after it", job.name)

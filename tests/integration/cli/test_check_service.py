@@ -207,9 +207,7 @@ def test_reads_of_jobs_that_cannot_have_run_are_found_in_the_source(tmp_path: Pa
     names = "SEGMENT: str = 'segment'\n"
     steps = "def read(ctx):\n    return ctx.session.data.get('x', job='segment')\n"
     found = one_job(tmp_path, READS, *jobs, files={"module/names.py": names, "module/steps.py": steps})
-    unordered = (
-        "reads the output of the job {0!r}, but no dependsOn makes that job run first; add {0!r} to its dependsOn"
-    )
+    unordered = "reads the output of the job {0!r}, but no dependsOn orders the two; add {0!r} to its dependsOn"
     assert found.pop("read-unordered") == [
         f"a: steps.py:2: {unordered.format('segment')}",
         f"old: __init__.py:21: {unordered.format('after')}",
