@@ -19,8 +19,12 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from dcm_processor_service.imaging.frames.classic_multiframe import detector, offsets_mm
 from dcm_processor_service.imaging.frames.modality_lut import modality_lut
 from dcm_processor_service.imaging.frames.pixel_format import pixel_format
-from dcm_processor_service.imaging.frames.rescale_from_header import classic_rescale, frame_rescale, mapped_quantity
-from dcm_processor_service.imaging.frames.units import mapped_unit_of
+from dcm_processor_service.imaging.frames.rescale_from_header import (
+    applied_unit,
+    classic_rescale,
+    frame_rescale,
+    mapped_quantity,
+)
 from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.private_tags import GE_COMPLEX_PART
 from dcm_processor_service.imaging.headers.series_labels import LABELS, SETTINGS
@@ -305,7 +309,7 @@ def _mapped_unit(frame: FrameInfo) -> str | None:
     """Returns the unit of the real world mapping that is applied; that of a parametric map is in its LUTLabel."""
     if isinstance(frame.places[0], ScannedHeader) or mapped_quantity(frame.places) is not None:
         return None
-    return mapped_unit_of(frame) or None
+    return applied_unit(frame.places, frame.slope, frame.intercept) or None
 
 
 _DATES = {"AcquisitionTime": "AcquisitionDate", "ContentTime": "ContentDate"}

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAPPED_MODALITIES",
+    "applied_unit",
     "are_mapped_otherwise",
     "classic_rescale",
     "frame_rescale",
@@ -113,6 +114,14 @@ def mapped_unit(mapping: Header) -> str:
     """Returns the unit of a real world mapping, as UCUM writes it; empty if it has none (PS3.3, C.7.6.16.2.11)."""
     unit = item(mapping, "MeasurementUnitsCodeSequence")
     return "" if unit is None else text(unit, "CodeValue")
+
+
+def applied_unit(places: Sequence[Header], slope: float, intercept: float) -> str:
+    """Returns the unit of the mapping that a frame's slope and intercept come from; empty if they come from none."""
+    is_map = text(places[-1], "SOPClassUID") == ParametricMapStorage
+    if not is_map and real_world_mapping(places) != (slope, intercept, False):
+        return ""
+    return next((mapped_unit(mapping) for mapping in _mappings(places)), "")
 
 
 def mapped_quantity(places: Sequence[Header]) -> tuple[str, str] | None:

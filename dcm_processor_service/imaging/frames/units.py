@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pydicom.uid import ParametricMapStorage
-
-from dcm_processor_service.imaging.frames.rescale_from_header import mapped_unit, real_world_mapping
+from dcm_processor_service.imaging.frames.rescale_from_header import applied_unit, mapped_unit
 from dcm_processor_service.imaging.headers.values import item, number, text
 
 if TYPE_CHECKING:
     from dcm_processor_service.imaging.frames.frame import FrameInfo
 
-__all__ = ["mapped_unit_of", "unit_of"]
+__all__ = ["unit_of"]
 
 _SAME_PART = 1e-5
 _NO_UNIT = "1"
@@ -32,22 +30,10 @@ def unit_of(frame: FrameInfo) -> str:
         return text(table, "ModalityLUTType")
     # Units are of type 1 in PET (PS3.3, section C.8.9.1), whose modules have no RescaleType
     stated = ("Units", "RescaleType") if text(header, "Modality") == "PT" else ("RescaleType", "Units")
-    unit = mapped_unit_of(frame) or next(filter(None, (text(header, one) for one in (*stated, "DoseUnits"))), "")
+    named = (text(header, keyword) for keyword in (*stated, "DoseUnits"))
+    unit = applied_unit(frame.places, frame.slope, frame.intercept) or next(filter(None, named), "")
     # a CT's rescale leads to HU if the header states no unit (PS3.3, section C.8.2.1.1.3)
     return _specified(unit) or ("HU" if not unit and text(header, "Modality") == "CT" else "")
-
-
-def mapped_unit_of(frame: FrameInfo) -> str:
-    """Returns the unit of the real world mapping that the values come from; empty if they come from no mapping."""
-    header = frame.places[-1]
-    is_map = text(header, "SOPClassUID") == ParametricMapStorage
-    if not is_map and real_world_mapping(frame.places) != (frame.slope, frame.intercept, False):
-        return ""
-    for place in frame.places:
-        mapping = item(place, "RealWorldValueMappingSequence")
-        if mapping is not None:
-            return mapped_unit(mapping)
-    return ""
 
 
 def _unit_of_same_mapping(frame: FrameInfo) -> str:

@@ -52,7 +52,7 @@ def names_encoding(character_set: str) -> bool:
     r"""Returns whether one of the terms of a SpecificCharacterSet names an encoding beyond ASCII that is known.
 
     Example:
-        >>> names_encoding("\\ISO 2022 IR 87"), names_encoding("ISO_IR 6"), names_encoding("LATIN")
+        >>> names_encoding("\\ISO 2022 IR 87"), names_encoding("ISO_IR 6"), names_encoding("NONSENSE")
         (True, False, False)
     """
     return any(encoding != default_encoding for encoding in _encodings(character_set.encode("latin-1", "replace")))

@@ -54,7 +54,7 @@ def test_the_step_is_that_of_the_volumes_or_none(
 
 
 def test_frames_of_pet_have_their_durations_in_order(tmp_path: Path) -> None:
-    marks = {
+    marks: dict[str, Sequence[Any]] = {
         "AcquisitionTime": ["100000", "100010", "100040"],
         "FrameReferenceTime": ["5000", "25000", "100000"],
         "ActualFrameDuration": ["10000", "30000", "120000"],
