@@ -315,16 +315,25 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
             f"the data {name!r} cannot be read as {wanted}: that is no pydantic model, dataclass, enum, builtin or "
             f"generic of those; read it without a type and build the {wanted} from it"
         ) from error
+    except PydanticUserError as error:
+        raise _no_whole_type(error, name, wanted) from error
     try:
         return _validated(adapter, value)
     except ValidationError as error:
         fault = "; ".join(validation_faults(error, "value"))
-    except PydanticUserError:  # the type itself is not whole, whatever is stored
-        raise
+    except PydanticUserError as error:
+        raise _no_whole_type(error, name, wanted) from error
     except Exception as error:  # noqa: BLE001  a type's own validators raise what they like
         fault = f"a validator of {wanted} raises {type(error).__name__}"
     # no cause: it would show the stored value, which may be a patient's
     raise StoredValueError(f"the data {name!r} cannot be read as {wanted}: {fault}") from None
+
+
+def _no_whole_type(error: PydanticUserError, name: str, wanted: str) -> UnsupportedValueError:
+    """Returns the error for a type that is not whole, whatever is stored; pydantic's sentence names only types."""
+    return UnsupportedValueError(
+        f"the data {name!r} cannot be read as {wanted}: {error.message.splitlines()[0].rstrip('.')}"
+    )
 
 
 def _validated(adapter: TypeAdapter[T], value: Any) -> T:
