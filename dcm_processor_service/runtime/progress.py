@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import StoreError, UnsupportedValueError
 from dcm_processor_service.ports.concurrency import inline, run_inline
@@ -103,13 +103,14 @@ class AsyncProgress:
         self._written = state
 
 
-def _percent(fraction: float) -> int:
+def _percent(fraction: Any) -> int:
     """Returns whole percents.
 
     Raises:
         UnsupportedValueError: The fraction is below 0, above 1 or no number.
     """
-    if not isinstance(fraction, Real):
+    is_number = isinstance(fraction, Real)
+    if not is_number:
         raise UnsupportedValueError(f"progress is a number from 0 to 1, not a {type(fraction).__name__}")
     if not -_TOLERANCE <= fraction <= 1 + _TOLERANCE:  # also refuses NaN
         raise UnsupportedValueError(

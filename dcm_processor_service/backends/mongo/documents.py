@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from bson import Binary, CodecOptions, DatetimeConversion, Decimal128, Int64, ObjectId, Timestamp
+from bson import Binary, CodecOptions, DatetimeConversion, DatetimeMS, Decimal128, Int64, ObjectId, Timestamp
 from pymongo import IndexModel
 
 from dcm_processor_service.codec import check_text, modelled
@@ -190,6 +190,10 @@ def _plain_scalar(value: Any, what: str) -> NormalValue:
         return float(value.to_decimal())
     if isinstance(value, Timestamp):
         return value.as_datetime()
+    if isinstance(value, DatetimeMS):
+        raise StoredValueError(
+            f"{what} holds a datetime outside Python's, which has the years 1 to 9999; store it anew"
+        )
     raise StoredValueError(f"{what} holds a BSON {type(value).__name__}, which is not supported; store another value")
 
 

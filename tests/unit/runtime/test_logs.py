@@ -103,7 +103,7 @@ STEERING = "CT\x1b[2J\x07\u202e\u2066\x9b31m\r\ud800"
 @pytest.mark.parametrize("stream", [Terminal(), io.StringIO()], ids=["terminal", "file"])
 def test_no_line_steers_the_terminal_that_shows_it(stream: io.StringIO, scrubber: Scrubber) -> None:
     with job_logging(BOUND, scrubber, "INFO", stream):
-        JobLog(BOUND, scrubber).info(STEERING, series=STEERING, **{STEERING: 1})
+        JobLog(BOUND, scrubber).info(STEERING, series=STEERING)
         logging.getLogger(STEERING).error("failed", exc_info=(ValueError, ValueError(STEERING), None))
     assert "CT" in stream.getvalue()
     assert visible(stream.getvalue()) == stream.getvalue()
