@@ -18,7 +18,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from typing import Any, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar, cast
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -60,6 +60,11 @@ _DURATION = TypeAdapter(timedelta)
 _FILE_REMEDY = "store it as a file: session.files.save(name, value)"
 
 
+def _is_text(value: object) -> TypeGuard[str]:
+    """Returns whether a value is text; BSON's code in JavaScript, which no dictionary can have as a key, is none."""
+    return isinstance(value, str) and type(value).__hash__ is not None
+
+
 def check_text(value: object, what: str) -> str:
     """Returns ``value`` if it is text, so that no database operator is taken for a name or an id.
 
@@ -70,7 +75,7 @@ def check_text(value: object, what: str) -> str:
         >>> check_text("PACS", "name of a peer")
         'PACS'
     """
-    if not isinstance(value, str):
+    if not _is_text(value):
         raise InvalidNameError(f"the {what} is text, not a {type(value).__name__}; give it as a str")
     try:
         value.encode()
@@ -110,7 +115,7 @@ def check_name(name: str, what: str) -> str:
 
 
 def _name_fault(name: object) -> str:
-    if not isinstance(name, str) or not name:
+    if not _is_text(name) or not name:
         return "a name is a text of at least one character"
     if len(name) > MAX_NAME_CHARACTERS:
         return f"it has {len(name)} characters, at most {MAX_NAME_CHARACTERS} fit"

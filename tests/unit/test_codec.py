@@ -21,8 +21,16 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, create_model
 
 from dcm_processor_service.backends.sqlite.encoding import decode, encode
-from dcm_processor_service.codec import MAX_ARRAY_ITEMS, MAX_VALUE_BYTES, equal, from_normal, to_normal
-from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.codec import (
+    MAX_ARRAY_ITEMS,
+    MAX_VALUE_BYTES,
+    check_name,
+    check_text,
+    equal,
+    from_normal,
+    to_normal,
+)
+from dcm_processor_service.errors import InvalidNameError, UnsupportedValueError
 from dcm_processor_service.ports import ABSENT, ANY
 from tests.desk import examples
 from tests.parameters import shown
@@ -313,3 +321,10 @@ def test_a_type_that_is_not_whole_is_refused_in_a_sentence() -> None:
     later = create_model("Later", **fields)
     with pytest.raises(UnsupportedValueError, match=r"'plan' cannot be read as Later: .* is not fully defined"):
         from_normal({"after": 1}, later, "plan")
+
+
+@pytest.mark.parametrize("check", [check_name, check_text])
+@pytest.mark.parametrize("name", [bson.Code("this.a"), {"$gt": ""}, b"a", ["a"], 7, None])
+def test_a_name_is_text_and_no_operator_or_code(check: Callable[[Any, str], str], name: object) -> None:
+    with pytest.raises(InvalidNameError, match="text"):
+        check(name, "data")
