@@ -19,7 +19,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from typing import Any, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar, cast
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -61,6 +61,11 @@ _DURATION = TypeAdapter(timedelta)
 _FILE_REMEDY = "store it as a file: session.files.save(name, value)"
 
 
+def _is_text(value: object) -> TypeGuard[str]:
+    """Returns whether a value is text; BSON's code in JavaScript, which no dictionary can have as a key, is none."""
+    return isinstance(value, str) and type(value).__hash__ is not None
+
+
 def check_text(value: object, what: str) -> str:
     """Returns ``value`` if it is text, so that no database operator is taken for a name or an id.
 
@@ -71,7 +76,7 @@ def check_text(value: object, what: str) -> str:
         >>> check_text("PACS", "name of a peer")
         'PACS'
     """
-    if not isinstance(value, str):
+    if not _is_text(value):
         raise InvalidNameError(f"the {what} is text, not a {type(value).__name__}; give it as a str")
     try:
         value.encode()
@@ -113,7 +118,7 @@ def check_name(name: str, what: str) -> str:
 
 
 def _name_fault(name: object) -> str:
-    if not isinstance(name, str) or not name:
+    if not _is_text(name) or not name:
         return "a name is a text of at least one character"
     if len(name) > MAX_NAME_CHARACTERS:
         return f"it has {len(name)} characters, at most {MAX_NAME_CHARACTERS} fit"
@@ -318,16 +323,25 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
             f"the data {name!r} cannot be read as {wanted}: that is no pydantic model, dataclass, enum, builtin or "
             f"generic of those; read it without a type and build the {wanted} from it"
         ) from error
+    except PydanticUserError as error:
+        raise _no_whole_type(error, name, wanted) from error
     try:
         return _validated(adapter, value)
     except ValidationError as error:
         fault = "; ".join(validation_faults(error, "value"))
-    except PydanticUserError:  # the type itself is incomplete, whatever is stored
-        raise
+    except PydanticUserError as error:
+        raise _no_whole_type(error, name, wanted) from error
     except Exception as error:  # noqa: BLE001  a type's own validators may raise anything
         fault = f"a validator of {wanted} raises {type(error).__name__}"
     # no cause: it would show the stored value, which may be a patient's
     raise StoredValueError(f"the data {name!r} cannot be read as {wanted}: {fault}") from None
+
+
+def _no_whole_type(error: PydanticUserError, name: str, wanted: str) -> UnsupportedValueError:
+    """Returns the error for a type that is not whole, whatever is stored; pydantic's sentence names only types."""
+    return UnsupportedValueError(
+        f"the data {name!r} cannot be read as {wanted}: {error.message.splitlines()[0].rstrip('.')}"
+    )
 
 
 def _validated(adapter: TypeAdapter[T], value: Any) -> T:

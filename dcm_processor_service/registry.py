@@ -93,27 +93,29 @@ def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseMod
 
     def registry(
         *,
-        session_id: str,
-        job_name: str,
-        headers: dict[str, Any],
-        added_params: dict[str, Any],
-        params: dict[str, Any],
+        session_id: str = "",
+        job_name: str = "",
+        headers: dict[str, Any] | None = None,
+        added_params: dict[str, Any] | None = None,
+        params: dict[str, Any] | None = None,
         **_later: Any,
     ) -> tuple[bool, dict[str, Any]]:
         try:
             given = {
                 "session_id": session_id,
                 "job_name": job_name,
-                "headers": copy.deepcopy(headers),
-                "added_params": copy.deepcopy(added_params),
-                "params": _modelled(model, params, job_name),
+                "headers": copy.deepcopy(headers or {}),
+                "added_params": copy.deepcopy(added_params or {}),
+                "params": _modelled(model, params or {}, job_name),
             }
             return True, _plain(answer(given))
         except _DeclinedError as refusal:
             reason = str(refusal)
         except DcmProcessorError as error:  # its sentences hold no value of a patient
             reason = f"{type(error).__name__}: {error}"
-        except (Exception, SystemExit) as error:  # noqa: BLE001  the log names its place: its text may quote a header
+        except KeyboardInterrupt:  # the operator's, who ends the scheduler
+            raise
+        except BaseException as error:  # noqa: BLE001  the log names its place: its text may quote a header
             reason = _place(error)
         # a warning, since the scheduler configures no logging, and Python then prints only warnings and errors
         _log.warning("the registry declines the job %r for the %s: %s", job_name, _described(headers), reason)
@@ -235,7 +237,10 @@ def _facts(headers: Mapping[str, Any]) -> SeriesFacts:
 
 def _described(headers: object) -> str:
     known = headers if isinstance(headers, Mapping) else {}
-    return f"{_level(known) or 'subject'} {known.get('_id', 'without an id')}"
+    try:
+        return f"{_level(known) or 'subject'} {known.get('_id', 'without an id')}"
+    except Exception:  # noqa: BLE001  of a document that is not the platform's; the decision is made
+        return "subject of an odd document"
 
 
 def _place(error: BaseException) -> str:

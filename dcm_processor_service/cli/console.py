@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,6 +22,7 @@ from dcm_processor_service.env_vars import variable_name
 from dcm_processor_service.errors import DcmProcessorError
 from dcm_processor_service.models.files import left_out_sentences
 from dcm_processor_service.runtime.execution.results import json_safe
+from dcm_processor_service.runtime.logs.terminal_text import visible, visible_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,14 +45,6 @@ __all__ = [
 ]
 
 _MOST_NAMED = 10
-_UNPRINTABLE = re.compile(
-    "["
-    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters except tab and line feed
-    "\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f"  # what changes the direction or the line
-    "\u00ad\u180e\u200b\ufeff\ufff9-\ufffb"  # what has no shape: soft hyphens, spaces without width, marks,
-    "\ud800-\udfff\U000e0000-\U000e007f"  # lone surrogates, tags
-    "]"
-)
 
 
 def printable(text: str) -> str:
@@ -62,7 +54,7 @@ def printable(text: str) -> str:
         >>> printable("CT\x1b[2J\u202egnp.exe")
         'CT\\x1b[2J\\u202egnp.exe'
     """
-    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+    return visible(text)
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:
@@ -103,7 +95,7 @@ def error_console() -> Console:
 
 def print_error_line(text: str) -> None:
     """Prints one line to the standard error of a process whose standard output is read by a program."""
-    sys.stderr.write(printable(text) + "\n")
+    sys.stderr.write(visible(text) + "\n")
 
 
 def progress_bar(console: Console) -> Progress:
@@ -122,13 +114,8 @@ def progress_bar(console: Console) -> Progress:
 
 def print_json_line(value: Any) -> None:
     """Prints one line of JSON to the standard output."""
-    sys.stdout.write(_json_text(json.dumps(value, ensure_ascii=False, default=str)) + "\n")
+    sys.stdout.write(visible_json(json.dumps(value, ensure_ascii=False, default=str)) + "\n")
     sys.stdout.flush()
-
-
-def _json_text(text: str) -> str:
-    """Returns the same JSON with escapes for characters that would steer a terminal; JSON has them only in strings."""
-    return _UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def print_left_out(files: Iterable[LeftOutFile], *, every_file: bool = False) -> None:
@@ -152,7 +139,7 @@ def result_channel() -> Callable[[Any], None]:
     os.dup2(2, 1)
 
     def emit(value: Any) -> None:
-        line = _json_text(json.dumps(json_safe(value), ensure_ascii=False, allow_nan=False)) + "\n"
+        line = visible_json(json.dumps(json_safe(value), ensure_ascii=False, allow_nan=False)) + "\n"
         with os.fdopen(os.dup(channel), "wb") as output:
             output.write(line.encode())
 

@@ -23,6 +23,7 @@ from dcm_processor_service.runtime.execution.callbacks import find_callback
 from dcm_processor_service.runtime.execution.runner import CallbackOutcome, left_process, run_callback
 from dcm_processor_service.runtime.execution.supervision import Child, supervised
 from dcm_processor_service.runtime.execution.time_limit import process_ends_at
+from dcm_processor_service.runtime.logs.terminal_text import visible_json
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -100,4 +101,4 @@ def _log(message: str, job: dict[str, str], **more: Any) -> None:
         **job,
         **more,
     }
-    print_error_line(json.dumps(line, ensure_ascii=False))
+    print_error_line(visible_json(json.dumps(line, ensure_ascii=False)))

@@ -122,7 +122,10 @@ def _duration(text: str) -> timedelta:
     parts = _DURATION.findall(text)
     if not parts or "".join(f"{number}{unit}" for number, unit in parts) != text:
         raise ConfigurationError(f"--older-than {text!r} is no length of time; give one such as 7d, 12h, 30m or 1d12h")
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    try:
+        return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    except OverflowError:
+        return timedelta.max
 
 
 def _policy(text: str) -> CleanupPolicy | None:

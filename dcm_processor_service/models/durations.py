@@ -9,11 +9,14 @@ from dcm_processor_service.errors import UnsupportedValueError
 __all__ = ["duration_s"]
 
 _UNIT_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_MOST_S = 3650 * 86400
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)\s*")
 
 
 def duration_s(text: str | float | None) -> float | None:
-    """Returns the seconds of a duration; None, which means no limit, for None, an empty text, and 0 or less.
+    """Returns the seconds of a duration; None, which means no limit.
+
+    None, an empty text, 0 or less, and more than ten years, which no clock of the system counts to, mean no limit.
 
     Raises:
         UnsupportedValueError: The text is no duration.
@@ -25,11 +28,12 @@ def duration_s(text: str | float | None) -> float | None:
     if text is None or isinstance(text, bool):
         return None
     if isinstance(text, (int, float)):
-        return float(text) if text > 0 else None
+        return float(text) if 0 < text <= _MOST_S else None
     wanted = text.strip().lower()
     if not wanted or wanted == "-1":
         return None
     parts = _PART.findall(wanted)
     if _PART.sub("", wanted):
         raise UnsupportedValueError(f"{text!r} is no duration; write 90s, 10m, 2h or 1h30m")
-    return sum(float(number) * _UNIT_S[unit] for number, unit in parts) or None
+    wanted_s = sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    return wanted_s if 0 < wanted_s <= _MOST_S else None

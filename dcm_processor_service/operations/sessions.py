@@ -133,9 +133,11 @@ def _dead_jobs(session: QueuedSession, name: str) -> list[QueueJob]:
         if not dead:
             raise RetryRefusedError(f"no job of the session {session.id} died; it is {session.state}")
         return dead
-    named = [job for job in session.jobs if name in {job.id, job.label}]
+    named = [job for job in session.jobs if name in (job.id, job.label)]
     if not named:
-        raise JobNotFoundError(f"the session {session.id} has no job {name!r}; sessions why shows its dead jobs")
+        raise JobNotFoundError(
+            f"the session {session.id} has no job {str(name)[:80]!r}; sessions why shows its dead jobs"
+        )
     chosen = [job for job in named if job in dead]
     if not chosen:
         state = "is done" if named[0].done else "is in progress" if named[0].in_progress else "waits for its turn"
@@ -148,6 +150,6 @@ def _dead_jobs(session: QueuedSession, name: str) -> list[QueueJob]:
     return chosen
 
 
-def _check_id(session_id: str) -> None:
-    if not is_platform_id(session_id):
-        raise SessionNotFoundError(f"{session_id[:40]!r} is no id of a session, which has 24 hex digits")
+def _check_id(session_id: object) -> None:
+    if not isinstance(session_id, str) or not is_platform_id(session_id):
+        raise SessionNotFoundError(f"{str(session_id)[:40]!r} is no id of a session, which has 24 hex digits")

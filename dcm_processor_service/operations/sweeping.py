@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, get_args
 
 from dcm_processor_service.errors import ConfigurationError, SessionNotFoundError
-from dcm_processor_service.models import LeftSession, SweepReport, SweptSession
+from dcm_processor_service.models import CleanupPolicy, LeftSession, SweepReport, SweptSession
+from dcm_processor_service.models.platform_ids import is_platform_id
 from dcm_processor_service.operations.database import audit, environment_settings, lease, opened_database, take_lease
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.session_lifecycle import clean_up_session
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from dcm_processor_service.backends.mongo.operator.queue import QueuedSession
     from dcm_processor_service.backends.mongo.operator.repository import PlatformDatabase
-    from dcm_processor_service.models import CleanupPolicy, SessionSummary
+    from dcm_processor_service.models import SessionSummary
     from dcm_processor_service.runtime.settings import RuntimeSettings
 
 __all__ = ["sweep_sessions"]
@@ -50,7 +50,8 @@ def sweep_sessions(
 
     Raises:
         SessionsLockedError: Another sweep or a retry is at work.
-        ConfigurationError: The settings name no MongoDB, or one that refuses the login; ``older_than`` is negative.
+        ConfigurationError: The settings name no MongoDB, or one that refuses the login; ``older_than`` is negative or
+            no timedelta; the policy is not known.
         StoreUnavailableError: MongoDB cannot be reached; sessions that were swept until then stay removed.
 
     Example:
@@ -61,8 +62,7 @@ def sweep_sessions(
         ...     str(error)
         'older_than is negative; give for how long a session was idle'
     """
-    if older_than.total_seconds() < 0:
-        raise ConfigurationError("older_than is negative; give for how long a session was idle")
+    _check(older_than, policy)
     chosen = settings or environment_settings()
     by_policy: CleanupPolicy = policy or chosen.cleanup
     swept: list[SweptSession] = []
@@ -88,6 +88,23 @@ def sweep_sessions(
 
 
 _KEPT = "the policy is to keep it"
+_NOT_FOUND = "its id is none of the platform's, so it is not found by it; remove its document by hand"
+
+
+def _check(older_than: object, policy: object) -> None:
+    """Refuses arguments before anything is changed.
+
+    Raises:
+        ConfigurationError: ``older_than`` is no timedelta, or negative; the policy is not known.
+    """
+    if not isinstance(older_than, timedelta):
+        raise ConfigurationError(
+            f"older_than is a {type(older_than).__name__}; give a timedelta, such as timedelta(days=7)"
+        )
+    if older_than.total_seconds() < 0:
+        raise ConfigurationError("older_than is negative; give for how long a session was idle")
+    if policy and policy not in get_args(CleanupPolicy):
+        raise ConfigurationError(f"the policy is {' or '.join(get_args(CleanupPolicy))}, not {str(policy)[:40]!r}")
 
 
 def _look(
@@ -152,7 +169,7 @@ def _swept(
         removed = run_inline(clean_up_session(database.sessions, summary.id, policy))
         swept.append(done.model_copy(update={"removed": removed}))
         return ""
-    return "it ended meanwhile"
+    return "it ended meanwhile" if is_platform_id(summary.id) else _NOT_FOUND
 
 
 def _came_to_life(before: QueuedSession, after: QueuedSession) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import StoreError, UnsupportedValueError
 from dcm_processor_service.ports.concurrency import inline, run_inline
@@ -64,12 +65,8 @@ class AsyncProgress:
 
     async def __call__(self, fraction: float, message: str = "") -> None:
         """Tells how far the job is; see :meth:`Progress.__call__`."""
-        if not -_TOLERANCE <= fraction <= 1 + _TOLERANCE:  # also refuses NaN
-            raise UnsupportedValueError(
-                f"progress goes from 0 to 1, and {fraction} is outside; divide the work that is done by all the work"
-            )
-        percent = min(max(int(fraction * _FULL_PERCENT + _TOLERANCE), 0), _FULL_PERCENT)
-        state = (percent, self._scrubber.text(message))
+        percent = _percent(fraction)
+        state = (percent, self._scrubber.text(str(message)))
         with self._lock:
             self._waiting = None if state == self._written else state
             due = self._waiting is not None and (percent == _FULL_PERCENT or self._due(state[1]))
@@ -104,6 +101,22 @@ class AsyncProgress:
             _LOG.warning("the progress of the job could not be written: %s: %s", type(error).__name__, error)
             return
         self._written = state
+
+
+def _percent(fraction: Any) -> int:
+    """Returns whole percents.
+
+    Raises:
+        UnsupportedValueError: The fraction is below 0, above 1 or no number.
+    """
+    is_number = isinstance(fraction, Real)
+    if not is_number:
+        raise UnsupportedValueError(f"progress is a number from 0 to 1, not a {type(fraction).__name__}")
+    if not -_TOLERANCE <= fraction <= 1 + _TOLERANCE:  # also refuses NaN
+        raise UnsupportedValueError(
+            f"progress goes from 0 to 1, and {fraction} is outside; divide the work that is done by all the work"
+        )
+    return min(max(int(fraction * _FULL_PERCENT + _TOLERANCE), 0), _FULL_PERCENT)
 
 
 class Progress:

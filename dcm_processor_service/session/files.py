@@ -95,10 +95,12 @@ class AsyncFiles:
         check_name(name, "file")
         # a folder of the scratch, which a later process removes if this one is killed; a spooled file lacks methods
         # before Python 3.11
-        with self._scratch.temporary() as folder, (folder / "content").open("w+b") as sink:
-            await self._fetch(name, sink, job)
-            sink.seek(0)
-            yield sink
+        with self._scratch.temporary() as folder:
+            path = await self.get(name, folder / "content", job=job)
+            with file_faults(path, "read"):
+                content = path.open("r+b")
+            with content:
+                yield content
 
     async def _fetch(self, name: str, sink: BinaryIO, job: str | Job | None) -> StoredFile:
         stored = await self._repository.fetch(await self._jobs.output_key(job), name, sink)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ForwardRef
 from uuid import UUID
 
 import bson
@@ -18,11 +18,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from dcm_processor_service.backends.sqlite.encoding import decode, encode
-from dcm_processor_service.codec import MAX_ARRAY_ITEMS, MAX_VALUE_BYTES, equal, to_normal
-from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.codec import (
+    MAX_ARRAY_ITEMS,
+    MAX_VALUE_BYTES,
+    check_name,
+    check_text,
+    equal,
+    from_normal,
+    to_normal,
+)
+from dcm_processor_service.errors import InvalidNameError, UnsupportedValueError
 from dcm_processor_service.ports import ABSENT, ANY
 from tests.desk import examples
 from tests.parameters import shown
@@ -306,3 +314,17 @@ def test_values_compare_as_mongodb_compares(left: object, right: object, *, same
 def test_a_value_equals_its_copy(value: Any) -> None:
     normal = to_normal(value)
     assert equal(normal, copy.deepcopy(normal))
+
+
+def test_a_type_that_is_not_whole_is_refused_in_a_sentence() -> None:
+    fields: Any = {"after": (ForwardRef("Missing"), ...)}
+    later = create_model("Later", **fields)
+    with pytest.raises(UnsupportedValueError, match=r"'plan' cannot be read as Later: .* is not fully defined"):
+        from_normal({"after": 1}, later, "plan")
+
+
+@pytest.mark.parametrize("check", [check_name, check_text])
+@pytest.mark.parametrize("name", [bson.Code("this.a"), {"$gt": ""}, b"a", ["a"], 7, None])
+def test_a_name_is_text_and_no_operator_or_code(check: Callable[[Any, str], str], name: object) -> None:
+    with pytest.raises(InvalidNameError, match="text"):
+        check(name, "data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
@@ -133,6 +134,37 @@ def test_a_function_that_fails_declines_and_the_log_says_where_but_not_what_of(l
     assert called(accepts(fails)) == called(accepts(leaves)) == (False, {})
     assert f"LookupError in fails, line {fails.__code__.co_firstlineno + 1} of {__file__}" in log.messages[0]
     assert "SystemExit in leaves" in log.messages[1]
+
+
+@pytest.mark.parametrize("error", [GeneratorExit(), asyncio.CancelledError(), type("Panic", (BaseException,), {})()])
+def test_an_error_of_any_kind_declines(error: BaseException) -> None:
+    def fails() -> bool:
+        raise error
+
+    assert called(accepts(fails)) == (False, {})
+
+
+class Hostile(dict[str, Any]):
+    """A document that fails whatever is asked of it."""
+
+    def __contains__(self, key: object) -> bool:
+        raise LookupError
+
+    def get(self, *_: Any) -> Any:
+        raise LookupError
+
+
+@pytest.mark.parametrize("headers", [None, [], "CT", 7, {"Instances": 5}, {"Metadata": [1]}, Hostile()])
+def test_a_document_that_is_not_the_platforms_declines_without_an_error(headers: Any) -> None:
+    by_rules: Callable[..., object] = accepts(SeriesRules(modality="CT", min_slices=1))
+    by_function: Callable[..., object] = accepts(lambda headers: headers["Metadata"]["Modality"] == "CT")
+    assert by_rules(headers=headers) == by_function(headers=headers) == (False, {})
+
+
+def test_a_missing_argument_counts_as_empty() -> None:
+    registry: Callable[..., object] = accepts(SeriesRules(modality="CT"))
+    assert registry() == registry(headers=None, params=None) == (False, {})
+    assert registry(headers=SERIES) == (True, {})
 
 
 @pytest.mark.parametrize(

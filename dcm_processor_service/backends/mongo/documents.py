@@ -6,12 +6,13 @@ these. Documents written here have the platform's own types.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bson import Binary, CodecOptions, Decimal128, Int64, ObjectId, Timestamp
+from bson import Binary, CodecOptions, DatetimeConversion, DatetimeMS, Decimal128, Int64, ObjectId, Timestamp
 from pymongo import IndexModel
 
 from dcm_processor_service.codec import check_text, modelled
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CHUNK_INDEXES",
     "CODEC",
+    "LENIENT_CODEC",
     "NAIVE_CODEC",
     "Document",
     "by_id",
@@ -59,6 +61,7 @@ __all__ = [
     "upload_mark",
     "uploads_pipeline",
     "utc",
+    "whole_number",
 ]
 
 Document: TypeAlias = "dict[str, Any]"
@@ -68,6 +71,23 @@ CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=timezone.utc)
 
 NAIVE_CODEC: CodecOptions[Document] = CodecOptions()
 """The same with naive datetimes, which :func:`utc` and :func:`plain` make aware: a third faster for many documents."""
+
+_NO_TEXT = "\ufdd0\ufdd1\ufdd0"
+"""In place of bytes that are no UTF-8: code points that no text uses."""
+
+_NO_TEXT_HANDLER = "dcm_processor_service.no_text"
+
+
+def _no_text(error: UnicodeError) -> tuple[str, int]:
+    return _NO_TEXT, error.end if isinstance(error, UnicodeDecodeError) else 0
+
+
+codecs.register_error(_NO_TEXT_HANDLER, _no_text)
+
+LENIENT_CODEC: CodecOptions[Document] = CODEC.with_options(
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler=_NO_TEXT_HANDLER
+)
+"""The options for a read that met a datetime or text outside Python's: decodes the others; :func:`plain` refuses it."""
 
 _PLAIN_TYPES = frozenset({bool, bytes, float, int, str, type(None)})
 _FILE_NAME_HEX_DIGITS = 32
@@ -150,6 +170,8 @@ def plain(value: Any, what: str) -> NormalValue:
     Raises:
         StoredValueError: The value holds a BSON type that this function does not convert, such as a regular expression.
     """
+    if type(value) is str and _NO_TEXT in value:
+        raise StoredValueError(f"{what} holds a text that is not UTF-8; store it anew")
     if type(value) in _PLAIN_TYPES:
         return value
     if isinstance(value, datetime):
@@ -158,6 +180,10 @@ def plain(value: Any, what: str) -> NormalValue:
         return {key: plain(item, what) for key, item in value.items()}
     if isinstance(value, list):
         return [plain(item, what) for item in value]
+    return _plain_scalar(value, what)
+
+
+def _plain_scalar(value: Any, what: str) -> NormalValue:
     if isinstance(value, Int64):
         return int(value)
     if isinstance(value, ObjectId):
@@ -168,7 +194,17 @@ def plain(value: Any, what: str) -> NormalValue:
         return float(value.to_decimal())
     if isinstance(value, Timestamp):
         return value.as_datetime()
+    if isinstance(value, DatetimeMS):
+        raise StoredValueError(
+            f"{what} holds a datetime outside Python's, which has the years 1 to 9999; store it anew"
+        )
     raise StoredValueError(f"{what} holds a BSON {type(value).__name__}, which is not supported; store another value")
+
+
+def whole_number(field: str) -> Document:
+    """Returns the expression of a field's value as an integer; 0 where it is no number from 0 to 2 to the 62."""
+    fits = [{"$isNumber": field}, {"$gte": [field, 0]}, {"$lt": [field, 2**62]}]
+    return {"$cond": [{"$and": fits}, {"$toLong": field}, 0]}
 
 
 # session data

@@ -256,7 +256,7 @@ def _timeout_s(document: Document) -> float | None:
 
 
 def _event(text: object) -> JobEvent | None:
-    return _EVENTS.get(text) if isinstance(text, str) else None
+    return _EVENTS.get(text) if type(text) is str else None
 
 
 def _outcome(document: Document) -> tuple[JobState, str]:

@@ -167,7 +167,7 @@ class MongoSessionRepository:
                 {"_id": either(*ids)}, projection=["uploadDate", "length"]
             )
             known = by_id(files)
-            covered = [row for row in files if (since or _LONG_AGO) <= row.get("uploadDate", _LONG_AGO) < until]
+            covered = [row for row in files if (since or _LONG_AGO) <= _arrived_at(row) < until]
             for batch in _batches(covered):
                 instances += await self._remove_files("dicomfiles", batch)
             gone.update(id_text(row["_id"]) for row in covered)
@@ -236,6 +236,11 @@ def _members(row: Document, field_name: str) -> list[str]:
     return [id_text(member) for member in listed or ()]
 
 
+def _arrived_at(row: Document) -> datetime:
+    arrived = row.get("uploadDate")
+    return arrived if isinstance(arrived, datetime) else _LONG_AGO
+
+
 def _slices(ids: Sequence[str], size: int = BATCH_FILES) -> Iterator[Sequence[str]]:
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
@@ -264,7 +269,8 @@ def _batches(files: Iterable[Document]) -> Iterator[list[Any]]:
     batch: list[Any] = []
     size_bytes = 0
     for row in files:
-        length = int(row.get("length") or 0)
+        length = row.get("length")
+        length = int(length) if isinstance(length, (int, float)) and 0 <= length < BATCH_BYTES else BATCH_BYTES
         if batch and size_bytes + length > BATCH_BYTES:
             yield batch
             batch, size_bytes = [], 0

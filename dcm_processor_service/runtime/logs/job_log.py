@@ -25,6 +25,7 @@ from typing_extensions import override
 from dcm_processor_service.runtime.execution.results import json_safe
 from dcm_processor_service.runtime.logs.kept_lines import LOGGER_NAME
 from dcm_processor_service.runtime.logs.records import clean_names
+from dcm_processor_service.runtime.logs.terminal_text import visible, visible_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -145,7 +146,7 @@ class _ScrubbedRecords:
 
 
 class _Line(logging.Formatter):
-    """Formats a record as one line of JSON, or as text for people."""
+    """Formats a record as one line of JSON, or as text for people; neither can steer a terminal."""
 
     def __init__(self, bound: Mapping[str, str], *, as_json: bool) -> None:
         super().__init__()
@@ -161,7 +162,7 @@ class _Line(logging.Formatter):
         if not self._as_json:
             shown = "".join(f"  {key}={value}" for key, value in safe.items())
             text = f"{created_at:%H:%M:%S} {record.levelname:<7} {record.getMessage()}{shown}"
-            return f"{text}\n{record.exc_text}" if record.exc_text else text
+            return visible(f"{text}\n{record.exc_text}" if record.exc_text else text)
         line = {
             "time": created_at.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -171,7 +172,7 @@ class _Line(logging.Formatter):
             **safe,
             **({"traceback": record.exc_text} if record.exc_text else {}),
         }
-        return json.dumps(line, ensure_ascii=False)
+        return visible_json(json.dumps(line, ensure_ascii=False))
 
 
 @contextmanager

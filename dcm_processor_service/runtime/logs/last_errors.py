@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from dcm_processor_service.runtime.logs.printed_errors import formatted, scrub_error
+from dcm_processor_service.runtime.logs.terminal_text import UNPRINTABLE, escape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ class _LastErrors:
     def __init__(self) -> None:
         self._scrubbers: list[Scrubber] = []
         self._formatted: Callable[[BaseException | None], str] = formatted
+        self._visible: Callable[[str], str] = partial(UNPRINTABLE.sub, escape_of)
         self._scrub: Callable[[BaseException, Scrubber], None] = scrub_error
         self._sys = sys
 
@@ -90,7 +92,7 @@ class _LastErrors:
         for scrubber in self._scrubbers:
             text = scrubber.text(text)
         if self._sys.stderr is not None:
-            self._sys.stderr.write(text)
+            self._sys.stderr.write(self._visible(text))
 
 
 def _of_others(hook: T) -> T | None:

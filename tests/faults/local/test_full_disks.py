@@ -121,3 +121,13 @@ def test_temporary_files_that_do_not_fit_leave_nothing(small_disk: Path, tmp_pat
         (own,) = small_disk.iterdir()
         assert [path.name for path in own.iterdir()] == [".claimed"]
     assert list(small_disk.iterdir()) == []
+
+
+def test_a_file_that_does_not_fit_on_the_scratch_disk_is_opened_or_refused_in_a_sentence(tmp_path: Path) -> None:
+    with opened(Container(settings=sqlite_settings(tmp_path / "work"))) as container:
+        files = container.session().files
+        files.put("a", b"old")
+        with no_byte_left(), pytest.raises(LocalFileError, match="content' cannot be written"), files.open("a"):
+            pytest.fail("it was opened")
+        with files.open("a") as content:
+            assert content.read() == b"old"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from bson import Code, ObjectId, encode
 from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
 
 from dcm_processor_service.errors import StoredValueError
 from dcm_processor_service.ports import Found
@@ -60,3 +62,38 @@ async def test_a_value_without_a_name_does_not_hide_the_others(store: Store) -> 
         await data.find(store.key, "late")
     await data.put(store.key, "late", 3)
     assert await data.scan(store.key, values=True) == [("a", 1), ("late", 3)]
+
+
+UNREADABLE: list[tuple[str, Any]] = [
+    *(("createdAt", DatetimeMS(2**60)), ("data", {"kwargs": {"params": {"at": DatetimeMS(-(2**60))}}})),
+    *(("job_event", Code("x")), ("job_event", "@@@@"), ("data", {"kwargs": {"params": {"why": "@@@@"}}})),
+]
+
+
+async def test_what_python_cannot_represent_hides_no_other_document(store: Store) -> None:
+    ids = [ObjectId() for _ in range(len(UNREADABLE) + 1)]
+    for job_id, (field, value) in zip(ids, [*UNREADABLE, ("extra", 1)], strict=True):
+        job = {"_id": job_id, "sessionId": store.key.session_id, "job_name": "segment", field: value}
+        value_of_job = {"session_id": ObjectId(store.key.session_id), "job_id": job_id, "name": "volume", "value": 5}
+        for name, document in (("jobs", job), ("sessiondata", value_of_job)):
+            store.database[name].insert_one(RawBSONDocument(encode(document).replace(b"@@@@", b"\xff\xfe\xc0\x80")))
+    repository = store.backend.jobs
+    readable = {job.id for job in await repository.list(store.key.session_id)}
+    assert {str(ids[-1]), str(ids[2])} <= readable
+    collected = await repository.collect(store.key.session_id, "segment", "volume")
+    assert [output.value for output in collected] == [5] * len(ids)
+    assert not {output.job.id for output in collected if output.problem} & readable
+    with pytest.raises(StoredValueError, match="malformed in the database: created_at"):
+        await repository.find(str(ids[0]))
+
+
+@pytest.mark.parametrize(("stored", "told"), [("@@@@", "not UTF-8"), ({"a": ["@@@@"]}, "not UTF-8")])
+async def test_a_text_that_is_not_utf_8_is_never_read_as_another(store: Store, stored: Any, told: str) -> None:
+    document = {**store.owner, "name": "note", "value": stored}
+    damaged = RawBSONDocument(encode(document).replace(b"@@@@", b"\xff\xfe\xc0\x80"))
+    store.database.sessiondata.insert_many([damaged, {**store.owner, "name": Code("x"), "value": 1}])
+    with pytest.raises(StoredValueError, match=told):
+        await store.backend.data.find(store.key, "note")
+    assert await store.backend.data.scan(store.key, values=False) == [("note", None)]
+    await store.backend.data.put(store.key, "note", "é")
+    assert await store.backend.data.find(store.key, "note") == Found("é")

@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bson import ObjectId
+from bson import Code, DatetimeMS, Decimal128, ObjectId, encode
+from bson.raw_bson import RawBSONDocument
 
 from dcm_processor_service import explain_session, list_sessions, retry_session, sweep_sessions
 from dcm_processor_service.errors import DcmProcessorError
-from tests.integration.operations.conftest import DIED, DONE, LONG_AGO
+from tests.integration.operations.conftest import DIED, DONE, LONG_AGO, NOW
 
 if TYPE_CHECKING:
     from dcm_processor_service import SweepReport
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.mongodb
 
-ODD: list[Any] = ["", "odd", 7, float("nan"), None, [1], {}, {"$oid": "odd"}, b"\0"]
+BEYOND = DatetimeMS(2**60)
+"""A datetime that MongoDB holds and Python does not."""
+
+ODD: list[Any] = ["", "odd", 7, float("nan"), None, [1], {}, {"$oid": "odd"}, b"\0", BEYOND, Code("x")]
 FIELDS = [
     *("depends_on", "data", "data.kwargs", "data.kwargs.headers", "data.kwargs.service_id", "data.kwargs.worker_id"),
     *("data.function_name", "job_name", "job_event", "service_name", "job_worker_entry", "channel", "errorMessage"),
@@ -110,3 +114,41 @@ def test_half_a_session_is_swept(platform: Platform) -> None:
         look(platform, made.id)
         report = sweep_sessions(timedelta(), settings=platform.settings)
         assert made.id in seen_in(report), gone
+
+
+@pytest.mark.parametrize("bucket", ["dicomfiles.files", "sessionfiles.files"])
+@pytest.mark.parametrize("field", ["length", "uploadDate"])
+def test_a_file_with_an_odd_value_is_swept_with_its_session(platform: Platform, bucket: str, field: str) -> None:
+    odd = [*ODD, -5, float("inf"), Decimal128("NaN"), Decimal128("1E6000"), 2**62]
+    made = []
+    for value in odd:
+        made.append(platform.session(segment=DIED))
+        newest = platform.database[bucket].find_one(sort=[("_id", -1)])
+        assert newest is not None
+        platform.database[bucket].update_one({"_id": newest["_id"]}, {"$set": {field: value}})
+    look(platform, *(one.id for one in made))
+    report = sweep_sessions(timedelta(days=1), settings=platform.settings)
+    assert {one.session_id for one in report.swept} == {one.id for one in made}
+    assert all(0 <= one.held.total < 2**31 for one in report.swept)
+    left = platform.count("sessions", "sessionfiles.files", "sessionfiles.chunks", "dicomfiles.chunks")
+    assert left == dict.fromkeys(left, 0)
+
+
+@pytest.mark.parametrize("collection", ["sessions", "jobs"])
+def test_a_text_that_is_no_text_hides_no_session(platform: Platform, collection: str) -> None:
+    good, made = platform.session(segment=DIED), platform.session(segment=DIED)
+    document_id = ObjectId(made.id) if collection == "sessions" else made.jobs["segment"]
+    document = platform.database[collection].find_one_and_delete({"_id": document_id})
+    assert document is not None
+    damaged = encode({**document, "peer_id": "@@@@", "service_name": "@@@@"}).replace(b"@@@@", b"\xff\xfe\xc0\x80")
+    platform.database[collection].insert_one(RawBSONDocument(damaged))
+    look(platform, good.id, made.id)
+    assert seen_in(sweep_sessions(timedelta(days=1), settings=platform.settings)) == {good.id, made.id}
+
+
+@pytest.mark.parametrize("until", [None, "tomorrow", 7, BEYOND, NOW + timedelta(days=3)])
+def test_a_lease_that_no_sweep_made_blocks_none(platform: Platform, until: Any) -> None:
+    made = platform.session(segment=DIED)
+    platform.database.leases.insert_one({"_id": "sessions", "holder": "another", "until": until})
+    assert seen_in(sweep_sessions(timedelta(days=1), settings=platform.settings)) == {made.id}
+    assert platform.count("leases") == {"leases": 0}

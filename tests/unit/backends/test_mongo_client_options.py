@@ -27,6 +27,10 @@ def lazy(query: str, **location: Any) -> LazyClient:
         ("?w=majority&journal=false", {}, {"w": "majority", "j": False}),
         ("?JOURNAL=false", {}, {"w": "majority", "j": False}),
         ("?w=2", {"durability": "fast"}, {"w": 2}),
+        ("?j=false", {}, {"w": "majority", "j": False}),
+        ("?J=true", {}, {"w": "majority", "j": True}),
+        ("?w=1&j=true", {"durability": "fast"}, {"w": 1, "j": True}),
+        ("?readPreference=secondary;j=true", {"durability": "fast"}, {"j": True}),
     ],
 )
 def test_durability_is_asked_for_unless_the_url_or_the_setting_says_otherwise(
@@ -41,6 +45,31 @@ def test_durability_is_asked_for_unless_the_url_or_the_setting_says_otherwise(
 def test_a_url_that_wants_no_acknowledgement_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="w=0"):
         lazy("?w=0").handle()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("j=1", "journal=TRUE", "w=-1", "tls=True", "ssl=1", "tlsInsecure=yes", "timeoutMS=1m", "timeoutMS=-5"),
+        *("timeoutMS=inf", "timeoutMS=nan", "serverSelectionTimeoutMS=1e400", "socketTimeoutMS=inf", "wtimeoutMS=soon"),
+        *("connectTimeoutMS=inf", "timeoutMS=99999999999999999999"),
+    ],
+)
+def test_an_option_that_the_driver_would_leave_out_is_refused(option: str) -> None:
+    name, _mark, value = option.partition("=")
+    with pytest.raises(ConfigurationError, match="journal" if name == "j" else name) as refused:
+        lazy(f"?{option}").handle()
+    assert f"={value}" not in str(refused.value)
+
+
+def test_an_option_of_another_program_is_left_to_the_driver() -> None:
+    with pytest.warns(UserWarning, match="nknown option"):
+        lazy("?3t.uriVersion=3").handle()
+
+
+def test_a_value_that_the_driver_fails_on_is_refused_in_a_sentence() -> None:
+    with pytest.raises(ConfigurationError, match="no usable MongoDB connection string"):
+        lazy("?datetime_conversion=odd").handle()
 
 
 @pytest.mark.parametrize(

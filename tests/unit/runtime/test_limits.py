@@ -43,7 +43,8 @@ def limited(timeout_s: float | None) -> Job:
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("10m", 600.0), ("5s", 5.0), ("1h 30m", 5400.0), ("2d", 172_800.0), ("0.5s", 0.5), ("45", 45.0), (45, 45.0)]
-    + [(none, None) for none in (None, "", " ", 0, "0s", "-1", -1, True)],
+    + [(none, None) for none in (None, "", " ", 0, "0s", "-1", -1, True)]
+    + [(endless, None) for endless in (float("inf"), 1e300, 10**400, "99999999999d", f"{'9' * 400}s")],
 )
 def test_durations_are_read_as_the_manifest_spells_them(text: Any, seconds: float | None) -> None:
     assert duration_s(text) == seconds

@@ -17,6 +17,7 @@ import pytest
 from dcm_processor_service.models import Patient
 from dcm_processor_service.runtime.logs.job_log import JobLog, job_logging, log_fields
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
+from dcm_processor_service.runtime.logs.terminal_text import visible
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.testing import fake_context
 
@@ -95,6 +96,20 @@ def test_people_get_a_short_line(scrubber: Scrubber) -> None:
     assert first[8:] == " INFO    segmented  volume_ml=12.5  who=[removed]"
     assert second.endswith("ERROR   failed")
     assert traceback == ["ValueError: [removed]"]
+
+
+STEERING = "CT\x1b[2J\x07\u202e\u2066\x9b31m\r\ud800"
+
+
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()], ids=["terminal", "file"])
+def test_no_line_steers_the_terminal_that_shows_it(stream: io.StringIO, scrubber: Scrubber) -> None:
+    with job_logging(BOUND, scrubber, "INFO", stream):
+        JobLog(BOUND, scrubber).info(STEERING, series=STEERING)
+        logging.getLogger(STEERING).error("failed", exc_info=(ValueError, ValueError(STEERING), None))
+    assert "CT" in stream.getvalue()
+    assert visible(stream.getvalue()) == stream.getvalue()
+    if not stream.isatty():
+        assert lines(stream)[0]["message"].startswith("CT\x1b[2J\x07\u202e")
 
 
 def test_no_attribute_is_in_a_line_of_ours(output: io.StringIO, scrubber: Scrubber) -> None:

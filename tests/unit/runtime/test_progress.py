@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -85,6 +85,19 @@ def test_what_is_no_fraction_is_refused(jobs: FakeJobs, progress: Progress, frac
     with pytest.raises(UnsupportedValueError, match="from 0 to 1"):
         progress(fraction)
     assert jobs.written == []
+
+
+@pytest.mark.parametrize("fraction", ["half", None, {"$gt": ""}, [0.5]])
+def test_what_is_no_number_is_refused_in_a_sentence(jobs: FakeJobs, progress: Progress, fraction: Any) -> None:
+    with pytest.raises(UnsupportedValueError, match="number from 0 to 1"):
+        progress(fraction)
+    assert jobs.written == []
+
+
+@pytest.mark.parametrize("message", [7, None, {"slices": 3}])
+def test_a_message_is_shown_whatever_it_is(jobs: FakeJobs, progress: Progress, message: Any) -> None:
+    progress(0.5, message)
+    assert jobs.written[0][1:] == (50, str(message))
 
 
 def test_a_loop_writes_about_once_a_second(jobs: FakeJobs, progress: Progress, clock: Clock) -> None:

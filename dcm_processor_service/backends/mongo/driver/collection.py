@@ -18,8 +18,10 @@ from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 from pymongo.write_concern import WriteConcern
 
+from dcm_processor_service.backends.mongo.documents import LENIENT_CODEC
 from dcm_processor_service.backends.mongo.driver.failures import (
     IndexExistsError,
+    UndecodableError,
     are_all_duplicates,
     from_driver,
     is_passing,
@@ -85,7 +87,8 @@ class Collection:
         """Returns the documents that the query finds, at most ``limit`` if it is set; decodes them with ``codec``."""
 
         def found(driver: Any) -> Any:
-            decoding = driver if codec is None else driver.with_options(codec_options=codec)
+            own = codec is None or driver.codec_options == LENIENT_CODEC
+            decoding = driver if own else driver.with_options(codec_options=codec)
             # the server's own first batch of 101 documents makes a second message of what is read as a whole
             return decoding.find(query, projection, sort=sort, limit=limit, batch_size=0 if limit else _ALL_AT_ONCE)
 
@@ -249,7 +252,15 @@ class Collection:
         await self._mode.pause(seconds)
 
     async def _read(self, attempt: Callable[[Any], Any], **how: Any) -> list[Document]:
-        documents: list[Document] = await self._attempts(attempt, **how)
+        """Reads documents; if one holds what Python cannot represent, that part alone stays undecoded."""
+        try:
+            documents: list[Document] = await self._attempts(attempt, **how)
+        except UndecodableError:
+
+            def leniently(driver: Any) -> Any:
+                return attempt(driver.with_options(codec_options=LENIENT_CODEC))
+
+            documents = await self._attempts(leniently, **how)
         return documents
 
     async def _write(self, attempt: Callable[[Any], Any], **how: Any) -> Any:

@@ -9,13 +9,13 @@ import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl
 
 from pymongo import ReadPreference
 from pymongo.synchronous import monitor
 
 from dcm_processor_service.backends.mongo.documents import CODEC
 from dcm_processor_service.backends.mongo.driver.failures import translated_url
+from dcm_processor_service.backends.mongo.driver.url_options import check_options, spelled_for_driver, url_options
 from dcm_processor_service.errors import ConfigurationError, StoreError
 from dcm_processor_service.ports.forks import SharedLock
 
@@ -62,7 +62,8 @@ class LazyClient:
         self._location = location
         self._mode = mode
         self._options = options
-        self._url_options = _url_options(location.url)
+        self._url = spelled_for_driver(location.url)
+        self._url_options = url_options(self._url)
         self._handles: dict[tuple[int, object], Handle] = {}
         self._closed = False
         self._lock = SharedLock()
@@ -89,9 +90,10 @@ class LazyClient:
             if self._closed:
                 raise StoreError("the store is closed; use it inside the container or context manager that opened it")
             if scope not in self._handles:
+                check_options(self._url_options)
                 options = {**self._client_options(), **self._options}
                 with translated_url():
-                    client = self._mode.make(self._location.url, **options)
+                    client = self._mode.make(self._url, **options)
                 self._handles[scope] = Handle(client, threading.Event(), {})
             return self._handles[scope]
 
@@ -122,7 +124,7 @@ class LazyClient:
 
     def _write_concern(self) -> dict[str, Any]:
         """Returns the write concern: the majority of members, on disk; less if the settings or the URL ask for less."""
-        named = self._url_options.keys() & {"w", "j", "journal"}
+        named = self._url_options.keys() & {"w", "journal"}
         if self._url_options.get("w") == "0":
             raise ConfigurationError(
                 "DCM-PROCESSOR-SERVICE-DB-URL has w=0, with which nobody knows what is stored; leave it out, or set "
@@ -131,7 +133,7 @@ class LazyClient:
         if self._location.durability == "fast":
             return {} if named else {"w": 1}
         concern = {"w": "majority"}
-        return concern if named & {"j", "journal"} else {**concern, "journal": True}
+        return concern if "journal" in named else {**concern, "journal": True}
 
     def _patience(self) -> Patience:
         """Returns the time limits of the URL, or else those of the location."""
@@ -172,14 +174,8 @@ def _end_without_waiting_for_monitors() -> None:
         atexit.unregister(hook)
 
 
-def _url_options(url: str) -> dict[str, str]:
-    """Reads the options of a connection string, in lower case."""
-    pairs = parse_qsl(url.partition("?")[2].replace(";", "&"))
-    return {name.lower(): value for name, value in pairs}
-
-
 def _seconds(milliseconds: str | None) -> float:
-    """Returns the seconds of an option; 0 if it is not set or no number, which the driver refuses itself."""
+    """Returns the seconds of an option; 0 if it is not set or no number, which is refused later."""
     try:
         value = float(milliseconds or "")
     except ValueError:

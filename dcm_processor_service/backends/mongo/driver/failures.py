@@ -45,6 +45,7 @@ __all__ = [
     "DuplicateIdError",
     "IndexExistsError",
     "NoNumberError",
+    "UndecodableError",
     "are_all_duplicates",
     "from_driver",
     "is_passing",
@@ -111,6 +112,10 @@ class NoNumberError(StoreError):
     """An increment met a value that is no number."""
 
 
+class UndecodableError(StoredValueError):
+    """An answer holds BSON that Python cannot represent."""
+
+
 class IndexExistsError(StoreError):
     """An index over these keys exists already, with another name or other options."""
 
@@ -123,7 +128,7 @@ def translated() -> Iterator[None]:
         StoreUnavailableError: No server was reached, or it did not answer in time.
         ConfigurationError: The URL is malformed, or the server refuses the login in it.
         UnsupportedValueError: The value does not fit into a document.
-        StoredValueError: A stored document holds BSON that Python cannot represent.
+        UndecodableError: A stored document holds BSON that Python cannot represent.
         StoreError: Anything else that the server refuses.
     """
     try:
@@ -135,7 +140,7 @@ def translated() -> Iterator[None]:
             _TOO_LARGE if isinstance(error, DocumentTooLarge) else "the value holds something that BSON cannot hold"
         ) from error
     except BSONError as error:
-        raise StoredValueError(
+        raise UndecodableError(
             "a stored document cannot be read: it holds a datetime or text outside Python's"
         ) from error
     except PyMongoError as error:
@@ -152,7 +157,7 @@ def translated_url() -> Iterator[None]:
     """
     try:
         yield
-    except (driver.ConfigurationError, ValueError, OSError) as error:
+    except (driver.ConfigurationError, ValueError, TypeError, LookupError, OSError) as error:
         raise _bad_url(error) from None
 
 

@@ -7,6 +7,7 @@ as it is. A lease lets one sweep or retry run at a time; if its holder dies, it 
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.backends.mongo.documents import either, mapping, new_id
@@ -26,6 +27,9 @@ __all__ = ["LEASE_S", "Changes"]
 
 LEASE_S = 300
 """The length of the lease, longer than one clean-up of a session takes; a sweep renews it before each clean-up."""
+
+_BELIEVABLE = timedelta(days=1)
+"""A lease that ends later was made by a server whose clock was wrong, and would block sweeps for as long."""
 
 _LEASE = "sessions"
 _ESCAPED_PARTS = ("headers", "params", "added_params")
@@ -53,7 +57,9 @@ class Changes:
         Raises:
             SessionsLockedError: Another process holds the lease.
         """
-        free = {"$or": [{"until": {"$lt": now}}, {"holder": self._holder}]}
+        wrong = [{"until": {"$gt": now + _BELIEVABLE}}, {"until": {"$not": {"$type": "date"}}}]
+        is_over = [{"until": {"$lt": now}}, *wrong]
+        free = {"$or": [*is_over, {"holder": self._holder}]}
         until = {"$add": ["$$NOW", LEASE_S * 1000]}
         try:
             await self._leases.find_one_and_update(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bson import ObjectId
 
-from dcm_processor_service.backends.mongo.documents import either, id_text, mapping
+from dcm_processor_service.backends.mongo.documents import either, id_text, mapping, whole_number
 from dcm_processor_service.backends.mongo.job_documents import OLDEST_FIRST
 from dcm_processor_service.backends.mongo.operator.deaths import EARLY_END, Evidence, cause_of_death, cause_of_early_end
 from dcm_processor_service.backends.mongo.operator.queue import PROJECTION, QueuedSession, heartbeat, queue_job
@@ -86,7 +86,7 @@ class Overview:
         """Returns the state of each session, and the bytes that it holds."""
         queued = await self.queued(records, clock)
         data = await self._sums("sessiondata", "session_id", {"$bsonSize": "$$ROOT"}, records)
-        files = await self._sums("sessionfiles.files", "metadata.session_id", "$length", records)
+        files = await self._sums("sessionfiles.files", "metadata.session_id", whole_number("$length"), records)
         found = []
         for record, session in zip(records, queued, strict=True):
             try:
@@ -214,7 +214,7 @@ class Overview:
         total = 0
         for start in range(0, len(ids), _BATCH * 10):
             arrived = {"_id": either(*ids[start : start + _BATCH * 10]), "uploadDate": {"$lt": record.created_at}}
-            group = {"_id": None, "bytes": {"$sum": "$length"}}
+            group = {"_id": None, "bytes": {"$sum": whole_number("$length")}}
             rows = await self._collection("dicomfiles.files").aggregate([{"$match": arrived}, {"$group": group}])
             total += sum(int(row["bytes"]) for row in rows)
         return total
