@@ -69,10 +69,13 @@ class Composite:
 
     def __post_init__(self) -> None:
         recipe = self.recipe
-        if not recipe.role.strip():
+        role: object = recipe.role
+        if not isinstance(role, str) or not role.strip():
             raise DerivedObjectError("the recipe has no role, and UIDs are keyed by it: give one, such as 'smoothed'")
-        if recipe.revision < 0:
-            raise DerivedObjectError("revision counts corrected results from 1, and is 0 for the first one")
+        if type(recipe.revision) is not int or recipe.revision < 0:
+            raise DerivedObjectError(
+                "revision is a whole number, which counts corrected results from 1 and is 0 for the first one"
+            )
         if recipe.series_number is not None and not 0 <= recipe.series_number <= _MOST_IS:
             raise DerivedObjectError(f"series_number is a whole number from 0 to {_MOST_IS} (PS3.5, section 6.2)")
         if recipe.created.tzinfo is None:
