@@ -71,7 +71,8 @@ def structure_set(
 
     Raises:
         DerivedObjectError: A name has no code, a mask is no mask or does not fit the source, the source has no place in
-            space, or lies in another frame of reference than the masks, or the masks have too many outlines: more than 5,000 on a slice or 200,000 in all.
+            space, or none of its images lies in the frame of reference of the masks, or the masks have too many
+            outlines: more than 5,000 on a slice or 200,000 in all.
         UnsupportedValueError: The masks lie on different grids.
 
     Example:

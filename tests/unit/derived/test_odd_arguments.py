@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dcm_processor_service import Marker, Segment
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.testing import fake_context, synthetic_series
@@ -71,6 +72,43 @@ def test_a_number_is_no_pdf() -> None:
     content: Any = 5
     with pytest.raises(DerivedObjectError, match="no PDF"):
         ctx.session.dicom.derive.pdf(content, like=ctx.session.dicom.get_series())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("series_number", 1.5), ("series_number", "7"), ("series_number", -1), ("series_number", True), ("created", None),
+     ("created", "today"), ("series_description", 5), ("derivation", ["x"])],
+)  # fmt: skip
+def test_a_field_of_the_recipe_of_another_type_is_refused(field: str, value: Any) -> None:
+    ctx = context()
+    recipe: Any = {field: value}
+    with pytest.raises(DerivedObjectError, match=f"{field}|time of making"):
+        ctx.session.dicom.derive.text_report("x", like=ctx.session.dicom.get_series(), recipe=recipe)
+
+
+@pytest.mark.parametrize("color", [(0.5, 0.2, 0.1), (255, 0), 5, "red", (256, 0, 0), ("1", 2, 3)], ids=repr)
+def test_a_colour_is_three_whole_numbers(color: Any) -> None:
+    ctx = context()
+    series = ctx.session.dicom.get_series()
+    segment = Segment(series.volume().array > 900, color_rgb=color)
+    with pytest.raises(DerivedObjectError, match="whole numbers from 0 to 255"):
+        ctx.session.dicom.derive.segmentation({"liver": segment}, like=series)
+
+
+@pytest.mark.parametrize("unit", [2, None, ["ml"]], ids=["number", "none", "list"])
+def test_a_unit_is_a_text_or_a_code(unit: Any) -> None:
+    ctx = context()
+    with pytest.raises(DerivedObjectError, match="a unit is a text"):
+        ctx.session.dicom.derive.measurement_report(
+            {"liver": {"Volume": (1.0, unit)}}, like=ctx.session.dicom.get_series()
+        )
+
+
+@pytest.mark.parametrize("place", [("a", 1, 2), (1, 2), None, (float("nan"), 1, 2)], ids=["word", "two", "none", "nan"])
+def test_a_marker_is_at_three_numbers(place: Any) -> None:
+    ctx = context()
+    with pytest.raises(DerivedObjectError, match="beside all slices"):
+        ctx.session.dicom.derive.presentation(markers=[Marker(place, "nodule")], like=ctx.session.dicom.get_series())
 
 
 def test_further_instances_of_another_patient_are_refused() -> None:
