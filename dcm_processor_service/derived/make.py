@@ -191,6 +191,8 @@ def make_text_report(
 
 def make_pdf(content: bytes | str | Path, like: SourceFiles, recipe: Recipe, options: DocumentOptions) -> Dataset:
     """Wraps a PDF, given as its bytes or its path."""
+    if not isinstance(content, bytes | str | Path):
+        raise DerivedObjectError("the content is no PDF: give the bytes of the file, or its path")
     if not isinstance(content, bytes):
         with open_to_read(Path(content)) as file, file_faults(Path(content), "read"):
             content = file.read()

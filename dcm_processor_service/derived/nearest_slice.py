@@ -28,7 +28,10 @@ def nearest_slice(place_lps: Sequence[float], source: SourceSeries) -> FrameInfo
         place_lps: Coordinates of the place, mm in LPS, shape (3,).
         source: Series whose slices are searched.
     """
-    place = np.array(place_lps, np.float64)
+    try:
+        place = np.array(place_lps, np.float64)
+    except (TypeError, ValueError):  # no numbers
+        return None
     best: tuple[float, FrameInfo] | None = None
     for stack in source.stacks if place.shape == (3,) and np.isfinite(place).all() else ():
         along = np.abs((stack.origins - place) @ slice_normal(stack.first.orientation or ()))

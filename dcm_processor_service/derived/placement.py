@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.imaging.frames.frame import FrameInfo
 
-__all__ = ["Placement", "place"]
+__all__ = ["Placement", "has_no_place", "place"]
 
 _MATCH_VOXELS = 0.02
 _SAME_PLACE_MM = 1e-2
@@ -116,7 +116,7 @@ def place(voxels: PlacedArray, source: Source) -> Placement:
     series = source if isinstance(source, SourceSeries) else None
     if series is not None and voxels.affine_lps is None and voxels.sources:
         return _on_own_frames(array, voxels, series)
-    if series is not None and voxels.affine_lps is None and _has_no_place(series):
+    if series is not None and voxels.affine_lps is None and has_no_place(series):
         return _on_projections(array, series)
     own, others = _own_grid(voxels, series), _grids(voxels, series)
     affine = _checked_affine(_implied_affine(array, others) if voxels.affine_lps is None else voxels.affine_lps)
@@ -158,7 +158,7 @@ def _on_own_frames(array: NDArray[Any], voxels: PlacedArray, series: SourceSerie
     )
 
 
-def _has_no_place(series: SourceSeries) -> bool:
+def has_no_place(series: SourceSeries) -> bool:
     """Returns whether the images have no place in space and are of a modality that need not have one."""
     placed = any(frame.orientation is not None or frame.position is not None for frame in series.frames)
     return not placed and series.modality not in _ALWAYS_IN_SPACE

@@ -90,6 +90,7 @@ class SourceSeries:
                 f"the headers of the source belong to {len(patients)} patients, by PatientID, or name, birth date and "
                 "sex: give those of one patient"
             )
+        _refuse_other_patients(own[0], others)
         return cls(tuple({text(header, "SOPInstanceUID"): header for header in own}.values()), others)
 
     @property
@@ -160,6 +161,17 @@ class SourceSeries:
         if frame.instance.header is self.first:
             return self
         return replace(self, headers=tuple(sorted(self.headers, key=lambda one: one is not frame.instance.header)))
+
+
+def _refuse_other_patients(first: Dataset, others: Iterable[Dataset]) -> None:
+    """Refuses further instances of another PatientID, unless another issuer gave it, as in another hospital."""
+    own, issuer = text(first, "PatientID"), text(first, "IssuerOfPatientID")
+    for other in others:
+        stated, by = text(other, "PatientID"), text(other, "IssuerOfPatientID")
+        if own and stated and own != stated and not (issuer and by and issuer != by):
+            raise DerivedObjectError(
+                "the instances that were used as sources belong to several patients, by PatientID: give those of one"
+            )
 
 
 Source: TypeAlias = SourceSeries | StudyIdentity

@@ -27,7 +27,7 @@ class StoredFile(BaseModel):
         ('report.txt', 10, 'text/plain')
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     id: str = Field(description="The store's id of this version of the file; a replacement has a new id")
     job_id: str
@@ -47,7 +47,7 @@ class LeftOutFile(BaseModel):
         LeftOutFile(reason='not readable as DICOM', faulty=False)
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     path: str = Field(repr=False, description="Below the folder as it was given; may hold a patient's name")
     reason: str = Field(description="What is wrong with it, as the end of the sentence 'the file is …'")

@@ -66,7 +66,7 @@ class Job(BaseModel):
         ['segment']
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     id: str
     session_id: str
@@ -98,7 +98,9 @@ class JobOutput(BaseModel):
         [12.5]
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     job: Job
     found: bool = Field(description="Whether the job has stored anything under the name that can be read")

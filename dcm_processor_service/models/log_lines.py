@@ -19,7 +19,7 @@ class LogLine(BaseModel):
         'info'
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     time: datetime = Field(description="UTC")
     level: str = Field(description="debug, info, warning, error or critical")

@@ -19,7 +19,7 @@ __all__ = ["DerivedObject", "InputSeries", "JobReport", "OutputFile", "OutputVal
 
 
 class _Part(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class InputSeries(_Part):

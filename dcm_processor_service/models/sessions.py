@@ -25,7 +25,7 @@ class SessionRecord(BaseModel):
         ''
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     id: str
     patient_id: str = ""
@@ -41,7 +41,7 @@ class RemovedImages(BaseModel):
         0
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     instances: int = 0
     series: int = 0
@@ -58,7 +58,7 @@ class CleanupReport(BaseModel):
         0
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     session_id: str
     policy: CleanupPolicy

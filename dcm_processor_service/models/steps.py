@@ -22,7 +22,7 @@ class StepRecord(BaseModel):
         ('done', 1, 100)
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     name: str
     state: Literal["running", "failed", "done"]

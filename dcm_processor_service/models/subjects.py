@@ -41,7 +41,7 @@ class SubjectLevel(str, Enum):
 
 
 class _Subject(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     id: str = Field(description="The platform's id of this object")
     metadata: dict[str, Any] = Field(default_factory=dict, repr=False, description="Header values by DICOM keyword")
@@ -199,7 +199,7 @@ class Instance(BaseModel):
         526000
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     id: str = Field(description="The platform's id of the file")
     sop_instance_uid: str = Field(default="", description="SOPInstanceUID (0008,0018)")

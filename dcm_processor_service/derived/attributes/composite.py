@@ -69,15 +69,19 @@ class Composite:
 
     def __post_init__(self) -> None:
         recipe = self.recipe
-        if not recipe.role.strip():
+        role: object = recipe.role
+        if not isinstance(role, str) or not role.strip():
             raise DerivedObjectError("the recipe has no role, and UIDs are keyed by it: give one, such as 'smoothed'")
-        if recipe.revision < 0:
-            raise DerivedObjectError("revision counts corrected results from 1, and is 0 for the first one")
-        if recipe.series_number is not None and not 0 <= recipe.series_number <= _MOST_IS:
+        if type(recipe.revision) is not int or recipe.revision < 0:
+            raise DerivedObjectError(
+                "revision is a whole number, which counts corrected results from 1 and is 0 for the first one"
+            )
+        number = recipe.series_number
+        if number is not None and not (type(number) is int and 0 <= number <= _MOST_IS):
             raise DerivedObjectError(f"series_number is a whole number from 0 to {_MOST_IS} (PS3.5, section 6.2)")
-        if recipe.created.tzinfo is None:
+        if getattr(recipe.created, "tzinfo", None) is None:
             raise DerivedObjectError("the recipe's time of making has no time zone: use datetime.now(timezone.utc)")
-        limits = {
+        limits: dict[str, tuple[object, int]] = {
             "series_description": (recipe.series_description or recipe.role, _LO),
             "derivation": (recipe.derivation, _ST),
             "service_name": (recipe.producer.service_name, _LO),
@@ -85,7 +89,7 @@ class Composite:
             "manufacturer": (recipe.producer.manufacturer, _LO),
         }
         for name, (value, limit) in limits.items():
-            if len(value) > limit or "\\" in value or not value.isprintable():
+            if not isinstance(value, str) or len(value) > limit or "\\" in value or not value.isprintable():
                 raise DerivedObjectError(
                     f"{name} holds at most {limit} characters, without backslash and line breaks (PS3.5, section 6.2): "
                     "shorten it"

@@ -26,6 +26,7 @@ from pydicom.uid import (
 
 from dcm_processor_service.derived.attributes.identity import copy_attributes
 from dcm_processor_service.derived.attributes.pixels import ds
+from dcm_processor_service.derived.attributes.wording import is_keyword
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.derived.terminology.body_parts import may_have_side
 from dcm_processor_service.errors import DerivedObjectError
@@ -101,8 +102,9 @@ def choose_class(kind: ImageKind, source: Source) -> tuple[ImageClass, str, str]
     else:
         raise DerivedObjectError(f"no image class is called {kind!r}: say 'source', 'ct', 'mr', 'pt' or 'sc'")
     modality = _MODALITIES.get(chosen, "OT")
-    if chosen == "sc" and isinstance(source, SourceSeries) and source.modality:
-        modality = source.modality
+    if chosen == "sc" and isinstance(source, SourceSeries):
+        stated = source.modality.upper()  # some sources write it in lower case
+        modality = stated if is_keyword(stated) else modality
     return chosen, str(_CLASSES[chosen]), modality
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "StoredPixels",
     "describe_pixels",
     "ds",
+    "require_window",
     "store_values",
     "write_pixel_data",
     "write_pixels",
@@ -168,9 +169,7 @@ def write_values(dataset: Dataset, pixels: StoredPixels, window: tuple[float, fl
         if not text(dataset, "RescaleType") and dataset.Modality != "PT":
             dataset.RescaleType = "US"
     if window is not None:
-        center, width = window
-        if not (width > 0 and np.isfinite((center, width)).all()):
-            raise DerivedObjectError("the width of a window is above 0, and both are finite: give (center, width)")
+        center, width = require_window(window)
     elif mapping.slope == 1:
         center, width = (pixels.lowest + pixels.highest + 1) / 2, pixels.highest - pixels.lowest + 1
     else:
@@ -178,6 +177,25 @@ def write_values(dataset: Dataset, pixels: StoredPixels, window: tuple[float, fl
     dataset.WindowCenter = ds(center)
     dataset.WindowWidth = ds(width)
     dataset.VOILUTFunction = "LINEAR" if mapping.slope == 1 and width >= 1 else "LINEAR_EXACT"
+
+
+def require_window(window: tuple[float, float]) -> tuple[float, float]:
+    """Returns a window as it was given.
+
+    Raises:
+        DerivedObjectError: It is not a center and a width, both finite numbers and the width above 0.
+
+    Example:
+        >>> require_window((40, 400))
+        (40.0, 400.0)
+    """
+    try:
+        center, width = map(float, window)
+    except (TypeError, ValueError):
+        center = width = math.nan
+    if not (width > 0 and math.isfinite(center) and math.isfinite(width)):
+        raise DerivedObjectError("the width of a window is above 0, and both are finite: give (center, width)")
+    return center, width
 
 
 def write_pixels(dataset: Dataset, rows: NDArray[Any], *, color: bool = False) -> None:

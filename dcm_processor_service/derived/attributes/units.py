@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dcm_processor_service.derived.attributes.wording import require_line
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.values import numbers, text
@@ -27,6 +28,12 @@ __all__ = ["with_unit"]
 
 _HOUNSFIELD = "HU"
 _NO_UNIT = "NONE"
+_PET_UNITS = (
+    "NONE", "BQML", "GML", "CNTS", "CPS", "PROPCNTS", "PROPCPS", "PCNT", "CM2", "CM2ML", "1CM", "MLML", "MLG", "MLMING",
+    "MLMINML", "MGMINML", "UMOLML", "UMOLMINML", "STDDEV",
+)  # fmt: skip
+"""What Units (0054,1001) of a PET can be (PS3.3, section C.8.9.1.1.3)."""
+_LO = 64
 _AIR_HU = -200
 """A number below the values of fat and above those of lung."""
 
@@ -38,9 +45,10 @@ def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_c
 
     Raises:
         DerivedObjectError: ``units`` is None, and the values of the PET are not all from 0 to 1; or ``units`` is
-            ``source``, and the source states no unit.
+            ``source``, and the source states no unit; or is no unit of a PET, or no line of text.
     """
     unit = options.units
+    _check_stated(unit, source, image_class)
     if unit == "source":
         unit = given.unit or _stated(source, image_class)
         if not unit:
@@ -60,6 +68,18 @@ def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_c
     if window is None and unit == _HOUNSFIELD and isinstance(source, SourceSeries) and source.modality == "CT":
         window = _window(source)
     return replace(options, units=unit, window=window)
+
+
+def _check_stated(unit: str | None, source: Source, image_class: ImageClass) -> None:
+    """Refuses units that the attribute of the class cannot hold: code strings for PET, else a line of text."""
+    if unit in {None, "", "source"}:
+        return
+    require_line("units", unit, _LO)
+    if image_class == "pt" and unit not in {*_PET_UNITS, _stated(source, "pt")}:
+        raise DerivedObjectError(
+            f"{unit!r} is no unit of a PET: say one of {', '.join(_PET_UNITS)} (PS3.3, section C.8.9.1.1.3), "
+            "or units='source' if it is still that of the source"
+        )
 
 
 def _is_computed_from_ct(given: PlacedArray, source: Source, image_class: ImageClass) -> bool:

@@ -6,9 +6,10 @@ import re
 
 from dcm_processor_service.errors import DerivedObjectError
 
-__all__ = ["require_keyword", "require_line", "require_lines"]
+__all__ = ["is_keyword", "require_keyword", "require_line", "require_lines"]
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and halves of characters, which no encoding of text holds."""
 _KEYWORD = re.compile(r"[A-Z0-9_](?:[A-Z0-9_ ]{0,14}[A-Z0-9_])?")
 
 
@@ -54,6 +55,11 @@ def require_lines(what: str, words: object, most: int | None = None) -> str:
     return words.expandtabs()
 
 
+def is_keyword(words: str) -> bool:
+    """Returns whether a text is a DICOM code string (CS)."""
+    return _KEYWORD.fullmatch(words) is not None
+
+
 def require_keyword(what: str, words: object) -> str:
     """Returns the text if it is a DICOM code string (CS).
 
@@ -64,7 +70,7 @@ def require_keyword(what: str, words: object) -> str:
         >>> require_keyword("content_label", "LIVER_V2")
         'LIVER_V2'
     """
-    if not isinstance(words, str) or not _KEYWORD.fullmatch(words):
+    if not isinstance(words, str) or not is_keyword(words):
         raise DerivedObjectError(
             f"{what} holds upper-case letters, digits and underscores, at most 16 (PS3.5, section 6.2): change it"
         )

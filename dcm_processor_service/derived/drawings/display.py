@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydicom import Dataset
 
 from dcm_processor_service.derived.attributes.identity import copy_attributes
-from dcm_processor_service.derived.attributes.pixels import ds
+from dcm_processor_service.derived.attributes.pixels import ds, require_window
 from dcm_processor_service.derived.drawings.graphics import images_of
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.volumes.read import display_window
@@ -39,6 +39,7 @@ def write_shades(made: Dataset, frames: Sequence[FrameInfo], window: tuple[float
 
 def _windows(frames: Sequence[FrameInfo], given: tuple[float, float] | None) -> list[Dataset]:
     """Returns the items of SoftcopyVOILUTSequence, one for each window; if there are several, each lists its images."""
+    given = None if given is None else require_window(given)
     by_window: dict[tuple[float, float], list[FrameInfo]] = {}
     for frame in frames:
         proposed = display_window(frame)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dcm_processor_service.derived.attributes.pixels import require_window
 from dcm_processor_service.derived.drawings.named_masks import NamedMasks
 from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.image import color_images
@@ -159,7 +160,7 @@ def _window(
     volume: Voxels, array: NDArray[Any], source: SourceSeries, given: tuple[float, float] | None
 ) -> DisplayWindow:
     if given is not None:
-        return DisplayWindow(*given)
+        return DisplayWindow(*require_window(given))
     if isinstance(volume, Volume) and volume.display_window is not None:
         return volume.display_window
     return _SOFT_TISSUE if source.modality == "CT" else percentile_window(array)

@@ -71,7 +71,8 @@ def structure_set(
 
     Raises:
         DerivedObjectError: A name has no code, a mask is no mask or does not fit the source, the source has no place in
-            space, or the masks have too many outlines: more than 5,000 on a slice or 200,000 in all.
+            space, or none of its images lies in the frame of reference of the masks, or the masks have too many
+            outlines: more than 5,000 on a slice or 200,000 in all.
         UnsupportedValueError: The masks lie on different grids.
 
     Example:
@@ -150,6 +151,11 @@ class _Outlining:
             studies = grouped.setdefault(text(header, "FrameOfReferenceUID") or own, {})
             series = studies.setdefault(text(header, "StudyInstanceUID"), {})
             series.setdefault(text(header, "SeriesInstanceUID"), []).append(header)
+        if not grouped[own]:
+            raise DerivedObjectError(
+                "no image of the source lies in the frame of reference of the masks: give the series that they were "
+                "computed from as the source, or register them and give bare arrays on the source's grid"
+            )
         found = []
         for uid, studies in grouped.items():
             frame = Dataset()

@@ -24,6 +24,7 @@ from dcm_processor_service.derived.attributes.pixels import (
 from dcm_processor_service.derived.attributes.references import frames_crossed, write_sources
 from dcm_processor_service.derived.attributes.units import with_unit
 from dcm_processor_service.derived.inputs import voxels_of
+from dcm_processor_service.derived.objects.colors import colors_of
 from dcm_processor_service.derived.objects.multi_frame import make_multi_frame
 from dcm_processor_service.derived.placement import Placement, place
 from dcm_processor_service.derived.source import SourceSeries
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset, FileDataset
 
-    from dcm_processor_service.derived.inputs import PlacedArray, Voxels
+    from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.models.derived import Recipe
@@ -82,7 +83,7 @@ def derive_image(
         voxels: Shape (i, j), (i, j, k) or (i, j, k, t): column, row, slice, volume. Axes may be in any order and
             direction, as long as an affine says which. A Volume brings its place, frame of reference and unit. Bytes
             of shape (i, j, k, 3) are colours, which become RGB Secondary Capture on their planes, unless they are
-            three volumes of the source.
+            three volumes of the source. For a source that is one projection, bytes of shape (i, j, 3) are colours, too.
         source: Series that the result was computed from; or the identity of patient and study, then with ``affine_lps``
             and a ``kind``.
         recipe: Producer, role and time of making.
@@ -107,11 +108,11 @@ def derive_image(
     options = options or ImageOptions()
     image_class, sop_class_uid, modality = choose_class(options.kind, source)
     given = voxels_of(voxels, affine_lps)
-    placement = place(given, source)
+    colors = colors_of(given, source, options)
+    placement = place(colors or given, source)
     if placement.slices is not None and isinstance(source, SourceSeries):
         source = source.led_by(placement.slices[0][0])
-    is_color = _is_color(given, options)
-    if is_color:
+    if colors is not None:
         image_class, sop_class_uid = "sc", str(SecondaryCaptureImageStorage)
         pixels = StoredPixels(placement.array, ValueMapping(1.0, 0.0, 0.0, "uint8"), 0, 255)
     else:
@@ -127,7 +128,7 @@ def derive_image(
             "the source has no place in space (projections, ultrasound), so its results are Secondary Capture, one "
             "instance an image, without a frame of reference: leave kind, multi_frame and same_frame out"
         )
-    job = _Job(Composite(recipe, source), placement, pixels, image_class, options, is_color=is_color)
+    job = _Job(Composite(recipe, source), placement, pixels, image_class, options, is_color=colors is not None)
     with contained():
         if options.multi_frame:
             datasets: tuple[FileDataset, ...] = (
@@ -153,27 +154,6 @@ def color_images(placement: Placement, source: SourceSeries, recipe: Recipe) -> 
     job = _Job(Composite(recipe, source), placement, pixels, image_class, ImageOptions(), is_color=True)
     with contained():
         return job.instances(sop_class_uid, modality)
-
-
-def _is_color(given: PlacedArray, options: ImageOptions) -> bool:
-    """Returns whether the voxels are colours: three bytes a voxel that are not three volumes of the source.
-
-    Raises:
-        DerivedObjectError: The voxels are colours, and the class or the options do not allow this.
-    """
-    array = given.array
-    alike = array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] == 3 and len(given.sources) != 3  # noqa: PLR2004
-    if not given.is_color and not (alike and options.kind in {"source", "sc"}):
-        return False
-    if options.kind not in {"source", "sc"}:
-        raise DerivedObjectError(
-            f"colours are a Secondary Capture, and cannot be of kind {options.kind!r}: leave it out"
-        )
-    if options.multi_frame or options.units or options.window:
-        raise DerivedObjectError(
-            "colours have no units and no window, and one instance a slice: leave these options out"
-        )
-    return True
 
 
 @dataclass(frozen=True)

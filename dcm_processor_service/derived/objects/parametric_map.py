@@ -13,6 +13,7 @@ import numpy as np
 from dcm_processor_service.derived.attributes.anatomy import frame_anatomy
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.modality import write_laterality
+from dcm_processor_service.derived.attributes.pixels import require_window
 from dcm_processor_service.derived.attributes.wording import require_line
 from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.highdicom_bridge import (
@@ -79,9 +80,8 @@ def parametric_map(
             "values instead, with derive()"
         )
     low, high = _range(values)
-    if options.window is not None and not (options.window[1] > 0 and np.isfinite(options.window).all()):
-        raise DerivedObjectError("the width of a window is above 0, and both are finite: give (center, width)")
-    center, width = options.window or ((low + high) / 2, max(high - low, float(np.spacing(abs(high))), 1e-12))
+    shown = (low + high) / 2, max(high - low, float(np.spacing(abs(high))), 1e-12)
+    center, width = shown if options.window is None else require_window(options.window)
     with contained():
         dataset: Dataset = highdicom.pm.ParametricMap(
             source_images=planes.images,

@@ -148,6 +148,9 @@ def find_unit(unit: Code | str) -> Code:
     """
     if isinstance(unit, Code):
         return checked_code(unit)
+    given: object = unit
+    if not isinstance(given, str):
+        raise DerivedObjectError(f"a unit is a text or a Code, no {type(given).__name__}: give '1' for a pure number")
     known = _UNITS.get(unit)
     if known is None and not is_unit(unit):
         near = nearest_unit(unit)

@@ -49,7 +49,6 @@ __all__ = ["WebDelivery"]
 _GROUP_BYTES = 32 << 20
 _GROUP_INSTANCES = 100
 _NO_SUCH_SYNTAX = 0xC122  # PS3.18, table 10.5.3-2
-_ANSWERED = frozenset({200, 202, 409})  # all, some or none of the instances were stored; the answer names each
 _NOTHING_SAID, _UNAUTHORIZED, _NONE_STORED, _SERVER_ERROR = 204, 401, 409, 500
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 _FEWEST_FAILURES = 3  # in a row, before the peer is given up: a single one may come from a proxy on the way
@@ -58,6 +57,8 @@ _HOPELESS = {
     403: "it does not allow us to store",
     404: "there is no STOW-RS service at this URL; correct the peer's URL",
     405: "there is no STOW-RS service at this URL; correct the peer's URL",
+    407: "the proxy on the way wants credentials; put them into the proxy's URL",
+    410: "there is no STOW-RS service at this URL any more; correct the peer's URL",
     411: "something on the way drops the length of the request",
     415: "it does not take DICOM files (application/dicom)",
     501: "there is no STOW-RS service at this URL; correct the peer's URL",
@@ -292,7 +293,7 @@ class WebDelivery:
             raise PeerRefusesError(f"{self.where}: HTTP {code}, {_HOPELESS[code]}")
         if response.is_redirect:
             raise PeerRefusesError(f"{self.where}: the service has moved; correct the peer's URL")
-        if code not in _ANSWERED:
+        if not response.is_success and code != _NONE_STORED:  # the body names every instance, whatever the success
             raise _TooMuchError(f"the peer refused the request with HTTP {code}")
 
     def _judge(self, shipment: _Shipment, answer: Answer) -> None:

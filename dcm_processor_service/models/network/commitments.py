@@ -31,7 +31,7 @@ class StorageCommitment(BaseModel):
         (True, False, 'ORTHANC@127.0.0.1:4242 has not answered yet whether it keeps 1 of 1 instances')
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     transaction_uid: str
     peer: Peer = Field(description="Without its URL, which may hold a token")

@@ -34,7 +34,7 @@ class FetchRecord(BaseModel):
         ''
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     study_instance_uid: str = ""
     series_instance_uid: str = ""
@@ -62,7 +62,7 @@ class FetchReport(BaseModel):
           1 missing: the peer did not send it (1.2.4)
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     peer: str = Field(default="", description="The peer as AET@HOST:PORT, or its URL")
     method: str = Field(default="", description="C-GET, C-MOVE or WADO-RS")

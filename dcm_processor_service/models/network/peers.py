@@ -64,7 +64,7 @@ class Peer(BaseModel):
         'ORTHANC@127.0.0.1:4242'
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     name: str = Field(min_length=1)
     ae_title: AETitle = Field(description="Called AE title: the peer's own")

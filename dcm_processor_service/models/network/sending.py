@@ -58,7 +58,7 @@ class InstanceRecord(BaseModel):
         ('0122', False)
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     sop_class_uid: str = ""
     sop_instance_uid: str = Field(default="", description="Empty when the item could not be read")
@@ -101,7 +101,7 @@ class SendReport(BaseModel):
           1 refused: 0122 no (1.2.4)
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     peer: str = Field(default="", description="The peer as AET@HOST:PORT")
     records: tuple[InstanceRecord, ...] = ()
@@ -212,7 +212,7 @@ class EchoResult(BaseModel):
         PACS@127.0.0.1:104 does not answer: nothing listens there
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     peer: str
     ok: bool
@@ -235,7 +235,7 @@ class AcceptedContext(BaseModel):
         False
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     sop_class_uid: str
     name: str = ""

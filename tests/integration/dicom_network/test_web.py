@@ -130,6 +130,16 @@ def test_a_lack_of_resources_is_tried_again_alone(sender: PynetdicomSender, serv
     assert [len(request) for request in service.requests] == [2, 1]
 
 
+@pytest.mark.parametrize("status", [201, 203, 206, 299])
+def test_any_success_that_names_the_instances_acknowledges_them(
+    sender: PynetdicomSender, service: StowService, status: int
+) -> None:
+    service.orders.append(lambda uids: (status, {}, store_response({uids[0]: 0}, {uids[1]: 0x0110})))
+    report = sender.send([make_ct(0), make_ct(1)], service.peer, options=UNCHECKED)
+    assert [record.outcome for record in report.records] == [Outcome.STORED, Outcome.REFUSED]
+    assert len(service.requests) == 1
+
+
 def test_success_without_a_word_acknowledges_nothing(sender: PynetdicomSender, service: StowService) -> None:
     service.orders += [http(200)] * 3
     with pytest.raises(PeerUnreachableError, match="acknowledges nothing") as caught:
@@ -377,7 +387,14 @@ def test_a_date_to_try_again_at_is_waited_for(
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [(411, "drops the length"), (415, "application/dicom"), (501, "no STOW-RS service")]
+    ("status", "reason"),
+    [
+        (407, "proxy on the way"),
+        (410, "any more"),
+        (411, "drops the length"),
+        (415, "application/dicom"),
+        (501, "no STOW-RS service"),
+    ],
 )
 def test_what_fewer_instances_cannot_help_is_not_halved(
     sender: PynetdicomSender, service: StowService, status: int, reason: str

@@ -99,6 +99,12 @@ def test_fractions_make_a_fractional_object() -> None:
         segmentation({"liver": RAMP}, make_source(), make_recipe(), options=SegmentationOptions(kind="binary"))
 
 
+def test_fractions_too_small_to_be_stored_are_a_segment_that_is_nowhere() -> None:
+    made = segmentation({"liver": MASK * 0.001}, make_source(), make_recipe())
+    assert made.SegmentationType == "FRACTIONAL"
+    assert not mask_of(made, 1).any()
+
+
 def test_a_mask_on_its_own_grid_says_where_it_is() -> None:
     own = PLAIN.copy()
     own[:3, 3] = (0.2, 0.0, 1.0)

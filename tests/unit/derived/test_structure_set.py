@@ -230,3 +230,9 @@ def test_many_small_parts_on_many_slices_are_refused(monkeypatch: pytest.MonkeyP
         structure_set({"liver": specks}, source, make_recipe())
     specks[..., 3:] = False
     assert len(structure_set({"liver": specks}, source, make_recipe()).ROIContourSequence[0].ContourSequence) == 192
+
+
+def test_masks_of_another_frame_of_reference_than_all_images_are_refused() -> None:
+    elsewhere = Volume(LIVER, PLAIN, frame_of_reference_uid="1.2.3.8")
+    with pytest.raises(DerivedObjectError, match="no image of the source lies in the frame of reference"):
+        structure_set({"liver": elsewhere}, make_source(PLAIN, SHAPE), make_recipe())

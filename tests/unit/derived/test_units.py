@@ -10,14 +10,14 @@ import pytest
 from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from dcm_processor_service.derived import ImageOptions, derive_image
+from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.volumes.volume import Rescale, Volume
+from dcm_processor_service.testing import synthetic_series
 from tests.unit.derived.sources import PLAIN, make_recipe, make_source
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-    from dcm_processor_service.derived.source import SourceSeries
 
 HOUNSFIELD = np.linspace(-1000, 900, 60).reshape(5, 4, 3).astype(np.int16)
 
@@ -130,3 +130,29 @@ def test_a_rescale_has_a_type_where_its_class_has_one_alone() -> None:
     assert image(values, make_source(), kind="mr", units="ms").RescaleType == "ms"
     assert image(values, make_source(), kind="mr").RescaleType == "US"
     assert not image(np.abs(values), pet(), kind="pt", units="source").get("RescaleType")
+
+
+@pytest.mark.parametrize("unit", ["bananas", "g/ml", "HU", "%", "gml", "BQML\\GML"])
+def test_units_that_a_pet_cannot_state_are_refused(unit: str) -> None:
+    with pytest.raises(DerivedObjectError, match=r"no unit of a PET|no line of text"):
+        image(np.linspace(0, 12, 60).reshape(5, 4, 3), pet(), units=unit)
+
+
+def test_a_unit_of_two_values_is_refused() -> None:
+    with pytest.raises(DerivedObjectError, match="units is no line of text"):
+        image(HOUNSFIELD, ct(), units="HU\\US")
+
+
+def test_bytes_with_an_opacity_are_not_called_four_volumes() -> None:
+    opaque = np.zeros((5, 4, 3, 4), np.uint8)
+    with pytest.raises(DerivedObjectError, match=r"array\[\.\.\., :3\]"):
+        image(opaque, ct())
+    assert len(derive_image(opaque, ct(volumes=4), make_recipe()).datasets) == 12
+    assert len(derive_image(opaque, ct(), make_recipe(), options=ImageOptions(kind="ct")).datasets) == 12
+
+
+def test_the_colours_of_one_projection_are_rgb() -> None:
+    radiograph = synthetic_series(kind="dx", rows=4, columns=5)
+    (made,) = derive_image(COLOURS[:, :, 0], SourceSeries.from_headers(radiograph), make_recipe()).datasets
+    assert (made.PhotometricInterpretation, made.Rows, made.Columns) == ("RGB", 4, 5)
+    assert np.array_equal(made.pixel_array, COLOURS[:, :, 0].transpose(1, 0, 2))

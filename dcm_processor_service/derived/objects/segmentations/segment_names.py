@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.derived.attributes.wording import require_line
@@ -23,6 +25,8 @@ _STRUCTURE_SCHEMES = frozenset({"SCT", "FMA", "RADLEX", "NCIt", "UMLS", "NEU", "
 _STRUCTURE_CONTEXTS = (7193, 7196, 7197, 7198, 6102, 6104)
 _QUALIFIERS = (2, 5, 6, 42, 211, 212, 230, 242, 3627, 3703, 4206, 4411, 7461, 7464, 7469, 7470, 10072)
 """Context groups (CID) of directions, answers, colours, quantities and their statistics."""
+_PARTS = 3
+"""Of a colour."""
 _SIDES = 244
 """The context group (CID) of sides; their codes may name the halves of a structure, so they are allowed."""
 _NO_STRUCTURES = ("(qualifier value)", "(observable entity)", "(procedure)", "(attribute)", "(organism)", "(situation)")
@@ -90,15 +94,23 @@ class SegmentName:
         return cls(label, chosen, own, side, color_lab, rgb, found.region if found is not None else None)
 
 
+def _parts(color: object, kind: type[object]) -> list[float]:
+    """Returns the three parts of a colour if they are numbers of a kind; else an empty list."""
+    parts = [*color] if isinstance(color, Iterable) and not isinstance(color, str | bytes) else []
+    return parts if len(parts) == _PARTS and all(isinstance(part, kind) for part in parts) else []
+
+
 def _require_colours(rgb: tuple[int, int, int] | None, lab: tuple[float, float, float] | None) -> None:
     """Refuses values that are no colour.
 
     Raises:
         DerivedObjectError: A component is out of its range.
     """
-    if rgb is not None and not all(0 <= part <= 255 for part in rgb):  # noqa: PLR2004 8 bits
-        raise DerivedObjectError("color_rgb is red, green and blue from 0 to 255: change it")
-    if lab is not None and not (0 <= lab[0] <= 100 and all(-128 <= part <= 127 for part in lab[1:])):  # noqa: PLR2004 CIE
+    parts = _parts(rgb, Integral)
+    if rgb is not None and not (parts and all(0 <= part <= 255 for part in parts)):  # noqa: PLR2004 8 bits
+        raise DerivedObjectError("color_rgb is red, green and blue as whole numbers from 0 to 255: change it")
+    parts = _parts(lab, Real)
+    if lab is not None and not (parts and 0 <= parts[0] <= 100 and all(-128 <= part <= 127 for part in parts[1:])):  # noqa: PLR2004 CIE
         raise DerivedObjectError("color_lab is L* from 0 to 100, and a* and b* from -128 to 127: change it")
 
 

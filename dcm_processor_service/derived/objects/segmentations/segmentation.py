@@ -280,9 +280,14 @@ def _build(
         max_fractional_value=_MOST_FRACTION,
         content_label=options.content_label,
         content_description=composite.derivation[:64],
-        omit_empty_frames=bool(frames.any()),
+        omit_empty_frames=_has_stored_voxels(frames, fractional=fractional),
         further_source_images=planes.further or None,
         **planes.arguments(highdicom),
         **equipment(composite),
     )
     return dataset
+
+
+def _has_stored_voxels(frames: NDArray[Any], *, fractional: bool) -> bool:
+    """Returns whether a voxel is stored as another number than 0; fractions are stored in steps of 1/255."""
+    return bool(np.around(frames.max() * _MOST_FRACTION) if fractional else frames.any())
