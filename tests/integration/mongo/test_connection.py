@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pymongo import AsyncMongoClient
 
+from dcm_processor_service.backends.mongo.driver import asynchronous
 from dcm_processor_service.backends.mongo.driver.asynchronous import open_async
 from dcm_processor_service.backends.mongo.driver.blocking import open_blocking
 from dcm_processor_service.backends.mongo.driver.connection import Patience
@@ -189,6 +191,26 @@ def test_opening_neither_connects_nor_reads_the_url() -> None:
     ):
         with opened as backend:
             assert "no url" not in repr(backend)
+
+
+def test_an_event_loop_waits_for_the_end_of_a_client_whose_store_is_dropped_before(mongo_url: str) -> None:
+    closed: list[bool] = []
+
+    class Slow(AsyncMongoClient[dict[str, Any]]):
+        async def close(self) -> None:
+            await asyncio.sleep(0.3)  # as on a busy machine
+            await super().close()
+            closed.append(True)
+
+    async def use() -> None:
+        location = StoreLocation(mongo_url, "nobody", 30.0, "async")
+        with asynchronous.open_with_options(location, in_thread, Slow) as backend:
+            await backend.data.find(KEY, "name")
+
+    before = dict(asynchronous._keepers)
+    asyncio.run(use())
+    assert closed == [True]
+    assert asynchronous._keepers == before
 
 
 async def test_what_is_closed_is_closed(store: Store) -> None:

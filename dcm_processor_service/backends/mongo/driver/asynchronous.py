@@ -39,6 +39,8 @@ CLIENT: Any = AsyncIOMotorClient
 """The driver: this one, or ``pymongo.AsyncMongoClient``, whose clients can be closed only in their event loop."""
 
 _lock = SharedLock()
+_keepers: dict[int, AsyncGenerator[None, None]] = {}
+"""What closes each client at the end of its event loop, which waits only for what is still held then."""
 
 
 def daemon_threads() -> DaemonThreads:
@@ -85,7 +87,6 @@ class Async:
 
     def __init__(self, client_class: Any) -> None:
         self._client_class = client_class
-        self._keepers: list[AsyncGenerator[None, None]] = []
         self._unanswered: dict[asyncio.Future[Any], float] = {}
         """The cancelled writes without an answer, and until when each of them delays its cancellation."""
 
@@ -97,7 +98,7 @@ class Async:
             keeper = _close_when_the_loop_ends(client)
             with suppress(StopIteration):  # starts the generator, so that the loop knows it
                 keeper.__anext__().send(None)
-            self._keepers.append(keeper)
+            _keepers[id(client)] = keeper
         return client
 
     def scope(self) -> object:
@@ -184,6 +185,7 @@ async def _close_when_the_loop_ends(client: Any) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
+        _keepers.pop(id(client), None)
         with pymongo.timeout(CLOSING_S):
             await client.close()
         for _turn in range(3):  # transports close one turn of the event loop later
