@@ -22,6 +22,7 @@ LOCAL_TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _ESCAPE = b"\x1b"
 # an escape sequence that names a set of characters (ISO 2022), of which none is a character itself
 _DESIGNATION = re.compile("\x1b(?:\\$[()]?|[()\\-.])[@-~]")
+_GB_2312, _IR_58 = b"\x1b$)A", b"ISO 2022 IR 58"
 _LATIN_9 = dict.fromkeys(("ISO_IR 203", "ISO 2022 IR 203"), "iso8859_15")
 
 
@@ -39,6 +40,8 @@ def decoded(vr: str, content: bytes, character_set: bytes) -> str:
     """
     if vr not in LOCAL_TEXTS or (content.isascii() and _ESCAPE not in content):
         return content.decode("latin-1")
+    if _GB_2312 in content and _IR_58 in character_set:
+        return without_designations(content.decode("gb2312", errors="replace"))
     with contained():
         return without_designations(decode_bytes(content, _encodings(character_set), TEXT_VR_DELIMS))
 
