@@ -27,6 +27,7 @@ OF_PASSES = frozenset(
         "FrameReferenceDateTime",
         "HeartRate",
         "HighRRValue",
+        "ImagingFrequency",
         "InstanceCreationTime",
         "IntervalsAcquired",
         "IntervalsRejected",
