@@ -14,6 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pymongo
+from bson.errors import BSONError
 from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 from pymongo.write_concern import WriteConcern
@@ -21,14 +22,13 @@ from pymongo.write_concern import WriteConcern
 from dcm_processor_service.backends.mongo.documents import LENIENT_CODEC
 from dcm_processor_service.backends.mongo.driver.failures import (
     IndexExistsError,
-    UndecodableError,
     are_all_duplicates,
     from_driver,
     is_passing,
     may_be_applied,
     translated,
 )
-from dcm_processor_service.errors import StoreUnavailableError
+from dcm_processor_service.errors import StoredValueError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -255,7 +255,9 @@ class Collection:
         """Reads documents; if one holds what Python cannot represent, that part alone stays undecoded."""
         try:
             documents: list[Document] = await self._attempts(attempt, **how)
-        except UndecodableError:
+        except StoredValueError as error:
+            if not isinstance(error.__cause__, BSONError):
+                raise
 
             def leniently(driver: Any) -> Any:
                 return attempt(driver.with_options(codec_options=LENIENT_CODEC))

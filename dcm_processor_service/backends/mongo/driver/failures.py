@@ -45,7 +45,6 @@ __all__ = [
     "DuplicateIdError",
     "IndexExistsError",
     "NoNumberError",
-    "UndecodableError",
     "are_all_duplicates",
     "from_driver",
     "is_passing",
@@ -112,10 +111,6 @@ class NoNumberError(StoreError):
     """An increment met a value that is no number."""
 
 
-class UndecodableError(StoredValueError):
-    """An answer holds BSON that Python cannot represent."""
-
-
 class IndexExistsError(StoreError):
     """An index over these keys exists already, with another name or other options."""
 
@@ -128,7 +123,7 @@ def translated() -> Iterator[None]:
         StoreUnavailableError: No server was reached, or it did not answer in time.
         ConfigurationError: The URL is malformed, or the server refuses the login in it.
         UnsupportedValueError: The value does not fit into a document.
-        UndecodableError: A stored document holds BSON that Python cannot represent.
+        StoredValueError: A stored document holds BSON that Python cannot represent.
         StoreError: Anything else that the server refuses.
     """
     try:
@@ -140,7 +135,7 @@ def translated() -> Iterator[None]:
             _TOO_LARGE if isinstance(error, DocumentTooLarge) else "the value holds something that BSON cannot hold"
         ) from error
     except BSONError as error:
-        raise UndecodableError(
+        raise StoredValueError(
             "a stored document cannot be read: it holds a datetime or text outside Python's"
         ) from error
     except PyMongoError as error:
