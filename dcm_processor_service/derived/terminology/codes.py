@@ -11,6 +11,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from dcm_processor_service.derived.attributes.wording import require_line
+from dcm_processor_service.derived.terminology.spelling import american
 from dcm_processor_service.derived.terminology.ucum import is_unit, nearest_unit
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import Code
@@ -76,13 +77,14 @@ def find_code(name: Code | str, contexts: Sequence[int] = ()) -> Code:
     if not isinstance(name, str):
         raise DerivedObjectError("a coded concept is neither a name nor a code: give one, such as 'liver'")
     wanted = _normal(name)
-    for context in contexts:
-        found = _of_context(context).get(wanted)
+    for spelling in dict.fromkeys((wanted, _normal(american(name)))):
+        for context in contexts:
+            found = _of_context(context).get(spelling)
+            if found is not None:
+                return found
+        found = _of_everything().get(spelling)
         if found is not None:
             return found
-    found = _of_everything().get(wanted)
-    if found is not None:
-        return found
     near = difflib.get_close_matches(wanted, {**_of_everything(), **_contexts(tuple(contexts))}, n=5, cutoff=0.6)
     names = ", ".join(repr(_of_everything()[each].meaning) for each in near if each in _of_everything())
     raise DerivedObjectError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 
+from dcm_processor_service.derived.terminology.spelling import american
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import Code
 
@@ -123,7 +124,7 @@ def find_structure(name: str) -> Structure | None:
         >>> find_structure("lung nodule").code.meaning, find_structure("unheard of") is None
         ('Nodule', True)
     """
-    spellings = _spellings(name)
+    spellings = [each for spelled in dict.fromkeys((name, american(name))) for each in _spellings(spelled)]
     for spelling in spellings:
         base, side = split_side(spelling)
         found = _of_side(_key(base), side)

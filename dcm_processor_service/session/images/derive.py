@@ -83,7 +83,8 @@ class Derive:
         Args:
             result: A Volume, a nibabel image, an array (i, j, k[, t]) on the source's grid, or a list of pages (PNG
                 bytes or arrays), for which only ``multi_frame`` and ``shows_identity`` apply. Bytes (i, j, k, 3) are
-                colours and become RGB Secondary Capture, unless they are a Volume of three volumes.
+                colours and become RGB Secondary Capture, unless they are a Volume of three volumes; so are bytes
+                (i, j, 3) of one projection.
             like: The source.
             role: The name of the object within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.

@@ -55,6 +55,21 @@ def test_everyday_names_have_their_code_and_side(name: str, value: str, side: st
 
 
 @pytest.mark.parametrize(
+    ("british", "name"),
+    [("tumour", "tumor"), ("Oedema", "edema"), ("haemorrhage", "hemorrhage"), ("oesophagus", "esophagus"),
+     ("grey matter", "gray matter"), ("brain_tumour", "brain tumor")],
+)  # fmt: skip
+def test_british_names_are_those_of_the_terminologies(british: str, name: str) -> None:
+    first, second = (segmentation({each: MASK}, make_source(), make_recipe(each)) for each in (british, name))
+    of_both = [
+        (one.SegmentSequence[0].SegmentedPropertyTypeCodeSequence, one.SegmentSequence[0].SegmentLabel)
+        for one in (first, second)
+    ]
+    assert of_both[0][0] == of_both[1][0]
+    assert of_both[0][1] == british
+
+
+@pytest.mark.parametrize(
     ("name", "organ"),
     [
         ("pancreatic tumor", "Pancreas"), ("left kidney tumour", "Kidney"), ("liver_tumor", "Liver"),
