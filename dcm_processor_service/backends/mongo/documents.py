@@ -79,7 +79,9 @@ _NO_TEXT_HANDLER = "dcm_processor_service.no_text"
 
 
 def _no_text(error: UnicodeError) -> tuple[str, int]:
-    return _NO_TEXT, error.end if isinstance(error, UnicodeDecodeError) else 0
+    if not isinstance(error, UnicodeDecodeError):
+        return _NO_TEXT, 0
+    return _NO_TEXT + error.object[error.start : error.end].hex(), error.end  # other bytes stay another text
 
 
 codecs.register_error(_NO_TEXT_HANDLER, _no_text)

@@ -237,6 +237,7 @@ def _members(row: Document, field_name: str) -> list[str]:
 
 
 def _arrived_at(row: Document) -> datetime:
+    """Returns when an image arrived; a date that cannot be read counts as old, so that no image is kept for ever."""
     arrived = row.get("uploadDate")
     return arrived if isinstance(arrived, datetime) else _LONG_AGO
 

@@ -240,7 +240,8 @@ class Catalogue:
         stored = [one for one in await backend.dicom.instances(known) if one.sop_instance_uid in files]
         with ExitStack() as scratch:
             held = await held_contents(backend, stored, files, scratch)
-            self._keep_ids(known.id, held, await backend.fillable().paths(stored))
+            uids = {one.id: one.sop_instance_uid for one in stored}
+            self._keep_ids(known.id, held, await backend.fillable().paths(stored), uids)
         others = [one for one in stored if one.id not in members]
         lost = await backend.fillable().forget_lost(others, folders) if others else []
         if lost:
@@ -248,15 +249,23 @@ class Catalogue:
             await backend.fillable().add_subject(known)
         return known
 
-    def _keep_ids(self, series_id: str, held: Mapping[str, Path], places: Mapping[str, Path]) -> None:
+    def _keep_ids(
+        self, series_id: str, held: Mapping[str, Path], places: Mapping[str, Path], uids: Mapping[str, str]
+    ) -> None:
         """Chooses the ids of a series' instances anew: none takes the id of another instance that is still there."""
         stored = {**places, **held}  # a file that the store holds itself may differ from the file at its place by now
         members = self._series[series_id]["instance_ids"]
         filed = [self._instances.pop(one) for one in members]
         members.clear()
-        ids = {os.path.abspath(path): one for one, path in places.items()}  # noqa: PTH100  keeps links
+        same, placed = (
+            {os.path.abspath(path): one for one, path in each.items()}  # noqa: PTH100  keeps links
+            for each in (held, places)
+        )
         for _series, instance, content in filed:
-            own = None if isinstance(content, bytes) else ids.get(os.path.abspath(content))  # noqa: PTH100
+            place = "" if isinstance(content, bytes) else os.path.abspath(content)  # noqa: PTH100
+            own = same.get(place) or placed.get(place)
+            if own in held and uids[own] != instance.sop_instance_uid:  # the store holds another image itself
+                own = None
             for instance_id in itertools.chain([own] if own else (), _ids_for(series_id, instance.sop_instance_uid)):
                 if instance_id in members:
                     continue

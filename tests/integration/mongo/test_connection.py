@@ -213,6 +213,29 @@ def test_an_event_loop_waits_for_the_end_of_a_client_whose_store_is_dropped_befo
     assert asynchronous._keepers == before
 
 
+def test_a_client_of_pymongo_is_closed_with_its_store_not_at_the_end_of_its_event_loop(mongo_url: str) -> None:
+    closed: dict[int, Any] = {}
+
+    class Seen(AsyncMongoClient[dict[str, Any]]):
+        async def close(self) -> None:
+            await super().close()
+            closed[id(self)] = self
+
+    async def use() -> None:
+        location = StoreLocation(mongo_url, "nobody", 30.0, "async")
+        for number in range(1, 4):
+            with asynchronous.open_with_options(location, in_thread, Seen) as backend:
+                await backend.data.find(KEY, "name")
+            for _turn in range(3000):
+                if len(closed) < number:
+                    await asyncio.sleep(0.01)
+            assert len(closed) == number
+
+    before = dict(asynchronous._keepers)
+    asyncio.run(use())
+    assert asynchronous._keepers == before
+
+
 async def test_what_is_closed_is_closed(store: Store) -> None:
     await store.backend.data.put(store.key, "name", 1)
     store.close()

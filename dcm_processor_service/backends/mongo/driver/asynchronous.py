@@ -15,6 +15,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pymongo
+from motor.core import AgnosticBaseCursor
 from motor.frameworks import asyncio as motor_framework
 from motor.motor_asyncio import AsyncIOMotorClient
 
@@ -39,8 +40,13 @@ CLIENT: Any = AsyncIOMotorClient
 """The driver: this one, or ``pymongo.AsyncMongoClient``, whose clients can be closed only in their event loop."""
 
 _lock = SharedLock()
-_keepers: dict[int, AsyncGenerator[None, None]] = {}
-"""What closes each client at the end of its event loop, which waits only for what is still held then."""
+_keepers: dict[int, tuple[AsyncGenerator[None, None], asyncio.AbstractEventLoop]] = {}
+"""The generator that closes each client at the end of its event loop, and that loop, by the client's id.
+
+The loop waits only for generators that are still held then.
+"""
+_closing: set[asyncio.Task[None]] = set()
+"""The tasks that close clients now; an event loop itself holds its tasks only weakly."""
 
 
 def daemon_threads() -> DaemonThreads:
@@ -98,7 +104,7 @@ class Async:
             keeper = _close_when_the_loop_ends(client)
             with suppress(StopIteration):  # starts the generator, so that the loop knows it
                 keeper.__anext__().send(None)
-            _keepers[id(client)] = keeper
+            _keepers[id(client)] = keeper, asyncio.get_running_loop()
         return client
 
     def scope(self) -> object:
@@ -106,9 +112,13 @@ class Async:
         return asyncio.get_running_loop()
 
     def close(self, client: Any) -> None:
-        """Closes a client of motor; PyMongo's own closes itself when its event loop ends."""
+        """Closes a client; one of PyMongo in its event loop, which it need not outlive, and without waiting for it."""
         if not iscoroutinefunction(client.close):
             client.close()
+        elif found := _keepers.get(id(client)):
+            _keeper, loop = found
+            with suppress(RuntimeError):  # the loop has ended, and closed the client
+                loop.call_soon_threadsafe(_start_to_close, client)
 
     async def reach(self, client: Any) -> None:
         """Waits until the driver knows a server that accepts writes."""
@@ -163,11 +173,13 @@ class Async:
         if not task.cancelled():
             task.exception()  # marks the exception as retrieved, so that asyncio does not warn
 
-    async def read_all(self, call: Callable[[], Any]) -> list[Document]:
-        """Returns all documents of a cursor."""
+    async def read_all(self, call: Callable[[], Any], *, whole: bool = True) -> list[Document]:
+        """Returns all documents of a cursor; if not ``whole``, the driver's time limit is for each message."""
         cursor = call()
         if isawaitable(cursor):
             cursor = await cursor
+        if not whole and not isinstance(cursor, AgnosticBaseCursor):  # motor's has that limit for each message anyway
+            return [document async for document in cursor]
         documents: list[Document] = await cursor.to_list(None)
         return documents
 
@@ -190,6 +202,21 @@ async def _close_when_the_loop_ends(client: Any) -> AsyncGenerator[None, None]:
             await client.close()
         for _turn in range(3):  # transports close one turn of the event loop later
             await asyncio.sleep(0)
+
+
+def _start_to_close(client: Any) -> None:
+    """Starts a task that closes a client; if the event loop ends before, the client's generator closes it."""
+    task = asyncio.ensure_future(_close_now(client))
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+
+
+async def _close_now(client: Any) -> None:
+    with pymongo.timeout(CLOSING_S):
+        await client.close()
+    if found := _keepers.get(id(client)):
+        keeper, _loop = found
+        await keeper.aclose()
 
 
 async def _awaited(call: Any) -> Any:

@@ -82,9 +82,11 @@ class Blocking:
         del within_s
         return True
 
-    async def read_all(self, call: Callable[[], Any]) -> list[Document]:
-        """Returns all documents of a cursor."""
-        documents: list[Document] = call().to_list()  # whole messages, where iterating takes one document at a time
+    async def read_all(self, call: Callable[[], Any], *, whole: bool = True) -> list[Document]:
+        """Returns all documents of a cursor; if not ``whole``, the driver's time limit is for each message."""
+        if not whole:
+            return list(call())
+        documents: list[Document] = call().to_list()  # faster than iterating, but one time limit for all messages
         return documents
 
     async def pause(self, seconds: float) -> None:

@@ -97,7 +97,9 @@ class Collection:
     async def find_bulk(self, query: Document, *, sort: Sort, batch_size: int = 0) -> list[Document]:
         """Returns large documents; the time limit of a transfer applies to each message, not to all together."""
         return await self._read(
-            lambda driver: self._mode.read_all(lambda: driver.find(query, sort=sort, batch_size=batch_size)),
+            lambda driver: self._mode.read_all(
+                lambda: driver.find(query, sort=sort, batch_size=batch_size), whole=False
+            ),
             patience_s=self._client.patience.transfer_s,
             whole=False,
         )

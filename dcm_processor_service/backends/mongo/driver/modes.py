@@ -62,8 +62,13 @@ class DriverMode(Protocol):
     async def all_answered(self, within_s: float) -> bool:
         """Waits for the answers to cancelled writes; returns whether all answers have come in time."""
 
-    async def read_all(self, call: Callable[[], Any]) -> list[Document]:
-        """Makes a call that returns a cursor, and returns all its documents."""
+    async def read_all(self, call: Callable[[], Any], *, whole: bool = True) -> list[Document]:
+        """Makes a call that returns a cursor, and returns all its documents.
+
+        Args:
+            call: The call.
+            whole: Whether the driver's time limit is for all messages together; otherwise it is for each message.
+        """
 
     async def pause(self, seconds: float) -> None:
         """Waits."""
