@@ -109,9 +109,11 @@ def _percent(fraction: Any) -> int:
     Raises:
         UnsupportedValueError: The fraction is below 0, above 1 or no number.
     """
-    is_number = isinstance(fraction, Real)
-    if not is_number:
-        raise UnsupportedValueError(f"progress is a number from 0 to 1, not a {type(fraction).__name__}")
+    try:
+        number = fraction if isinstance(fraction, Real) else float(fraction.item())  # an array of one number
+    except (AttributeError, TypeError, ValueError, RuntimeError):
+        raise UnsupportedValueError(f"progress is a number from 0 to 1, not a {type(fraction).__name__}") from None
+    fraction = number
     if not -_TOLERANCE <= fraction <= 1 + _TOLERANCE:  # also refuses NaN
         raise UnsupportedValueError(
             f"progress goes from 0 to 1, and {fraction} is outside; divide the work that is done by all the work"

@@ -12,6 +12,7 @@ import zlib
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from pydicom import Dataset, FileDataset
@@ -72,12 +73,12 @@ class Composite:
         role: object = recipe.role
         if not isinstance(role, str) or not role.strip():
             raise DerivedObjectError("the recipe has no role, and UIDs are keyed by it: give one, such as 'smoothed'")
-        if type(recipe.revision) is not int or recipe.revision < 0:
+        if not _is_whole(recipe.revision) or recipe.revision < 0:
             raise DerivedObjectError(
                 "revision is a whole number, which counts corrected results from 1 and is 0 for the first one"
             )
         number = recipe.series_number
-        if number is not None and not (type(number) is int and 0 <= number <= _MOST_IS):
+        if number is not None and not (_is_whole(number) and 0 <= number <= _MOST_IS):
             raise DerivedObjectError(f"series_number is a whole number from 0 to {_MOST_IS} (PS3.5, section 6.2)")
         if getattr(recipe.created, "tzinfo", None) is None:
             raise DerivedObjectError("the recipe's time of making has no time zone: use datetime.now(timezone.utc)")
@@ -241,3 +242,8 @@ class Composite:
         dataset.DerivationDescription = self.derivation
         if self.recipe.derivation_code is not None:
             dataset.DerivationCodeSequence = [code_item(find_code(self.recipe.derivation_code, (7203,)))]
+
+
+def _is_whole(number: object) -> bool:
+    """Returns whether a value is an integer, as of Python, NumPy or a header; a truth value is none."""
+    return isinstance(number, Integral) and not isinstance(number, bool)

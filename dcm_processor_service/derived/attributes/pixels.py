@@ -179,7 +179,7 @@ def write_values(dataset: Dataset, pixels: StoredPixels, window: tuple[float, fl
     dataset.VOILUTFunction = "LINEAR" if mapping.slope == 1 and width >= 1 else "LINEAR_EXACT"
 
 
-def require_window(window: tuple[float, float]) -> tuple[float, float]:
+def require_window(window: Any) -> tuple[float, float]:
     """Returns a window as it was given.
 
     Raises:
@@ -190,8 +190,8 @@ def require_window(window: tuple[float, float]) -> tuple[float, float]:
         (40.0, 400.0)
     """
     try:
-        center, width = map(float, window)
-    except (TypeError, ValueError):
+        center, width = map(float, () if isinstance(window, str) else window)
+    except (TypeError, ValueError, OverflowError):
         center = width = math.nan
     if not (width > 0 and math.isfinite(center) and math.isfinite(width)):
         raise DerivedObjectError("the width of a window is above 0, and both are finite: give (center, width)")

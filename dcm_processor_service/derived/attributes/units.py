@@ -72,7 +72,7 @@ def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_c
 
 def _check_stated(unit: str | None, source: Source, image_class: ImageClass) -> None:
     """Refuses units that the attribute of the class cannot hold: code strings for PET, else a line of text."""
-    if unit in {None, "", "source"}:
+    if unit in (None, "", "source"):
         return
     require_line("units", unit, _LO)
     if image_class == "pt" and unit not in {*_PET_UNITS, _stated(source, "pt")}:

@@ -94,6 +94,7 @@ class ServiceSource:
         self.faults: list[SyntaxFault] = []
         self.missing: list[str] = []
         """Sentences about imports that this Python cannot satisfy."""
+        own = {path.stem for path in folder.iterdir()}
         for path in sorted(folder.rglob("*.py")):
             relative = path.relative_to(folder)
             with open_to_read(path) as file:
@@ -108,7 +109,7 @@ class ServiceSource:
             self.missing += [
                 f"{relative}:{line}: {needed} needs Python {since}, the worker has {version}; import it in a try, with "
                 "something else for an ImportError, or ask for a newer Python in the worker's settings.json"
-                for line, needed, since in imports_from_newer_python(tree, python)
+                for line, needed, since in imports_from_newer_python(tree, python, own)
             ]
             name = ".".join(relative.with_suffix("").parts).removesuffix("__init__").removesuffix(".")
             self._files[name] = _File(path, name, tree)
@@ -138,6 +139,11 @@ class ServiceSource:
         return sorted(found, key=lambda read: (read.place, read.job_name))
 
     def _reads_in(self, file: _File, definition: Definition) -> Iterator[JobRead]:
+        if isinstance(definition, ast.ClassDef):  # a name in one method is not that in another
+            for one in definition.body:
+                if isinstance(one, _DEFINITIONS):
+                    yield from self._reads_in(file, one)
+            return
         local = local_texts(definition)
         for node in ast.walk(definition):
             if not isinstance(node, ast.Call):

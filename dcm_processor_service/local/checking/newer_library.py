@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 __all__ = ["imports_from_newer_python"]
 
@@ -53,17 +53,24 @@ _SINCE = {
 }
 
 
-def imports_from_newer_python(tree: ast.Module, python: tuple[int, int]) -> Iterator[tuple[int, str, str]]:
+def imports_from_newer_python(
+    tree: ast.Module, python: tuple[int, int], own: Container[str] = ()
+) -> Iterator[tuple[int, str, str]]:
     """Yields the line, the name and the first Python that has it, of each import that this Python cannot satisfy.
 
     Imports below ``try``, ``if`` and ``with`` are passed over: there the source decides itself.
+
+    Args:
+        tree: The source.
+        python: The Python that imports.
+        own: Names of the service's own modules; they take the place of modules that this Python lacks.
 
     Example:
         >>> list(imports_from_newer_python(ast.parse("from datetime import UTC"), (3, 10)))
         [(1, 'datetime.UTC', '3.11')]
     """
     for node in _unconditional(tree):
-        for name, since in _imported(node):
+        for name, since in _imported(node, own):
             if since > python:
                 yield node.lineno, name, ".".join(map(str, since))
 
@@ -76,7 +83,7 @@ def _unconditional(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
             yield from _unconditional(child)
 
 
-def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, tuple[int, int]]]:
+def _imported(node: ast.Import | ast.ImportFrom, own: Container[str]) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yields what an import asks of Python's library, where an older Python lacks it."""
     if isinstance(node, ast.Import):
         names = [(alias.name, alias.name) for alias in node.names]
@@ -87,7 +94,7 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, tuple[in
     for module, name in names:
         parts = module.split(".")
         parents = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
-        since = next((_MODULES[one] for one in (*parents, name) if one in _MODULES), None)
+        since = next((_MODULES[one] for one in (*parents, name) if one in _MODULES and one not in own), None)
         since = since or _SINCE.get((module, name.rpartition(".")[2]))
         if since is not None:
             yield name, since

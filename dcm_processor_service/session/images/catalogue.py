@@ -264,7 +264,7 @@ class Catalogue:
         for _series, instance, content in filed:
             place = "" if isinstance(content, bytes) else os.path.abspath(content)  # noqa: PTH100
             own = same.get(place) or placed.get(place)
-            if own in held and uids[own] != instance.sop_instance_uid:  # the store holds another image itself
+            if own and own in held and uids[own] != instance.sop_instance_uid:  # the store holds another image itself
                 own = None
             for instance_id in itertools.chain([own] if own else (), _ids_for(series_id, instance.sop_instance_uid)):
                 if instance_id in members:

@@ -280,6 +280,27 @@ def test_versions_that_are_known_to_want_a_newer_python_are_found(tmp_path: Path
     assert problems(folder) == {}
 
 
+def test_a_name_in_one_method_is_not_that_in_another(tmp_path: Path) -> None:
+    source = """
+from dcm_processor_service import RuntimeContext, entrypoint
+
+
+class Store:
+    def save(self, ctx):
+        name = "mask.nii.gz"
+        ctx.session.files.save(name, b"")
+
+    def load(self, ctx, name):
+        return ctx.session.data.get("volume", job=name)
+
+
+@entrypoint
+def worker(ctx: RuntimeContext):
+    return Store().load(ctx, "worker")
+"""
+    assert one_job(tmp_path, source) == {}
+
+
 @pytest.mark.parametrize(
     ("source", "missing"),
     [
@@ -292,11 +313,12 @@ def test_versions_that_are_known_to_want_a_newer_python_are_found(tmp_path: Path
         ("from contextlib import suppress\nwith suppress(ImportError):\n    import tomllib", ""),
         ("from datetime import datetime\nimport wsgiref", ""),
         ("from .datetime import UTC", ""),
+        ("from compression import pack", ""),
     ],
 )
 def test_imports_from_a_newer_python_are_found(tmp_path: Path, source: str, missing: str) -> None:
     """Also where the Python that checks has what is imported."""
-    files = {"module/datetime.py": "UTC = 1\n"}
+    files = {"module/datetime.py": "UTC = 1\n", "module/compression.py": "def pack(): ...\n"}
     found = one_job(tmp_path, f"{source}\n{WORKER['module/__init__.py']}", files=files)
     found.pop("import", None)  # an interpreter of the tests may itself be too old
     assert [

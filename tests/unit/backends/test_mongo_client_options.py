@@ -62,6 +62,24 @@ def test_an_option_that_the_driver_would_leave_out_is_refused(option: str) -> No
     assert f"={value}" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("w=2", "w=majority", "w=nearby", "journal=true", "ssl=true", "wtimeoutMS=0"),
+        *("retryWrites=false", "readPreference=nearest", "compressors=zlib", "appName=x", "replicaSet=rs0"),
+    ],
+)
+def test_usual_options_are_taken(option: str) -> None:
+    client = lazy(f"?{option}")
+    assert client.handle().client is not None
+    client.close()
+
+
+def test_no_limit_for_a_free_connection_is_what_the_driver_has_anyway() -> None:
+    with pytest.warns(UserWarning, match="waitqueuetimeoutms"):
+        lazy("?waitQueueTimeoutMS=0").handle()
+
+
 def test_an_option_of_another_program_is_left_to_the_driver() -> None:
     with pytest.warns(UserWarning, match="nknown option"):
         lazy("?3t.uriVersion=3").handle()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from pydicom.valuerep import IS
 
 from dcm_processor_service import Marker, Segment
 from dcm_processor_service.derived.source import SourceSeries
@@ -23,6 +25,8 @@ WINDOWS: dict[str, Any] = {
     "infinite": (40, float("inf")),
     "words": ("a", 1),
     "three": (1, 2, 3),
+    "text": "45",
+    "beyond numbers": (40, 10**400),
 }
 
 
@@ -107,8 +111,32 @@ def test_a_unit_is_a_text_or_a_code(unit: Any) -> None:
 @pytest.mark.parametrize("place", [("a", 1, 2), (1, 2), None, (float("nan"), 1, 2)], ids=["word", "two", "none", "nan"])
 def test_a_marker_is_at_three_numbers(place: Any) -> None:
     ctx = context()
-    with pytest.raises(DerivedObjectError, match="beside all slices"):
+    with pytest.raises(DerivedObjectError, match="outside of all slices"):
         ctx.session.dicom.derive.presentation(markers=[Marker(place, "nodule")], like=ctx.session.dicom.get_series())
+
+
+def test_whole_numbers_of_numpy_and_headers_and_colours_of_whole_floats_are_taken() -> None:
+    ctx = context()
+    derive, series = ctx.session.dicom.derive, ctx.session.dicom.get_series()
+    for number in (np.int64(7), IS("7")):
+        recipe: Any = {"series_number": number}
+        made = derive.text_report("x", like=series, recipe=recipe, revision=np.int64(1))
+        assert made.SeriesNumber == 7
+    palette: Any = tuple(255 * np.array([1.0, 0.0, 0.0]))
+    mask = series.volume().array > 900
+    colors = []
+    for rgb in (palette, (255, 0, 0)):
+        made = derive.segmentation({"liver": Segment(mask, color_rgb=rgb)}, like=series)
+        colors.append(made.SegmentSequence[0].RecommendedDisplayCIELabValue)
+    assert colors[0] == colors[1]
+
+
+@pytest.mark.parametrize("units", [["HU"], {"HU": 1}], ids=["list", "mapping"])
+def test_units_are_a_text(units: Any) -> None:
+    ctx = context()
+    series = ctx.session.dicom.get_series()
+    with pytest.raises(DerivedObjectError, match="units"):
+        ctx.session.dicom.derive(series.volume(), like=series, role="r", units=units)
 
 
 def test_further_instances_of_another_patient_are_refused() -> None:

@@ -7,6 +7,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pytest
 
 from dcm_processor_service import AsyncRuntimeContext, Container, RuntimeContext, RuntimeSettings
@@ -78,6 +79,12 @@ def test_the_first_is_written_at_once_as_a_whole_percentage(jobs: FakeJobs, prog
 def test_a_fraction_becomes_a_percentage(jobs: FakeJobs, progress: Progress, fraction: float, percent: int) -> None:
     progress(fraction)
     assert percents(jobs) == [percent]
+
+
+@pytest.mark.parametrize("fraction", [np.float32(0.5), np.array(0.5), np.array([0.5])], ids=["scalar", "0d", "1d"])
+def test_a_number_of_numpy_becomes_a_percentage(jobs: FakeJobs, progress: Progress, fraction: Any) -> None:
+    progress(fraction)
+    assert percents(jobs) == [50]
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, 40, math.nan, math.inf])

@@ -57,6 +57,8 @@ def check_options(options: dict[str, str]) -> None:
         ConfigurationError: The value of such an option cannot be read, or ``w`` is no number above 0 and no name.
     """
     for name in options.keys() & _NAMES.keys():
+        if name == "waitqueuetimeoutms" and options[name] == "0":
+            continue  # no limit, as if it were left out
         try:
             validate_options({_NAMES[name]: options[name]}, warn=False)
         except (ValueError, TypeError, DriverConfigurationError) as error:

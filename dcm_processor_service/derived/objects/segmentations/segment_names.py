@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.derived.attributes.wording import require_line
@@ -94,10 +94,10 @@ class SegmentName:
         return cls(label, chosen, own, side, color_lab, rgb, found.region if found is not None else None)
 
 
-def _parts(color: object, kind: type[object]) -> list[float]:
-    """Returns the three parts of a colour if they are numbers of a kind; else an empty list."""
+def _parts(color: object) -> list[float]:
+    """Returns the three parts of a colour if they are numbers; else an empty list."""
     parts = [*color] if isinstance(color, Iterable) and not isinstance(color, str | bytes) else []
-    return parts if len(parts) == _PARTS and all(isinstance(part, kind) for part in parts) else []
+    return parts if len(parts) == _PARTS and all(isinstance(part, Real) for part in parts) else []
 
 
 def _require_colours(rgb: tuple[int, int, int] | None, lab: tuple[float, float, float] | None) -> None:
@@ -106,10 +106,10 @@ def _require_colours(rgb: tuple[int, int, int] | None, lab: tuple[float, float, 
     Raises:
         DerivedObjectError: A component is out of its range.
     """
-    parts = _parts(rgb, Integral)
-    if rgb is not None and not (parts and all(0 <= part <= 255 for part in parts)):  # noqa: PLR2004 8 bits
+    parts = _parts(rgb)
+    if rgb is not None and not (parts and all(0 <= part <= 255 and part == int(part) for part in parts)):  # noqa: PLR2004 8 bits
         raise DerivedObjectError("color_rgb is red, green and blue as whole numbers from 0 to 255: change it")
-    parts = _parts(lab, Real)
+    parts = _parts(lab)
     if lab is not None and not (parts and 0 <= parts[0] <= 100 and all(-128 <= part <= 127 for part in parts[1:])):  # noqa: PLR2004 CIE
         raise DerivedObjectError("color_lab is L* from 0 to 100, and a* and b* from -128 to 127: change it")
 
