@@ -6,7 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bson import ObjectId, Regex
+from bson import ObjectId, Regex, decode, encode
 
 from dcm_processor_service.backends.mongo import documents, job_documents
 from dcm_processor_service.errors import InvalidNameError, StoredValueError
@@ -179,3 +179,12 @@ def test_a_lone_surrogate_is_refused_by_the_embedded_store(
 ) -> None:
     with pytest.raises(InvalidNameError, match="lone surrogates"):
         read(workspace[0])
+
+
+def test_texts_that_are_no_text_stay_apart_and_are_refused() -> None:
+    damaged = [encode({"PatientUID": "@@@"}).replace(b"@@@", text) for text in (b"M\xfc\xfc", b"M\xf6\xf6")]
+    uids = [decode(one, codec_options=documents.LENIENT_CODEC)["PatientUID"] for one in damaged]
+    assert uids[0] != uids[1]
+    for uid in uids:
+        with pytest.raises(StoredValueError, match="not UTF-8"):
+            documents.plain(uid, "the value")
