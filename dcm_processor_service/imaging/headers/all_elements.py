@@ -44,7 +44,8 @@ def short_elements(instance: InstanceFile) -> dict[int, bytes]:
     """
     header = instance.header
     if not isinstance(header, ScannedHeader):
-        raw: list[object] = [header.get_item(tag) for tag in header.keys() if not tag.is_private]  # noqa: SIM118 slow
+        tags = [tag for tag in header.keys() if tag.element and not tag.is_private]  # noqa: SIM118 values are slow
+        raw: list[object] = [header.get_item(tag) for tag in tags]
         return {
             int(one.tag): one.value.strip(b" \0")
             for one in raw
