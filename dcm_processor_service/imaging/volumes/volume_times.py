@@ -152,7 +152,7 @@ def _takes_several_repetitions(frame: FrameInfo) -> bool:
     """Returns whether a volume takes more than one repetition: one for each partition, or for each part of k-space."""
     header = frame.places[-1]
     is_3d = text(header, "MRAcquisitionType").upper() == "3D"
-    return is_3d or text(header, "SegmentedKSpaceTraversal").upper() in {"PARTIAL", "FULL"}
+    return is_3d or text(header, "SegmentedKSpaceTraversal").upper() == "PARTIAL"  # FULL is one shot for all of it
 
 
 def is_echo_planar(frame: FrameInfo) -> bool:
