@@ -10,6 +10,7 @@ one scan. Attributes inside the nested sequences of a functional group are not c
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydicom.datadict import keyword_for_tag
@@ -17,7 +18,7 @@ from pydicom.sequence import Sequence as Items
 
 from dcm_processor_service.imaging.headers.values import items, tag_value, text
 from dcm_processor_service.imaging.series.order.passes import IN_PASSES, OF_PASSES
-from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, may_take_turns, take_turns
+from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -50,14 +51,13 @@ def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
     # values that take turns differ between the first two slices: only these few are read of the others
     seen = [_settings(frame.places[0], left_out) for frame in ascending[:2]]
     names = {name for name in {**seen[0], **seen[1]} if seen[0].get(name) != seen[1].get(name)}
-    most = len(ascending) // FEWEST_TURNS
-    for frame in ascending[2:]:
-        if not names:
+    turns = {name: Turns(len(ascending) // FEWEST_TURNS) for name in names}
+    rest = (_settings(frame.places[0], left_out, turns) for frame in ascending[2:])
+    for found in chain(seen, rest):
+        turns = {name: one for name, one in turns.items() if one.goes_on(found.get(name))}
+        if not turns:
             return ""
-        seen.append(_settings(frame.places[0], left_out, names))
-        names = {name for name in names if may_take_turns([found.get(name) for found in seen], most)}
-    turning = [name for name in sorted(names) if take_turns([found.get(name) for found in seen])]
-    return turning[0].keyword if turning else ""
+    return next((name.keyword for name, one in sorted(turns.items()) if one.are_taken), "")
 
 
 def settings_by_frame(frames: Sequence[FrameInfo]) -> list[dict[str, tuple[str, ...]]]:
