@@ -74,13 +74,37 @@ def test_files_of_other_syntaxes_are_compared_too(tmp_path: Path, syntax: str) -
         ("ReceiveCoilName", list("ABCDEFGH"), "MR"),
         ("ReceiveCoilName", list("ABCDE") * 3, "MR"),  # as the planes of a detector do
         ("HeartRate", ["60", "70"] * 4, "MR"),
+        ("NominalInterval", ["850", "863"] * 4, "MR"),
+        ("InStackPositionNumber", [1, 2] * 4, "CT"),
+        ("TubeAngle", [0.0, 180.0] * 4, "CT"),
+        ("DeadTimeFactor", ["1.01", "1.02"] * 4, "PT"),
+        ("ScatterFractionFactor", ["0.31", "0.32"] * 4, "PT"),
+        ("RetrieveAETitle", ["ONE", "OTHER"] * 4, "CT"),
         ("InstanceCreationTime", ["120000", "120100"] * 4, "CT"),
         ("SliceLocation", ["1", "2"] * 4, "CT"),
         ("RotationDirection", ["CW", "CC"] * 4, "CT"),
         ("LossyImageCompressionRatio", ["2", "3"] * 4, "CT"),
         ("AdditionalPatientHistory", ["A" * 65, "B" * 65] * 4, "CT"),  # too long to be compared
     ],
-    ids=["few", "blocks", "odd", "all", "five", "passes", "times", "slices", "gantry", "pixels", "long"],
+    ids=[
+        "few",
+        "blocks",
+        "odd",
+        "all",
+        "five",
+        "passes",
+        "intervals",
+        "places",
+        "angles",
+        "counts",
+        "scatter",
+        "archives",
+        "times",
+        "slices",
+        "gantry",
+        "pixels",
+        "long",
+    ],
 )
 def test_what_does_not_take_turns_or_may_is_of_one_volume(
     tmp_path: Path, keyword: str, values: list[Any], modality: str

@@ -88,8 +88,11 @@ def test_settings_that_are_constant_or_change_once_are_of_one_volume(
     assert volume.shape == (3, 2, 2 * SLICES)
 
 
-def test_two_passes_of_an_mr_may_measure_otherwise(tmp_path: Path) -> None:
-    paths = enhanced(tmp_path, "InversionTimes", [[100.0], [120.0]], half_a_step_apart())
+@pytest.mark.parametrize(
+    ("name", "values"), [("InversionTimes", [[100.0], [120.0]]), ("TransmitterFrequency", [[63.1], [63.2]])]
+)
+def test_two_passes_of_an_mr_may_measure_otherwise(tmp_path: Path, name: str, values: list[Any]) -> None:
+    paths = enhanced(tmp_path, name, values, half_a_step_apart())
     [volume] = read_volumes(paths)
     assert volume.shape == (3, 2, 2 * SLICES)
 

@@ -15,7 +15,7 @@ from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from dcm_processor_service.imaging.headers.all_elements import short_elements
 from dcm_processor_service.imaging.headers.fast_scan import SCANNED_KEYWORDS
 from dcm_processor_service.imaging.headers.values import text
-from dcm_processor_service.imaging.series.order.passes import IN_PASSES, OF_PASSES
+from dcm_processor_service.imaging.series.order.passes import IN_PASSES, OF_PASSES, OF_SLICES
 from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, Turns
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ __all__ = ["alternating_element"]
 
 _MOST_VOLUMES = 4
 _PIXEL_GROUP = 0x0028
-# of a slice or of a plane of the detector; old gantries turned back after each slice
-_OF_SLICES = ("ImageIndex", "RotationDirection", "SliceLocation", "SliceSensitivityFactor")
+# which an archive writes into what it sends: several servers may take turns
+_OF_ARCHIVES = ("InstanceAvailability", "RetrieveAETitle", "StorageMediaFileSetID", "StorageMediaFileSetUID")
 
 
 def _tags(keywords: Iterable[str]) -> frozenset[int]:
     return frozenset(tag for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None)
 
 
-_LEFT_OUT = _tags((*SCANNED_KEYWORDS, *_OF_SLICES))
+_LEFT_OUT = _tags((*SCANNED_KEYWORDS, *OF_SLICES, *_OF_ARCHIVES))
 _LEFT_OUT_IN_PASSES = _LEFT_OUT | _tags(OF_PASSES)
 
 

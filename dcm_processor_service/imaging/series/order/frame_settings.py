@@ -17,7 +17,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.sequence import Sequence as Items
 
 from dcm_processor_service.imaging.headers.values import items, tag_value, text
-from dcm_processor_service.imaging.series.order.passes import IN_PASSES, OF_PASSES
+from dcm_processor_service.imaging.series.order.passes import IN_PASSES, OF_PASSES, OF_SLICES
 from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, Turns
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["alternating_setting", "settings_by_frame"]
 
 _OF_PLACES = frozenset({"PlanePositionSequence", "PlanePositionSlideSequence"})
-# the last one belongs to a plane of the detector of a PET, and repeats with each place of the bed
-_OF_SLICES = frozenset({"DimensionIndexValues", "InStackPositionNumber", "SliceSensitivityFactor"})
+# what numbers the frames, and a factor of a plane of the detector
+_OF_FRAMES = frozenset({"DimensionIndexValues", "InStackPositionNumber", "SliceSensitivityFactor"})
 
 
 class _Setting(NamedTuple):
@@ -47,7 +47,7 @@ def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
     """
     if len(ascending) < 2 * FEWEST_TURNS or any(len(frame.places) == 1 for frame in ascending):
         return ""
-    left_out = _OF_SLICES | (OF_PASSES if text(ascending[0].places[-1], "Modality") in IN_PASSES else frozenset())
+    left_out = _OF_FRAMES | OF_SLICES | (OF_PASSES if text(ascending[0].places[-1], "Modality") in IN_PASSES else frozenset())
     # values that take turns differ between the first two slices: only these few are read of the others
     seen = [_settings(frame.places[0], left_out) for frame in ascending[:2]]
     names = {name for name in {**seen[0], **seen[1]} if seen[0].get(name) != seen[1].get(name)}
@@ -62,7 +62,7 @@ def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
 
 def settings_by_frame(frames: Sequence[FrameInfo]) -> list[dict[str, tuple[str, ...]]]:
     """Returns the values of the functional groups of each frame, by the keyword of the attribute."""
-    settings = (_settings(frame.places[0], _OF_SLICES) for frame in frames)
+    settings = (_settings(frame.places[0], _OF_FRAMES) for frame in frames)
     return [{name.keyword: values for name, values in found.items()} for found in settings]
 
 
