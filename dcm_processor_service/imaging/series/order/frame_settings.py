@@ -47,7 +47,9 @@ def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
     """
     if len(ascending) < 2 * FEWEST_TURNS or any(len(frame.places) == 1 for frame in ascending):
         return ""
-    left_out = _OF_FRAMES | OF_SLICES | (OF_PASSES if text(ascending[0].places[-1], "Modality") in IN_PASSES else frozenset())
+    left_out = (
+        _OF_FRAMES | OF_SLICES | (OF_PASSES if text(ascending[0].places[-1], "Modality") in IN_PASSES else frozenset())
+    )
     # values that take turns differ between the first two slices: only these few are read of the others
     seen = [_settings(frame.places[0], left_out) for frame in ascending[:2]]
     names = {name for name in {**seen[0], **seen[1]} if seen[0].get(name) != seen[1].get(name)}
