@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+ECHO_PLANAR: dict[str, Sequence[Any]] = {"ScanningSequence": ["EP"] * 3, "RepetitionTime": ["2000"] * 3}
+
+
 def written(folder: Path, modality: str, marks: Mapping[str, Sequence[Any]]) -> tuple[float, tuple[str, str], Any]:
     """The step, its units and the metadata of a 4D series of three volumes that dcm2niix converts."""
     paths = single_frame(Recipe(slices=4, volumes=3, modality=modality, signed=False, bits_stored=12), folder)
@@ -40,9 +43,11 @@ def written(folder: Path, modality: str, marks: Mapping[str, Sequence[Any]]) -> 
         ({"AcquisitionTime": ["100000", "100010", "100020"]}, 10, [0, 10, 20]),
         ({"AcquisitionTime": ["100000", "100010", "100040"]}, 0, [0, 10, 40]),
         ({}, 0, None),
-        ({"ScanningSequence": ["EP"] * 3, "RepetitionTime": ["2000"] * 3}, 2, None),
+        (ECHO_PLANAR, 2, None),
+        (ECHO_PLANAR | {"MRAcquisitionType": ["3D"] * 3}, 0, None),
+        (ECHO_PLANAR | {"SegmentedKSpaceTraversal": ["PARTIAL"] * 3}, 0, None),
     ],
-    ids=["even", "uneven", "unknown", "echo-planar"],
+    ids=["even", "uneven", "unknown", "echo-planar", "partitions", "several shots"],
 )
 def test_the_step_is_that_of_the_volumes_or_none(
     tmp_path: Path, marks: dict[str, Sequence[Any]], step_s: float, starts: list[float] | None
