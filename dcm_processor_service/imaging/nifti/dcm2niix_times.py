@@ -11,7 +11,7 @@ import math
 import struct
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.imaging.volumes.volume_times import volume_times
+from dcm_processor_service.imaging.volumes.volume_times import VolumeTimes, volume_times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.nifti.dcm2niix_image import Dcm2niixImage
     from dcm_processor_service.imaging.nifti.task import ConversionTask
-    from dcm_processor_service.imaging.volumes.volume_times import VolumeTimes
 
 __all__ = ["set_times"]
 
@@ -42,7 +41,8 @@ def set_times(image: Dcm2niixImage, task: ConversionTask) -> Mapping[str, Any]:
         return image.metadata
     times = volume_times(stacks[0])
     _set_step(image, times.step_s or 0.0)
-    return _with_frame_times(image.metadata, times)
+    # dcm2niix may put volumes of gradients in another order than that of the headers
+    return _with_frame_times(image.metadata, VolumeTimes() if image.gradients else times)
 
 
 def _set_step(image: Dcm2niixImage, step_s: float) -> None:
