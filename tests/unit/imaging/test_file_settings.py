@@ -49,8 +49,10 @@ def stack(
         ("InstitutionName", ["A", None]),
         ("PatientWeight", ["70", "80", "75"]),
         ("ImagedNucleus", ["1H", "13C", "31P", "23Na"]),
+        ("MRAcquisitionType", ["2D", "3D"]),
+        ("TimezoneOffsetFromUTC", ["+0100", "+0200"]),
     ],
-    ids=["coil", "absent", "three", "four"],
+    ids=["coil", "absent", "three", "four", "type", "zone"],
 )
 def test_any_attribute_that_takes_turns_is_of_several_volumes(
     tmp_path: Path, keyword: str, values: list[Any], policy: Policy
@@ -75,6 +77,7 @@ def test_files_of_other_syntaxes_are_compared_too(tmp_path: Path, syntax: str) -
         ("ReceiveCoilName", list("ABCDE") * 3, "MR"),  # as the planes of a detector do
         ("HeartRate", ["60", "70"] * 4, "MR"),
         ("NominalInterval", ["850", "863"] * 4, "MR"),
+        ("ContentDate", ["20240101", "20240102"] * 4, "MR"),
         ("InStackPositionNumber", [1, 2] * 4, "CT"),
         ("TubeAngle", [0.0, 180.0] * 4, "CT"),
         ("DeadTimeFactor", ["1.01", "1.02"] * 4, "PT"),
@@ -94,6 +97,7 @@ def test_files_of_other_syntaxes_are_compared_too(tmp_path: Path, syntax: str) -
         "five",
         "passes",
         "intervals",
+        "midnight",
         "places",
         "angles",
         "counts",

@@ -35,7 +35,16 @@ def _tags(keywords: Iterable[str]) -> frozenset[int]:
     return frozenset(tag for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None)
 
 
-_LEFT_OUT = _tags((*SCANNED_KEYWORDS, *OF_SLICES, *_OF_ARCHIVES))
+# scanned for what they say of one slice, and compared nowhere else
+_COMPARED_HERE = (
+    "ContentDate",
+    "EchoPlanarPulseSequence",
+    "MRAcquisitionType",
+    "RectilinearPhaseEncodeReordering",
+    "SegmentedKSpaceTraversal",
+    "TimezoneOffsetFromUTC",
+)
+_LEFT_OUT = _tags((*SCANNED_KEYWORDS, *OF_SLICES, *_OF_ARCHIVES)) - _tags(_COMPARED_HERE)
 _LEFT_OUT_IN_PASSES = _LEFT_OUT | _tags(OF_PASSES)
 
 

@@ -23,6 +23,7 @@ OF_PASSES = frozenset(
         "ActualCardiacTriggerDelayTime",
         "ActualCardiacTriggerTimePriorToRPeak",
         "ActualRespiratoryTriggerDelayTime",
+        "ContentDate",
         "FrameAcquisitionDateTime",
         "FrameAcquisitionDuration",
         "FrameReferenceDateTime",
