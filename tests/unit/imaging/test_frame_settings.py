@@ -10,7 +10,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedCTImageStorage, EnhancedMRImageStorage
 
-from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, Turns, take_turns
+from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, TurnsAlongStack, take_turns
 from dcm_processor_service.imaging.volumes.read import read_volumes
 from tests.unit.imaging.refusals import refused
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
@@ -149,7 +149,7 @@ def test_values_take_turns_from_three_turns_on() -> None:
     "values", ["ab" * 3, "abc" * 3 + "a", "abab" + "ba", "abcab", "aaaaaa", "abcdef", "aabaab", "abcdabcdabcd"]
 )
 def test_values_that_are_followed_one_by_one_take_turns_as_all_of_them_do(values: str) -> None:
-    turns = Turns(len(values) // FEWEST_TURNS)
+    turns = TurnsAlongStack(len(values) // FEWEST_TURNS)
     assert (all(map(turns.goes_on, values)) and turns.are_taken) == take_turns(values)
 
 
@@ -169,7 +169,7 @@ def test_the_search_for_turns_looks_at_each_value_a_few_times() -> None:
 
     pair = (Value(), Value())
     for values in ([Value() for _ in range(300)], [*pair] * 150):
-        turns = Turns(100)
+        turns = TurnsAlongStack(100)
         for value in values:
             if not turns.goes_on(value):
                 break

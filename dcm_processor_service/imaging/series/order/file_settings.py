@@ -16,7 +16,7 @@ from dcm_processor_service.imaging.headers.all_elements import short_elements
 from dcm_processor_service.imaging.headers.fast_scan import SCANNED_KEYWORDS
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.series.order.passes import IN_PASSES, OF_PASSES, OF_SLICES
-from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, Turns
+from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, TurnsAlongStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,7 +62,7 @@ def alternating_element(ascending: Sequence[FrameInfo]) -> str:
     seen = [*islice(read, 2)]
     tags = {tag for tag in {**seen[0], **seen[1]} if seen[0].get(tag) != seen[1].get(tag)} - left_out
     tags = {tag for tag in tags if tag >> 16 != _PIXEL_GROUP}
-    turns = {tag: Turns(min(_MOST_VOLUMES, len(ascending) // FEWEST_TURNS)) for tag in tags}
+    turns = {tag: TurnsAlongStack(min(_MOST_VOLUMES, len(ascending) // FEWEST_TURNS)) for tag in tags}
     for found in chain(seen, read):
         turns = {tag: one for tag, one in turns.items() if one.goes_on(found.get(tag))}
         if not turns:

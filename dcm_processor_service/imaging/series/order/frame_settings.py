@@ -18,7 +18,7 @@ from pydicom.sequence import Sequence as Items
 
 from dcm_processor_service.imaging.headers.values import items, tag_value, text
 from dcm_processor_service.imaging.series.order.passes import IN_PASSES, OF_PASSES, OF_SLICES
-from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, Turns
+from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, TurnsAlongStack
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -53,7 +53,7 @@ def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
     # values that take turns differ between the first two slices: only these few are read of the others
     seen = [_settings(frame.places[0], left_out) for frame in ascending[:2]]
     names = {name for name in {**seen[0], **seen[1]} if seen[0].get(name) != seen[1].get(name)}
-    turns = {name: Turns(len(ascending) // FEWEST_TURNS) for name in names}
+    turns = {name: TurnsAlongStack(len(ascending) // FEWEST_TURNS) for name in names}
     rest = (_settings(frame.places[0], left_out, turns) for frame in ascending[2:])
     for found in chain(seen, rest):
         turns = {name: one for name, one in turns.items() if one.goes_on(found.get(name))}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-__all__ = ["FEWEST_TURNS", "Turns", "take_turns"]
+__all__ = ["FEWEST_TURNS", "TurnsAlongStack", "take_turns"]
 
 FEWEST_TURNS = 3
 """How often each value has to come."""
@@ -26,14 +26,14 @@ def take_turns(ascending: Sequence[Any]) -> bool:
     return list(ascending[period:]) == list(ascending[:-period])
 
 
-class Turns:
+class TurnsAlongStack:
     """Follows values along a stack, one after the other, for as long as they may take turns.
 
     Args:
         most: The most values that may take turns.
 
     Example:
-        >>> turns = Turns(most=2)
+        >>> turns = TurnsAlongStack(most=2)
         >>> [turns.goes_on(value) for value in "abab"], turns.are_taken, turns.goes_on("b")
         ([True, True, True, True], True, False)
     """
