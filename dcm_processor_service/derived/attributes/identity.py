@@ -109,10 +109,15 @@ def write_identity(target: Dataset, source: Source) -> None:
 def _refuse_garbled_keys(header: Dataset) -> None:
     """Refuses ids that the character set of their header cannot decode: archives file by them, and would misfile.
 
-    Names are not refused: the part that can be decoded is kept, and the rest is left empty.
+    Names are not refused: the part that can be decoded is kept, and the rest is left empty. Nor are ids with an escape
+    sequence of a set that is not declared: they are kept as pydicom reads them, which is a flaw of the source.
     """
     with contained():
-        garbled = [keyword for keyword in _FILED_BY if not is_decoded(text(header, keyword))]
+        garbled = [
+            keyword
+            for keyword in _FILED_BY
+            if not is_decoded(text(header, keyword)) and "\x1b" not in str(header.get(keyword, ""))
+        ]
     if garbled:
         raise DerivedObjectError(
             f"{' and '.join(garbled)} of the source cannot be read in the SpecificCharacterSet that its header "

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
 
-__all__ = ["short_elements"]
+__all__ = ["short_elements", "short_elements_of"]
 
 _LONGEST_BYTES = 64
 _CHUNK_BYTES = 1 << 16
@@ -42,9 +42,12 @@ def short_elements(instance: InstanceFile) -> dict[int, bytes]:
 
     It is empty if the file cannot be read like that.
     """
+    if instance.short_elements is not None:
+        return dict(instance.short_elements)
     header = instance.header
     if not isinstance(header, ScannedHeader):
-        raw: list[object] = [header.get_item(tag) for tag in header.keys() if not tag.is_private]  # noqa: SIM118 slow
+        tags = [tag for tag in header.keys() if tag.element and not tag.is_private]  # noqa: SIM118 values are slow
+        raw: list[object] = [header.get_item(tag) for tag in tags]
         return {
             int(one.tag): one.value.strip(b" \0")
             for one in raw
@@ -53,9 +56,19 @@ def short_elements(instance: InstanceFile) -> dict[int, bytes]:
             and len(one.value) <= _LONGEST_BYTES
             and one.VR not in _TIMES | _SEQUENCES
         }
+    if not instance.is_there:
+        return {}
     try:
         return _read(instance.path)
     except (NeedsPydicomError, InvalidSeriesError, OSError, IndexError, ValueError, struct_error):
+        return {}
+
+
+def short_elements_of(head: bytes) -> dict[int, bytes]:
+    """Returns what :func:`short_elements` does, of the first bytes of a file; empty if these do not suffice."""
+    try:
+        return _walk(head)
+    except (NeedsPydicomError, IndexError, ValueError, struct_error):
         return {}
 
 

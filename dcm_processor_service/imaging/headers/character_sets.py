@@ -13,6 +13,7 @@ from pydicom.charset import convert_encodings, decode_bytes, default_encoding
 from pydicom.valuerep import TEXT_VR_DELIMS
 
 from dcm_processor_service.imaging.headers.containment import contained
+from dcm_processor_service.models.subjects import NOT_DECODED
 
 __all__ = ["LOCAL_TEXTS", "decoded", "names_encoding", "without_designations"]
 
@@ -22,6 +23,7 @@ LOCAL_TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _ESCAPE = b"\x1b"
 # an escape sequence that names a set of characters (ISO 2022), of which none is a character itself
 _DESIGNATION = re.compile("\x1b(?:\\$[()]?|[()\\-.])[@-~]")
+_TO_ASCII = frozenset({"\x1b(B", "\x1b(J"})
 _GB_2312, _IR_58 = b"\x1b$)A", b"ISO 2022 IR 58"
 _LATIN_9 = dict.fromkeys(("ISO_IR 203", "ISO 2022 IR 203"), "iso8859_15")
 
@@ -41,14 +43,21 @@ def decoded(vr: str, content: bytes, character_set: bytes) -> str:
     if vr not in LOCAL_TEXTS or (content.isascii() and _ESCAPE not in content):
         return content.decode("latin-1")
     if _GB_2312 in content and _IR_58 in character_set:
-        return without_designations(content.decode("gb2312", errors="replace"))
+        return without_designations(content.replace(_GB_2312, b"").decode("gb2312", errors="replace"))
     with contained():
         return without_designations(decode_bytes(content, _encodings(character_set), TEXT_VR_DELIMS))
 
 
 def without_designations(text: str) -> str:
-    """Returns a text without escape sequences that a decoder has left in it."""
-    return _DESIGNATION.sub("", text) if "\x1b" in text else text
+    """Returns a text without escape sequences that a decoder has left in it.
+
+    One that names characters beyond ASCII shows that those behind it are not decoded: U+FFFD stands in its place.
+    """
+    return _DESIGNATION.sub(_left, text) if "\x1b" in text else text
+
+
+def _left(designation: re.Match[str]) -> str:
+    return "" if designation[0] in _TO_ASCII else NOT_DECODED
 
 
 def names_encoding(character_set: str) -> bool:

@@ -37,7 +37,7 @@ from dcm_processor_service.models.files import printable
 from dcm_processor_service.models.images.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from pydicom.tag import BaseTag
@@ -173,6 +173,15 @@ class InstanceFile:
 
     is_part10: bool = True
     """Whether it has a preamble and states its transfer syntax (PS3.10, section 7.1)."""
+
+    is_there: bool = True
+    """Whether the file may be opened; False if only its first bytes were given, under a name that may be another's."""
+
+    short_elements: Mapping[int, bytes] | None = None
+    """Values of its short public elements by tag, if these were read from its first bytes."""
+
+    whole_header: Header | None = None
+    """All elements of its header, if these were read from its first bytes beside those that an inspection needs."""
 
     @cached_property
     def sop_instance_uid(self) -> str:

@@ -11,8 +11,7 @@ import math
 import struct
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.imaging.headers.values import text
-from dcm_processor_service.imaging.volumes.volume_times import is_echo_planar, volume_times
+from dcm_processor_service.imaging.volumes.volume_times import VolumeTimes, volume_times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.nifti.dcm2niix_image import Dcm2niixImage
     from dcm_processor_service.imaging.nifti.task import ConversionTask
-    from dcm_processor_service.imaging.series.stack import Stack
-    from dcm_processor_service.imaging.volumes.volume_times import VolumeTimes
 
 __all__ = ["set_times"]
 
@@ -43,14 +40,9 @@ def set_times(image: Dcm2niixImage, task: ConversionTask) -> Mapping[str, Any]:
     if len(stacks) != 1 or volumes == 1 or len(stacks[0].grid) != volumes:
         return image.metadata
     times = volume_times(stacks[0])
-    if times.step_s is not None or times.starts_s or not _may_be_repetition(stacks[0]):
-        _set_step(image, times.step_s or 0.0)
-    return _with_frame_times(image.metadata, times)
-
-
-def _may_be_repetition(stack: Stack) -> bool:
-    """Returns whether the repetition may be the time between volumes, though the headers do not show it."""
-    return text(stack.first.places[-1], "Modality") == "MR" and is_echo_planar(stack.first)
+    _set_step(image, times.step_s or 0.0)
+    # dcm2niix may put volumes of gradients in another order than that of the headers
+    return _with_frame_times(image.metadata, VolumeTimes() if image.gradients else times)
 
 
 def _set_step(image: Dcm2niixImage, step_s: float) -> None:

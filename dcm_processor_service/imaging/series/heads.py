@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydicom import FileDataset
@@ -10,6 +11,7 @@ from pydicom.charset import default_encoding
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset
 
+from dcm_processor_service.imaging.headers.all_elements import short_elements_of
 from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_file, scan_head
 from dcm_processor_service.imaging.headers.instance_file import foreign_errors_as, read_instance, unreadable
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["SeriesHeads", "read_headers"]
 
 _LIMITS = Limits()
+_MAPPING = "RealWorldValueMappingSequence"
 _META_GROUP = b"\x02\x00"
 _PREAMBLE_BYTES = 128
 _LONG_VRS_HEAD_BYTES, _SHORT_HEAD_BYTES = 12, 8
@@ -46,6 +49,10 @@ class SeriesHeads:
         self._memory = SeriesMemory()
         self._instances: list[InstanceFile] = []
         self._datasets: dict[int, FileDataset] = {}
+        self._values: dict[bytes, bytes] = {}
+        """Values that files share."""
+
+        self._has_mapping = False
 
     def add(self, path: Path, head: bytes, size_bytes: int) -> bool:
         """Reads a header; returns False if the rest of the file is needed.
@@ -62,10 +69,22 @@ class SeriesHeads:
             instance = scan_head(path, head, size_bytes, self._memory)
             if instance is None or instance.pixels is None or instance.pixels.size_bytes is None:
                 return False
+            pixels = instance.pixels
+            instance = self._with_elements(instance, head, pixels)
             if self._keeps_datasets:
-                self._datasets[id(instance)] = _dataset(path, head, instance.pixels)
+                self._datasets[id(instance)] = _dataset(path, head, pixels)
         self._instances.append(instance)
         return True
+
+    def _with_elements(self, instance: InstanceFile, head: bytes, pixels: PixelLocation) -> InstanceFile:
+        """Adds what an inspection reads of a file once more, where it has one: here it cannot open any."""
+        known = self._values.setdefault
+        short = {tag: known(value, value) for tag, value in short_elements_of(head).items()}
+        whole = None
+        if not self._has_mapping and _MAPPING in instance.header:
+            self._has_mapping = True
+            whole = _dataset(instance.path, head, pixels)
+        return replace(instance, is_there=False, short_elements=short, whole_header=whole)
 
     def headers(self) -> list[FileDataset]:
         """Returns the headers in slice order."""

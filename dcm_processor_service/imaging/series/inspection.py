@@ -170,11 +170,15 @@ def _by_number(instance: InstanceFile) -> tuple[float, str]:
     return number(instance.header, "InstanceNumber") or 0.0, instance.sop_instance_uid
 
 
+_MOST_COMPARED = 3
+"""How many different contents of one instance its other files are compared with: all files may have one UID."""
+
+
 def _repeated(first: InstanceFile, others: Sequence[InstanceFile]) -> list[SeriesFinding]:
     """Returns DUPLICATE_INSTANCES if other files repeat an instance, CONFLICTING_INSTANCES if they differ from it."""
     contents = [first]
     for one in others:
-        if not any(_is_same(known, one) for known in contents):
+        if not any(_is_same(known, one) for known in contents[:_MOST_COMPARED]):
             contents.append(one)
     findings = []
     if len(contents) <= len(others):
@@ -186,7 +190,8 @@ def _repeated(first: InstanceFile, others: Sequence[InstanceFile]) -> list[Serie
         )
         findings.append(finding)
     if len(contents) > 1:
-        times = "twice" if len(contents) == 2 else f"{len(contents)} times"  # noqa: PLR2004 the number that has a word
+        exactly = "twice" if len(contents) == 2 else f"{len(contents)} times"  # noqa: PLR2004 the number that has a word
+        times = exactly if len(contents) <= _MOST_COMPARED else f"more than {_MOST_COMPARED} times"
         finding = SeriesFinding(
             code="CONFLICTING_INSTANCES",
             message=f"{first.label} is there {times} with different content: keep one of the files "

@@ -140,8 +140,9 @@ def _mapping_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
         is_applied = real_world_mapping(frame.places) == (frame.slope, frame.intercept, False)
         if is_applied or are_mapped_otherwise(frame.places, frame.slope, frame.intercept):
             (applied if is_applied else left).append(frame.instance)
-    # the scanner skips the mapping of other modalities than NM and PET: the first file stands for the others
+    # the scanner skips the mapping of other modalities than NM and PET: one file stands for the others
     skipped = [frame for frame in frames if isinstance(frame.instance.header, ScannedHeader) and _has_mapping(frame)]
+    skipped.sort(key=lambda frame: frame.instance.whole_header is None)
     if skipped and are_mapped_otherwise((_whole_header(skipped[0]),), skipped[0].slope, skipped[0].intercept):
         left += [frame.instance for frame in skipped]
     messages = [
@@ -162,10 +163,13 @@ def _has_mapping(frame: FrameInfo) -> bool:
 
 def _whole_header(frame: FrameInfo) -> Header:
     """Returns the header of a frame's file with all its elements; as it was scanned if it cannot be read anew."""
+    instance = frame.instance
+    if instance.whole_header is not None or not instance.is_there:
+        return instance.whole_header or instance.header
     try:
-        return read_header(frame.instance.path)
+        return read_header(instance.path)
     except InvalidSeriesError:
-        return frame.instance.header
+        return instance.header
 
 
 def _is_table_alone(frame: FrameInfo) -> bool:

@@ -80,9 +80,9 @@ def _starts_of_references(
     """Returns the starts of frames by their FrameReferenceTime; empty if they do not follow from it.
 
     If frames last equally long, their starts are as far apart. Otherwise the time is taken as the start of a frame, or
-    as its middle, from which decay moves the average by little. Frames that would overlap rule out one of both; if
-    neither is ruled out, that one counts by which each frame begins where the one before ends. AcquisitionTime, which
-    some files state to the second, has to agree.
+    as its middle, from which decay moves the average by little. Frames that would overlap rule out one of both, and so
+    does an AcquisitionTime that does not agree, which some files state to the second. That one counts by which each
+    frame begins where the one before ends; pauses between frames are believed only if AcquisitionTime confirms them.
     """
     if not _ascend(references) or min(durations, default=1.0) <= 0:
         return ()
@@ -94,7 +94,8 @@ def _starts_of_references(
         for starts in (references, middles)
         if (pauses := _pauses(starts, durations)) is not None and (not _ascend(taken) or _agree(starts, taken))
     ]
-    certain = possible if len(possible) == 1 else [one for one in possible if not one[0]]
+    # decay moves the average of a long frame so far that its middle may seem ruled out: only a clock confirms pauses
+    certain = [one for one in possible if not one[0]] or (possible if _ascend(taken) else [])
     return certain[0][1] if len(certain) == 1 else ()
 
 
@@ -151,7 +152,7 @@ def _takes_several_repetitions(frame: FrameInfo) -> bool:
     """Returns whether a volume takes more than one repetition: one for each partition, or for each part of k-space."""
     header = frame.places[-1]
     is_3d = text(header, "MRAcquisitionType").upper() == "3D"
-    return is_3d or text(header, "SegmentedKSpaceTraversal").upper() in {"PARTIAL", "FULL"}
+    return is_3d or text(header, "SegmentedKSpaceTraversal").upper() == "PARTIAL"  # FULL is one shot for all of it
 
 
 def is_echo_planar(frame: FrameInfo) -> bool:

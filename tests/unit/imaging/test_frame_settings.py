@@ -10,7 +10,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedCTImageStorage, EnhancedMRImageStorage
 
-from dcm_processor_service.imaging.series.order.turns import take_turns
+from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, TurnsAlongStack, take_turns
 from dcm_processor_service.imaging.volumes.read import read_volumes
 from tests.unit.imaging.refusals import refused
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
@@ -88,8 +88,11 @@ def test_settings_that_are_constant_or_change_once_are_of_one_volume(
     assert volume.shape == (3, 2, 2 * SLICES)
 
 
-def test_two_passes_of_an_mr_may_measure_otherwise(tmp_path: Path) -> None:
-    paths = enhanced(tmp_path, "InversionTimes", [[100.0], [120.0]], half_a_step_apart())
+@pytest.mark.parametrize(
+    ("name", "values"), [("InversionTimes", [[100.0], [120.0]]), ("TransmitterFrequency", [[63.1], [63.2]])]
+)
+def test_two_passes_of_an_mr_may_measure_otherwise(tmp_path: Path, name: str, values: list[Any]) -> None:
+    paths = enhanced(tmp_path, name, values, half_a_step_apart())
     [volume] = read_volumes(paths)
     assert volume.shape == (3, 2, 2 * SLICES)
 
@@ -140,6 +143,37 @@ def test_values_take_turns_from_three_turns_on() -> None:
     assert not take_turns([1, 2, 3] * 2)
     assert not take_turns([1, 2, 2, 1, 1, 2])
     assert not take_turns([1] * 9)
+
+
+@pytest.mark.parametrize(
+    "values", ["ab" * 3, "abc" * 3 + "a", "abab" + "ba", "abcab", "aaaaaa", "abcdef", "aabaab", "abcdabcdabcd"]
+)
+def test_values_that_are_followed_one_by_one_take_turns_as_all_of_them_do(values: str) -> None:
+    turns = TurnsAlongStack(len(values) // FEWEST_TURNS)
+    assert (all(map(turns.goes_on, values)) and turns.are_taken) == take_turns(values)
+
+
+def test_the_search_for_turns_looks_at_each_value_a_few_times() -> None:
+    looks = 0
+
+    class Value:
+        def __hash__(self) -> int:
+            nonlocal looks
+            looks += 1
+            return id(self)
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal looks
+            looks += 1
+            return self is other
+
+    pair = (Value(), Value())
+    for values in ([Value() for _ in range(300)], [*pair] * 150):
+        turns = TurnsAlongStack(100)
+        for value in values:
+            if not turns.goes_on(value):
+                break
+    assert looks < 5 * 600
 
 
 @pytest.mark.parametrize(

@@ -95,9 +95,21 @@ def test_frames_begin_where_their_durations_and_reference_times_agree(
         ({"MRAcquisitionType": ["2D"] * 4}, 2.0),
         ({"MRAcquisitionType": ["3D"] * 4}, None),
         ({"SegmentedKSpaceTraversal": ["SINGLE"] * 4}, 2.0),
+        ({"SegmentedKSpaceTraversal": ["FULL"] * 4}, 2.0),
         ({"SegmentedKSpaceTraversal": ["PARTIAL"] * 4}, None),
     ],
-    ids=["alone", "triggered", "delayed", "irregular", "one trigger", "2D", "3D", "one shot", "several shots"],
+    ids=[
+        "alone",
+        "triggered",
+        "delayed",
+        "irregular",
+        "one trigger",
+        "2D",
+        "3D",
+        "single",
+        "one shot",
+        "several shots",
+    ],
 )
 def test_a_repetition_is_the_time_of_a_volume_only_if_nothing_says_otherwise(
     tmp_path: Path, marks: dict[str, Sequence[Any] | None], step_s: float | None

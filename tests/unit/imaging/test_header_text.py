@@ -16,6 +16,7 @@ from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_i
 from dcm_processor_service.imaging.headers.instance_file import read_instance
 from dcm_processor_service.imaging.headers.values import ScannedElement, ScannedHeader, text, texts
 from dcm_processor_service.imaging.series.inspection import inspect_series
+from dcm_processor_service.models.subjects import is_decoded
 from dcm_processor_service.series_rules import SeriesRules
 from dcm_processor_service.session.images.selection import select_series
 from tests.unit.imaging.synthetic import Recipe, single_frame
@@ -170,3 +171,21 @@ def test_text_of_a_character_set_that_names_no_encoding_is_reported(tmp_path: Pa
     for path in paths:
         path.write_bytes(path.read_bytes().replace(b"made up ", "Schädel".encode("latin-1") + b" "))
     assert "CHARACTER_SET" in inspect_series(paths).codes
+
+
+@pytest.mark.parametrize("terms", [None, "ISO_IR 100", "\\ISO 2022 IR 149"], ids=["none", "Latin-1", "Korean"])
+@pytest.mark.filterwarnings("ignore:Found unknown escape sequence")
+@pytest.mark.parametrize("is_whole", [False, True], ids=["scanned", "whole"])
+def test_characters_of_a_set_that_is_not_declared_are_not_taken_for_latin(
+    tmp_path: Path, terms: str | None, *, is_whole: bool
+) -> None:
+    content = b"CT \x1b$B;3ED\x1b(B "
+    [path] = single_frame(Recipe(slices=1), tmp_path)
+    ds = dcmread(path)
+    ds.SeriesDescription = "@" * len(content)
+    if terms is not None:
+        ds.SpecificCharacterSet = terms.split("\\")
+    ds.save_as(path)
+    path.write_bytes(path.read_bytes().replace(b"@" * len(content), content))
+    header = (read_instance if is_whole else scan_instance)(path).header
+    assert not is_decoded(text(header, "SeriesDescription"))

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pydicom.data
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.headers.instance_file import open_regular, read_header
 from dcm_processor_service.imaging.series.heads import SeriesHeads, read_headers
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.imaging.series.order.slice_order import order_files
-from tests.unit.imaging.refusals import together
+from tests.unit.imaging.refusals import change, put, together
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydicom import FileDataset
 
 SAMPLES = [
@@ -111,6 +113,36 @@ def test_the_report_is_that_of_the_files_in_any_order(tmp_path: Path) -> None:
     assert report == heads_of(paths[::-1]).report()
     # only pixels say more
     assert report == inspect_series(paths)
+
+
+def _with_coils(ds: Dataset, index: int) -> None:
+    ds.ReceiveCoilName = ("HEAD", "NECK")[index % 2]
+
+
+def _with_mapping(ds: Dataset, _index: int) -> None:
+    ds.RealWorldValueMappingSequence = [
+        put(Dataset(), {"RealWorldValueSlope": 2.0, "RealWorldValueIntercept": 0.0, "LUTLabel": "T2"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("edit", "code"),
+    [(_with_coils, "INTERLEAVED_VOLUMES"), (_with_mapping, "REAL_WORLD_VALUES_LEFT")],
+    ids=["turns", "mapping"],
+)
+def test_first_bytes_are_reported_on_as_files_are_and_no_file_of_their_name_is_opened(
+    tmp_path: Path, edit: Callable[[Dataset, int], None], code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = change(single_frame(Recipe(slices=8, modality="MR"), tmp_path), edit)
+    expected = inspect_series(paths)
+    assert code in expected.codes
+    heads = SeriesHeads(keeps_datasets=False)
+    for path in paths:
+        content = path.read_bytes()
+        assert heads.add(Path(path.name), content[: content.index(b"\xe0\x7f\x10\x00OW") + 12], len(content))
+        path.write_bytes(b"another file")
+    monkeypatch.chdir(tmp_path)
+    assert heads.report() == expected
 
 
 @pytest.mark.parametrize("uid", ["", "1.2.3"])

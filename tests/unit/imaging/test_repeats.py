@@ -281,3 +281,24 @@ def test_a_copy_of_the_second_image_under_one_uid_is_a_copy(tmp_path: Path) -> N
     findings = {one.code: one.message for one in inspect_series([*paths, other, again]).findings}
     assert "is there twice with different content" in findings["CONFLICTING_INSTANCES"]
     assert "is there more than once" in findings["DUPLICATE_INSTANCES"]
+
+
+def test_many_files_of_one_uid_are_compared_with_a_few_contents_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = single_frame(Recipe(slices=12), tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        ds.SOPInstanceUID = "1.2.3"
+        ds.save_as(path)
+    compared: list[Path] = []
+
+    def counted(first: Path, second: Path) -> bool:
+        compared.append(second)
+        return is_same_instance(first, second)
+
+    monkeypatch.setattr("dcm_processor_service.imaging.series.inspection.is_same_instance", counted)
+    report = inspect_series(paths)
+    [finding] = [one for one in report.findings if one.code == "CONFLICTING_INSTANCES"]
+    assert "is there more than 3 times with different content" in finding.message
+    assert len(compared) <= 3 * len(paths)

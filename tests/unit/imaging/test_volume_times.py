@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -51,6 +52,7 @@ def test_the_time_between_volumes_is_that_of_their_acquisition(tmp_path: Path) -
 def test_times_of_pet_frames_and_their_durations_are_in_the_sidecar(tmp_path: Path) -> None:
     def edit(ds: Dataset, volume: int) -> None:
         ds.FrameReferenceTime, ds.ActualFrameDuration = str([5000, 15000, 40000][volume]), str(10000 + volume * 10000)
+        ds.AcquisitionTime = ["100000", "100010", "100035"][volume]
 
     files = AutoConverter().convert(dynamic(tmp_path, edit, modality="PT"), tmp_path / "out.nii", engine="native")
     assert isinstance(files, NiftiFiles)
@@ -60,6 +62,30 @@ def test_times_of_pet_frames_and_their_durations_are_in_the_sidecar(tmp_path: Pa
     header = nib.nifti1.Nifti1Image.from_filename(files.paths[0]).header
     assert header.get_zooms()[3] == 0  # not even, so no number is right
     assert header.get_xyzt_units() == ("mm", "unknown")
+
+
+HALF_LIFE_S = 76.4
+
+
+def _average_s(start: float, lasts: float) -> float:
+    """When a frame of rubidium has its average rate of decay (PS3.3, section C.8.9.4)."""
+    rate = math.log(2) / HALF_LIFE_S
+    return start + math.log(rate * lasts / (1 - math.exp(-rate * lasts))) / rate
+
+
+@pytest.mark.parametrize("has_clock", [False, True])
+def test_decay_in_long_frames_is_no_pause_before_them(tmp_path: Path, *, has_clock: bool) -> None:
+    lasts = [10, 10, 120]
+
+    def edit(ds: Dataset, volume: int) -> None:
+        start = sum(lasts[:volume])
+        ds.FrameReferenceTime = f"{_average_s(start, lasts[volume]) * 1000:.3f}"
+        ds.ActualFrameDuration = str(lasts[volume] * 1000)
+        if has_clock:
+            ds.AcquisitionTime = f"1200{start:02d}"
+
+    volume = read_volume(dynamic(tmp_path, edit, modality="PT"))
+    assert list(volume.frame_times_s) == ([0, 10, 20] if has_clock else [])
 
 
 def test_a_repetition_is_no_time_between_volumes(tmp_path: Path) -> None:

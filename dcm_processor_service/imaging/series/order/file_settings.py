@@ -7,7 +7,7 @@ several volumes interleave. Only the first few files are read once more; that is
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
@@ -15,8 +15,8 @@ from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from dcm_processor_service.imaging.headers.all_elements import short_elements
 from dcm_processor_service.imaging.headers.fast_scan import SCANNED_KEYWORDS
 from dcm_processor_service.imaging.headers.values import text
-from dcm_processor_service.imaging.series.order.passes import IN_PASSES, OF_PASSES
-from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, may_take_turns, take_turns
+from dcm_processor_service.imaging.series.order.passes import IN_PASSES, OF_PASSES, OF_SLICES
+from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, TurnsAlongStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,15 +27,24 @@ __all__ = ["alternating_element"]
 
 _MOST_VOLUMES = 4
 _PIXEL_GROUP = 0x0028
-# of a slice or of a plane of the detector; old gantries turned back after each slice
-_OF_SLICES = ("ImageIndex", "RotationDirection", "SliceLocation", "SliceSensitivityFactor")
+# which an archive writes into what it sends: several servers may take turns
+_OF_ARCHIVES = ("InstanceAvailability", "RetrieveAETitle", "StorageMediaFileSetID", "StorageMediaFileSetUID")
 
 
 def _tags(keywords: Iterable[str]) -> frozenset[int]:
     return frozenset(tag for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None)
 
 
-_LEFT_OUT = _tags((*SCANNED_KEYWORDS, *_OF_SLICES))
+# scanned for what they say of one slice, and compared nowhere else
+_COMPARED_HERE = (
+    "ContentDate",
+    "EchoPlanarPulseSequence",
+    "MRAcquisitionType",
+    "RectilinearPhaseEncodeReordering",
+    "SegmentedKSpaceTraversal",
+    "TimezoneOffsetFromUTC",
+)
+_LEFT_OUT = _tags((*SCANNED_KEYWORDS, *OF_SLICES, *_OF_ARCHIVES)) - _tags(_COMPARED_HERE)
 _LEFT_OUT_IN_PASSES = _LEFT_OUT | _tags(OF_PASSES)
 
 
@@ -53,10 +62,12 @@ def alternating_element(ascending: Sequence[FrameInfo]) -> str:
     seen = [*islice(read, 2)]
     tags = {tag for tag in {**seen[0], **seen[1]} if seen[0].get(tag) != seen[1].get(tag)} - left_out
     tags = {tag for tag in tags if tag >> 16 != _PIXEL_GROUP}
-    while tags and len(seen) < len(ascending):
-        seen.append(next(read))
-        tags = {tag for tag in tags if may_take_turns([one.get(tag) for one in seen], _MOST_VOLUMES)}
-    return next((_name(tag) for tag in sorted(tags) if take_turns([one.get(tag) for one in seen])), "")
+    turns = {tag: TurnsAlongStack(min(_MOST_VOLUMES, len(ascending) // FEWEST_TURNS)) for tag in tags}
+    for found in chain(seen, read):
+        turns = {tag: one for tag, one in turns.items() if one.goes_on(found.get(tag))}
+        if not turns:
+            return ""
+    return next((_name(tag) for tag, one in sorted(turns.items()) if one.are_taken), "")
 
 
 def _name(tag: int) -> str:

@@ -10,14 +10,15 @@ one scan. Attributes inside the nested sequences of a functional group are not c
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydicom.datadict import keyword_for_tag
 from pydicom.sequence import Sequence as Items
 
 from dcm_processor_service.imaging.headers.values import items, tag_value, text
-from dcm_processor_service.imaging.series.order.passes import IN_PASSES, OF_PASSES
-from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, may_take_turns, take_turns
+from dcm_processor_service.imaging.series.order.passes import IN_PASSES, OF_PASSES, OF_SLICES
+from dcm_processor_service.imaging.series.order.turns import FEWEST_TURNS, TurnsAlongStack
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["alternating_setting", "settings_by_frame"]
 
 _OF_PLACES = frozenset({"PlanePositionSequence", "PlanePositionSlideSequence"})
-# the last one belongs to a plane of the detector of a PET, and repeats with each place of the bed
-_OF_SLICES = frozenset({"DimensionIndexValues", "InStackPositionNumber", "SliceSensitivityFactor"})
+# what numbers the frames, and a factor of a plane of the detector
+_OF_FRAMES = frozenset({"DimensionIndexValues", "InStackPositionNumber", "SliceSensitivityFactor"})
 
 
 class _Setting(NamedTuple):
@@ -46,23 +47,24 @@ def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
     """
     if len(ascending) < 2 * FEWEST_TURNS or any(len(frame.places) == 1 for frame in ascending):
         return ""
-    left_out = _OF_SLICES | (OF_PASSES if text(ascending[0].places[-1], "Modality") in IN_PASSES else frozenset())
+    left_out = (
+        _OF_FRAMES | OF_SLICES | (OF_PASSES if text(ascending[0].places[-1], "Modality") in IN_PASSES else frozenset())
+    )
     # values that take turns differ between the first two slices: only these few are read of the others
     seen = [_settings(frame.places[0], left_out) for frame in ascending[:2]]
     names = {name for name in {**seen[0], **seen[1]} if seen[0].get(name) != seen[1].get(name)}
-    most = len(ascending) // FEWEST_TURNS
-    for frame in ascending[2:]:
-        if not names:
+    turns = {name: TurnsAlongStack(len(ascending) // FEWEST_TURNS) for name in names}
+    rest = (_settings(frame.places[0], left_out, turns) for frame in ascending[2:])
+    for found in chain(seen, rest):
+        turns = {name: one for name, one in turns.items() if one.goes_on(found.get(name))}
+        if not turns:
             return ""
-        seen.append(_settings(frame.places[0], left_out, names))
-        names = {name for name in names if may_take_turns([found.get(name) for found in seen], most)}
-    turning = [name for name in sorted(names) if take_turns([found.get(name) for found in seen])]
-    return turning[0].keyword if turning else ""
+    return next((name.keyword for name, one in sorted(turns.items()) if one.are_taken), "")
 
 
 def settings_by_frame(frames: Sequence[FrameInfo]) -> list[dict[str, tuple[str, ...]]]:
     """Returns the values of the functional groups of each frame, by the keyword of the attribute."""
-    settings = (_settings(frame.places[0], _OF_SLICES) for frame in frames)
+    settings = (_settings(frame.places[0], _OF_FRAMES) for frame in frames)
     return [{name.keyword: values for name, values in found.items()} for found in settings]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
-__all__ = ["FEWEST_TURNS", "may_take_turns", "take_turns"]
+__all__ = ["FEWEST_TURNS", "TurnsAlongStack", "take_turns"]
 
 FEWEST_TURNS = 3
 """How often each value has to come."""
@@ -26,16 +26,37 @@ def take_turns(ascending: Sequence[Any]) -> bool:
     return list(ascending[period:]) == list(ascending[:-period])
 
 
-def may_take_turns(begun: Sequence[Any], most: int) -> bool:
-    """Returns whether the values at the beginning of a stack may take turns: all differ until the first comes again.
+class TurnsAlongStack:
+    """Follows values along a stack, one after the other, for as long as they may take turns.
 
     Args:
-        begun: The values of the first few slices.
         most: The most values that may take turns.
 
     Example:
-        >>> may_take_turns("abca", 4), may_take_turns("abb", 4), may_take_turns("abcde", 4)
-        (True, False, False)
+        >>> turns = TurnsAlongStack(most=2)
+        >>> [turns.goes_on(value) for value in "abab"], turns.are_taken, turns.goes_on("b")
+        ([True, True, True, True], True, False)
     """
-    period = next((index for index, value in enumerate(begun) if index and value == begun[0]), len(begun))
-    return period == len(set(begun[:period])) <= most and begun[period:] == begun[: len(begun) - period]
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._round: dict[Hashable, None] = {}
+        self._order: list[Hashable] = []
+        self._next = 0
+        self._is_repeated = False
+
+    def goes_on(self, value: Hashable) -> bool:
+        """Returns whether values may still take turns after the next one; after the first False no more follow."""
+        if not self._is_repeated and value not in self._round:
+            self._round[value] = None
+            self._order.append(value)
+            return len(self._order) <= self._most
+        self._is_repeated = True
+        is_next = value == self._order[self._next]
+        self._next = (self._next + 1) % len(self._order)
+        return is_next
+
+    @property
+    def are_taken(self) -> bool:
+        """Whether several values have come again in the same order, as far as they were followed."""
+        return self._is_repeated and len(self._order) > 1
