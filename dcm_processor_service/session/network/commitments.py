@@ -88,12 +88,13 @@ class Commitments:
 
     Example:
         >>> from dcm_processor_service import SendOptions
-        >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
+        >>> from dcm_processor_service.testing import FakePacs, Faults, fake_context, synthetic_series
         >>> dicom = fake_context(series=synthetic_series(slices=3)).session.dicom
         >>> later = SendOptions(commit=True, wait_for_commitment=False)
-        >>> with FakePacs() as pacs:
+        >>> with FakePacs(Faults(commitment="silent")) as pacs:
         ...     _ = dicom.send(dicom.get_series(), to=pacs.peer, options=later)
         ...     before = [one.is_open for one in dicom.commitments.list()]
+        ...     pacs.faults = Faults()
         ...     (settled,) = dicom.commitments.wait(ask_again=True)
         >>> before, settled.ok, settled.records[0].outcome.value
         ([True], True, 'committed')

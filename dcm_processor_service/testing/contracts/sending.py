@@ -52,13 +52,14 @@ class SendingContract(Contract):
         later = Job(id="20" * 12, session_id=SESSION_ID, name="after")
         store.seed.job(later)
         options = SendOptions(commit=True, wait_for_commitment=False)
-        with FakePacs() as pacs:
+        with FakePacs(Faults(commitment="silent")) as pacs:
             await session.dicom.send(datasets, to=pacs.peer, options=options)
             assert await session.data.keys() == []
             dicom = store.session(later.id).dicom
             (asked,) = await dicom.commitments.list()
             assert (asked.is_open, asked.job_id) == (True, "10" * 12)
             await dicom.send(datasets, to=pacs.peer, options=options)  # by another job: another transaction
+            pacs.faults = Faults()
             settled = await dicom.commitments.wait(ask_again=True)
         assert {record.outcome for one in settled for record in one.records} == {Outcome.COMMITTED}
         assert [one.job_id for one in settled] == ["10" * 12, "20" * 12]
