@@ -43,9 +43,9 @@ _FACADES = {
 _OWN_MODULE = "dcm_processor_service"
 _SHOWN_MAGIC = {
     "__call__": "",
-    "__contains__": "Written ``name in …``: as ``has``.",
-    "__getitem__": "Written ``…[name]``: as ``get``.",
-    "__setitem__": "Written ``…[name] = value``: as ``set``.",
+    "__contains__": "``name in …`` does the same as ``has``.",
+    "__getitem__": "``…[name]`` does the same as ``get``.",
+    "__setitem__": "``…[name] = value`` does the same as ``set``.",
 }
 """Methods behind operators, with a description for those without a docstring."""
 
@@ -118,7 +118,7 @@ def _public(name: str) -> type:
 
 
 def _members(owner: type) -> dict[str, Any]:
-    """Returns the public members of a class that this package wrote, each with the first paragraph of its docstring."""
+    """Returns a class's public members, without those of other packages, each with its docstring's first paragraph."""
     members = [*_fields(owner)]
     found = {name: item for base in reversed(owner.__mro__) for name, item in vars(base).items()}
     for name, item in sorted(found.items()):

@@ -139,7 +139,7 @@ class _InThread:
             try:
                 await asyncio.wait([under_way])
             except asyncio.CancelledError as error:
-                cancelled = error  # a thread cannot be stopped: what it writes must not land after a later write
+                cancelled = error  # waits: a thread cannot be stopped, and must not write after a later write
         if cancelled is None:
             return under_way.result()
         under_way.exception()  # marks the exception as retrieved, so that asyncio does not log it

@@ -34,6 +34,7 @@ from pydicom.uid import (
     RLELossless,
 )
 from pynetdicom import AE, build_context, build_role, evt
+from pynetdicom.pdu import P_DATA_TF
 
 from dcm_processor_service.dicom_network.dimse.command_set import VERIFICATION
 from dcm_processor_service.dicom_network.dimse.commitment import COMMITMENT_INSTANCE, STORAGE_COMMITMENT
@@ -137,6 +138,7 @@ class FakePacs:
         self._counts: Counter[str] = Counter()
         self._reporters: list[threading.Thread] = []
         self._connected: list[socket.socket] = []
+        self._due: dict[Association, Dataset] = {}
         self._cleanup = ExitStack()
         self._entity = AE(ae_title=ae_title)
         self._port = port
@@ -163,6 +165,7 @@ class FakePacs:
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_C_ECHO, self._on_echo),
             (evt.EVT_N_ACTION, self._on_action),
+            (evt.EVT_PDU_SENT, self._on_sent),
             (evt.EVT_C_FIND, self._on_find),
             (evt.EVT_C_GET, self._on_get),
             (evt.EVT_C_MOVE, self._on_move),
@@ -365,10 +368,15 @@ class FakePacs:
 
     def _on_action(self, event: evt.Event) -> tuple[int, None]:
         if self.faults.commitment != "silent":
-            reporter = threading.Thread(target=self._report, args=(event.assoc, event.action_information))
+            self._due[event.assoc] = event.action_information
+        return 0x0000, None
+
+    def _on_sent(self, event: evt.Event) -> None:
+        """Starts a report once the answer to its request is written: the parts of two messages must not mingle."""
+        if isinstance(event.pdu, P_DATA_TF) and (request := self._due.pop(event.assoc, None)) is not None:
+            reporter = threading.Thread(target=self._report, args=(event.assoc, request))
             self._reporters.append(reporter)
             reporter.start()
-        return 0x0000, None
 
     def _report(self, association: Association, request: Dataset) -> None:
         report = Dataset()
@@ -385,7 +393,8 @@ class FakePacs:
             report.FailedSOPSequence = lost
         kind = _FAILURES_EXIST if lost else _COMMITTED
         if self.faults.commitment_port is None:
-            association.send_n_event_report(report, kind, STORAGE_COMMITMENT, COMMITMENT_INSTANCE)
+            if association.is_established:
+                association.send_n_event_report(report, kind, STORAGE_COMMITMENT, COMMITMENT_INSTANCE)
             return
         called = str(association.requestor.ae_title).strip()
         while not self._report_back(report, kind, called, self.faults.commitment_port):

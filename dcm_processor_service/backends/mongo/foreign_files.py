@@ -1,8 +1,8 @@
 """Session files that another program stored, such as the 0.0.1 API: their chunks have no mark of session and job.
 
-Chunks of our own versions that a killed process left without a document are found by their mark. Chunks of a foreign
-file could not be found. So its document stays until its chunks are removed: retired, without a name, it is hidden from
-readers, and the clean-up of its session still finds it.
+If a process is killed, chunks of a file that this package stored may have no document; their mark still finds them.
+Without their document, nothing could find the chunks of a foreign file. So its document stays until its chunks are
+removed: retired, without a name, it is hidden from readers, and the clean-up of its session still finds it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Storage commitments whose answer comes later: keeps a transaction in a file; ``commitment`` waits for its answer."""
+"""Storage commitments that are answered later: :func:`keeper` stores the transaction in a file, for ``commitment``."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["ListenPort", "commitment", "keeper"]
 
 
-class _TriedOut(Exception):  # noqa: N818 no error: the file can be written, and stays as it was
-    """Ends the writing of a file before anything is written."""
+class _TriedOut(Exception):  # noqa: N818 it means success: the file can be written
+    """Leaves the writing of a file before anything is written, once it is known that the file can be written."""
 
 
 ListenPort = Annotated[

@@ -88,7 +88,8 @@ def copy_of(dataset: Dataset, transfer_syntax_uid: str) -> Dataset:
     Elements that were never accessed stay raw, so they cause no change and no warning.
     """
     own = Dataset()
-    # in descending order: pydicom decodes a private element if its creator, which has a lower tag, is there already
+    # in descending order, so that private elements stay raw: pydicom decodes one if its creator, which has a lower tag,
+    # is in the dataset already
     for tag in sorted(dataset.keys(), reverse=True):
         element = dataset.get_item(tag)
         own[tag] = element if isinstance(element, tuple) else deepcopy(element)
@@ -130,8 +131,8 @@ def _refuse_encodings_that_readers_misread(dataset: Dataset, own_uid: str, wante
     """Refuses conversions that follow the standard, but whose result some readers read wrongly or not at all.
 
     Raises:
-        UnsupportedTransferSyntaxError: Samples of 32 bits in big endian, whose 16-bit words some readers swap one by
-            one; eight stored bits in words of 16 as JPEG-LS, which DCMTK does not read.
+        UnsupportedTransferSyntaxError: The result would be big endian with samples of 32 bits, whose 16-bit words some
+            readers swap one by one; or JPEG-LS with eight bits in words of 16, which DCMTK does not read.
     """
     allocated, stored = int(dataset.get("BitsAllocated") or 0), int(dataset.get("BitsStored") or 0)
     is_long = wanted_uid == ExplicitVRBigEndian and allocated > _WORD_BITS and "PixelData" in dataset
@@ -233,7 +234,10 @@ def _whole_words(dataset: Dataset, wanted_uid: str) -> Iterator[None]:
 
 
 def _encoder_of(uid: str) -> str:
-    """Returns the pydicom plugin to encode with; empty if any may: GDCM's RLE encoder ends the process on odd sizes."""
+    """Returns the plugin of pydicom that must encode; an empty text if pydicom may choose.
+
+    RLE is not encoded by GDCM, whose encoder ends the process if the size is odd.
+    """
     if uid != RLELossless:
         return ""
     available = get_encoder(RLELossless).available_plugins

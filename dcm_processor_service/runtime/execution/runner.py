@@ -140,7 +140,7 @@ def run_callback(
     own_process: bool = False,
     ended_by: Callable[[TimeLimit], AbstractContextManager[None]] | None = None,
 ) -> CallbackOutcome:
-    """Runs a callback as a job: validates it, makes its container, injects, and closes what was opened.
+    """Runs a callback as a job: checks it, makes the container, passes the arguments, and closes what was opened.
 
     Args:
         function: The callback; a blocking one runs in this thread without an event loop, an ``async def`` one in a new
@@ -150,12 +150,14 @@ def run_callback(
         customise: Overrides providers of the container before anything is used.
         own_process: This process runs this job alone: logging and SIGTERM are the job's as long as it runs.
         ended_by: Returns the context manager that ends the process when the job's time limit and a grace are over.
-            The callback knows the limit in any case. If ``ended_by`` is given, memory is watched.
+            It is given in a worker; then memory is watched, too. Without it, a known limit is only passed on to the
+            callback.
 
     Returns:
         The outcome. Errors of the callback and of the configuration are in it, not raised; KeyboardInterrupt is raised,
         and so is SystemExit, except after SIGTERM. After SIGTERM, the exit code is 143 in every case. A callback that
-        saw its time limit and returned has failed; one that did not look, and returned within the grace, is done.
+        asked whether to stop, learned that its time is over, and returned, has failed: its result may be incomplete.
+        One that never asked, and returned within the grace, is done.
     """
     started = time.monotonic()
     run = _Run(job, customise, own_process, ended_by)
@@ -243,7 +245,7 @@ class _Run:
             self._entering()
             try:
                 with forgotten_awaits(callback.name):
-                    # within the block, so that a coroutine in the result is dropped here and reported
+                    # within the block: if the result holds a coroutine that was not awaited, it is reported here
                     return json_safe(await callback.function(**arguments))
             finally:
                 await container.async_progress().flush()
@@ -257,7 +259,7 @@ class _Run:
         """Reads the job before the callback runs, because the scrubber can only remove values that it knows.
 
         Raises:
-            StoreUnavailableError: The store does not answer: the job is to be tried again, whatever its callback needs.
+            StoreUnavailableError: The store does not answer: the job is tried again, even if it needs no store.
         """
         current = container.current_job()
         if self._job is not None:

@@ -7,11 +7,12 @@ import time
 from contextlib import suppress
 from copy import deepcopy
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydicom import Dataset
 from pydicom.filereader import read_dataset
+from pynetdicom.pdu import P_DATA_TF
 
 from dcm_processor_service.dicom_network.dimse import commitment
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
@@ -294,3 +295,27 @@ def test_late_answers_come_over_tls_too_and_one_port_does_not_speak_two_ways(
             ctx.session.dicom.commitments.wait(options=options)
         (settled,) = ctx.session.dicom.commitments.wait(options=options, peer="SECURE")
     assert settled.ok
+
+
+def test_the_fake_archive_reports_once_its_answer_to_the_request_is_written() -> None:
+    """Otherwise the parts of the two messages could mingle on the association."""
+    order: list[str] = []
+
+    class Seen(FakePacs):
+        def _on_sent(self, event: Any) -> None:
+            if isinstance(event.pdu, P_DATA_TF):
+                order.append("message")
+            super()._on_sent(event)
+
+        def _report(self, association: Any, request: Any) -> None:
+            order.append("report")
+            super()._report(association, request)
+
+    ctx = fake_context()
+    with Seen(Faults(commitment="silent")) as pacs:
+        ctx.session.dicom.send(make_ct(), to=pacs.peer, options=SendOptions(commit=True, wait_for_commitment=False))
+        pacs.faults = Faults()
+        order.clear()
+        (settled,) = ctx.session.dicom.commitments.wait(ask_again=True)
+    assert settled.ok
+    assert order[:2] == ["message", "report"]

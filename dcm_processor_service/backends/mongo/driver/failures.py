@@ -67,7 +67,7 @@ _TOO_LARGE = (
 _BAD_VALUE = 2
 _TYPE_MISMATCH = 14
 _CONVERSION_FAILURE = 241
-_BEYOND_64_BITS = 28766  # of $ln for a negative number, by which an increment refuses the sum
+_BEYOND_64_BITS = 28766  # of $ln of a negative number, which an increment computes to refuse a sum beyond 64 bits
 _DUPLICATE_KEY = 11000
 _UNSATISFIABLE_WRITE_CONCERN = frozenset({79, 100})  # UnknownReplWriteConcern, UnsatisfiableWriteConcern
 _INDEX_CODES = frozenset({85, 86})  # IndexOptionsConflict, IndexKeySpecsConflict
@@ -86,7 +86,7 @@ _NOT_APPLIED_CODES = frozenset(
         *(462, 14031, 16500),  # IngressRequestRateLimitExceeded, OutOfDiskSpace, throttled
     }
 )
-"""Codes of passing errors after which a write was certainly not applied."""
+"""Codes of temporary errors after which a write was certainly not applied."""
 _PASSING_CODES = _NOT_APPLIED_CODES | frozenset(
     {
         *(6, 7, 89, 9001),  # HostUnreachable, HostNotFound, NetworkTimeout, SocketException
@@ -250,7 +250,7 @@ def _is_called_passing(error: OperationFailure) -> bool:
 
 
 def _code(error: OperationFailure) -> int | None:
-    """Returns the server's code; of several writes, of the first that failed.
+    """Returns the server's code; for several writes, the code of the first that failed.
 
     Duplicate keys are skipped, if other errors occurred: such a document was stored by an earlier attempt.
     """
