@@ -1,10 +1,10 @@
 """Which values session data can hold, and their normal form.
 
-The strictest backend sets the rules for all, so a value that the memory backend takes is taken by MongoDB too:
-``None``, ``bool``, integers of 64 bits, ``float``, ``str``, ``bytes``, aware ``datetime`` (kept in UTC, to the
-millisecond), lists, and dictionaries with string keys. A write also takes pydantic models, dataclasses, enums,
-named tuples and tuples, sets (as sorted lists), paths, dates, times of day, durations, UUIDs and decimals (as text),
-numpy scalars and small numpy arrays, and stores their normal form. A read with a type returns a value of that type.
+The strictest backend sets the rules for all, so that all backends accept the same values. A normal form consists of
+``None``, ``bool``, integers of 64 bits, ``float``, ``str``, ``bytes``, aware ``datetime`` (in UTC, to the millisecond),
+lists, and dictionaries with string keys. A write also accepts pydantic models, dataclasses, enums, named tuples and
+tuples, sets (as sorted lists), paths, dates, times of day, durations, UUIDs and decimals (as text), numpy scalars and
+small numpy arrays, and stores their normal form. A read with a type returns a value of that type.
 
 The message of a refusal names the path inside the value and the remedy. This module imports no store, no driver and no
 numpy.
@@ -48,10 +48,11 @@ MAX_VALUE_BYTES = 16 * 1024 * 1024 - 64 * 1024
 """The largest size of a normal form, as BSON counts it. A MongoDB document holds 16 MiB, other fields included."""
 
 MAX_ARRAY_ITEMS = 10_000
-"""Larger numpy arrays belong in a file: in a list, each number takes a dozen bytes, and its dtype is lost."""
+"""Most items of a numpy array. A larger one belongs in a file: in a list, each number takes a dozen bytes, and its
+dtype is lost."""
 
 MAX_DEPTH = 80
-"""MongoDB nests 100 levels; the document around the value, and the driver, need some of them."""
+"""Deepest nesting. MongoDB allows 100 levels; the document around the value, and the driver, need some of them."""
 
 MAX_NAME_CHARACTERS = 200
 _SHOWN_CHARACTERS = 80
@@ -62,12 +63,12 @@ _FILE_REMEDY = "store it as a file: session.files.save(name, value)"
 
 
 def _is_text(value: object) -> TypeGuard[str]:
-    """Returns whether a value is text; BSON's code in JavaScript, which no dictionary can have as a key, is none."""
+    """Returns whether a value is plain text; JavaScript code of BSON is a ``str``, but is not hashable."""
     return isinstance(value, str) and type(value).__hash__ is not None
 
 
 def check_text(value: object, what: str) -> str:
-    """Returns ``value`` if it is text, so that no database operator is taken for a name or an id.
+    """Returns ``value`` if it is text; a dictionary in place of a name or an id would act as a database operator.
 
     Raises:
         InvalidNameError: ``value`` is no ``str``, or holds lone surrogates.
@@ -167,7 +168,7 @@ class _NormalWalk:
         if depth > MAX_DEPTH:
             raise UnsupportedValueError(f"{path[:60]}… is nested deeper than {MAX_DEPTH} levels; flatten the value")
         self.size_bytes += 12  # type byte, a short key and an eight-byte payload
-        if value is None or type(value) in {bool, float}:  # exactly: numpy's float64 is a float too
+        if value is None or type(value) in {bool, float}:  # not isinstance: numpy's float64 is a subclass of float
             return value
         if isinstance(value, Enum):
             return self.normalise(value.value, path, depth)
@@ -217,7 +218,7 @@ class _NormalWalk:
         return found
 
     def _item(self, item: object, path: str, index: int, depth: int) -> Any:
-        self.size_bytes += len(str(index))  # BSON keeps a list as a document with the positions as keys
+        self.size_bytes += len(str(index))  # BSON stores a list as a document whose keys are the positions
         return self.normalise(item, f"{path}[{index}]", depth + 1)
 
     def _integer(self, value: int, path: str) -> int:
@@ -276,7 +277,7 @@ def _type_name(value: object) -> str:
 
 
 def _written(value: date | time | timedelta | UUID | Decimal, path: str) -> str:
-    """Returns the text that pydantic reads the value back from, exactly."""
+    """Returns a text from which pydantic can read exactly this value."""
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, timedelta):
@@ -300,7 +301,7 @@ def _ordered(items: list[Any]) -> list[Any]:
     """Returns the members of a set in an order that depends on them alone."""
     try:
         return sorted(items)
-    except TypeError:  # of several types
+    except TypeError:  # the members are of several types
         return sorted(items, key=lambda item: (type(item).__name__, repr(item)))
 
 
@@ -333,12 +334,12 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
         raise _no_whole_type(error, name, wanted) from error
     except Exception as error:  # noqa: BLE001  a type's own validators may raise anything
         fault = f"a validator of {wanted} raises {type(error).__name__}"
-    # no cause: it would show the stored value, which may be a patient's
+    # without the cause, which would show the stored value, perhaps a patient's
     raise StoredValueError(f"the data {name!r} cannot be read as {wanted}: {fault}") from None
 
 
 def _no_whole_type(error: PydanticUserError, name: str, wanted: str) -> UnsupportedValueError:
-    """Returns the error for a type that is not whole, whatever is stored; pydantic's sentence names only types."""
+    """Returns the error for a type that is not fully defined; pydantic's message in it names types, but no value."""
     return UnsupportedValueError(
         f"the data {name!r} cannot be read as {wanted}: {error.message.splitlines()[0].rstrip('.')}"
     )
@@ -350,7 +351,7 @@ def _validated(adapter: TypeAdapter[T], value: Any) -> T:
         return adapter.validate_python(value)
     except ValidationError:
         with suppress(Exception):  # JSON cannot hold all bytes, and validators of a type may fail on text
-            adapter.validate_python(value, strict=False)  # without this line a datetime could be read as text
+            adapter.validate_python(value, strict=False)  # refuses a datetime for a str, which JSON would accept
             return adapter.validate_json(to_json(value, inf_nan_mode="constants"), strict=True)
         raise
 
@@ -370,12 +371,12 @@ def modelled(model: type[M], what: str, fields: Any, spelled: Mapping[str, str] 
 
 
 def validation_faults(error: ValidationError, whole: str, spelled: Mapping[str, str] | None = None) -> list[str]:
-    """Returns pydantic's findings, one sentence for each field, without the values: they may be a patient's.
+    """Returns a sentence for each field that pydantic refused, without its value, which may be a patient's.
 
     Args:
         error: The error that pydantic raised.
         whole: Name of the value as a whole.
-        spelled: Names that the reader knows fields by, where these differ.
+        spelled: By field, the name that a reader of the sentence knows it by, where that differs.
     """
     faults = []
     for fault in error.errors(include_input=False, include_url=False, include_context=False):
@@ -387,7 +388,7 @@ def validation_faults(error: ValidationError, whole: str, spelled: Mapping[str, 
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Returns whether a compare-and-set takes two normal forms for equal, as MongoDB does.
+    """Returns whether a compare-and-set regards two normal forms as equal, by MongoDB's rules.
 
     Numbers compare by value (1 equals 1.0), NaN equals NaN, a bool equals no number, and the order of keys counts.
     """

@@ -80,7 +80,7 @@ def _find(series_id: object) -> SeriesRecord | None:
 
 
 def _download(series: SeriesRecord, folder: Path) -> list[Path]:
-    """Writes the instances as ``<instance id>.dcm``."""
+    """Writes the instances into a folder, as ``<instance id>.dcm``; returns the paths."""
     repository = own_container().dicom_repository()
     paths = []
     for instance, content in iterate_inline(repository.fetch(run_inline(repository.instances(series)))):
@@ -155,13 +155,13 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
 
     Part of the 0.0.1 API; stays until 2.0. New code: the command ``convert``, or ``series.to_nifti(…)``.
 
-    Unlike 0.0.1 the reason is logged, pixels that cannot be decoded are an error, and ``.nii`` is not gzipped. Of
-    several series the one with the most instances is converted, of several volumes the largest. Temporary files lie in
-    the folder that ``DCM-PROCESSOR-SERVICE-SCRATCH`` names.
+    Unlike 0.0.1 the reason is logged, pixels that cannot be decoded are an error, and ``.nii`` is not gzipped. If
+    there are several series, the one with the most instances is converted; if that has several volumes, the largest.
+    Temporary files lie in the folder that ``DCM-PROCESSOR-SERVICE-SCRATCH`` names.
 
     Args:
-        series_path: The folder; files in folders below it count too.
-        output_file: ``.nii`` or ``.nii.gz``.
+        series_path: The folder; files in folders below it are read, too.
+        output_file: Path that ends in ``.nii`` or ``.nii.gz``.
 
     Raises:
         UnsupportedTransferSyntaxError: No engine here can decode the pixels; the message names the remedy.
@@ -184,7 +184,7 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
 
 @contextmanager
 def _temporary() -> Iterator[Path]:
-    """Makes a folder in the scratch of this process's job; without a job, in SCRATCH or the system's folder."""
+    """Makes a temporary folder: in the job's scratch folder, else below SCRATCH, else in the system's folder."""
     with ExitStack() as stack:
         try:
             scratch = own_container().scratch()

@@ -72,8 +72,8 @@ def get_session_data(name: str, default: Any = None, job_name: str | None = None
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.data.get``.
 
-    Unlike in 0.0.1, ``job_name`` finds the value. Jobs for another series, study or patient are never considered; of
-    the rest, the name means the job that this one depends on, else the one for the same subject, else the only one of
+    Unlike in 0.0.1, ``job_name`` finds the value. Jobs for another series, study or patient are never considered. Among
+    the others, the name means the job that this one depends on, else the one for the same subject, else the only one of
     that name. If no job of the session has the name, the default is returned, and the log has a warning. Datetimes come
     back with their zone, UTC.
 
@@ -137,7 +137,7 @@ def upload_session_file(
         meta: Values to keep with the file.
         content_type: Detected from the content when not given.
         ext: With MongoDB, the ending of the stored file's internal name, such as ``.pdf``; that of ``name`` when None.
-            Where ``name`` has no extension, the content type is derived from it too.
+            If ``name`` has no extension, the content type is derived from ``ext``, too.
 
     Raises:
         LocalFileError: The file cannot be read; LocalFileNotFoundError if there is none.

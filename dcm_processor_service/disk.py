@@ -1,4 +1,4 @@
-"""Writes files of this machine whole or not at all, claims them for one process, and explains errors of the system."""
+"""Writes files of this machine completely or not at all, locks them for one process, and explains system errors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def file_faults(
         path: The file or folder that the block works on.
         verb: What the block does to it, such as ``written``.
         error: The class to raise.
-        faults: Errors to turn; Python raises ValueError for a path with a NUL or a lone surrogate.
+        faults: Classes of errors to turn; Python raises ValueError for a path with a NUL or a lone surrogate.
     """
     try:
         yield
@@ -136,7 +136,8 @@ def claim_file(path: Path, *, new: bool = False) -> BinaryIO | None:
     """Opens a file and locks it for this process, until it closes the file or ends in any way.
 
     Returns:
-        The open file; None if another process has it or has just removed it, or if this system has no such locks.
+        The open file; None if another process has locked it, or has just removed it. Windows has no such locks: there,
+        None unless ``new`` is given.
 
     Raises:
         OSError: The file cannot be opened: it does not exist, or exists already if ``new`` is given, or is a link.
@@ -182,10 +183,10 @@ def file_sha256(path: Path) -> str:
 def write_whole(
     path: Path, *, durable: bool = False, private: bool = False, error: type[DcmProcessorError] = LocalFileError
 ) -> Iterator[BinaryIO]:
-    """Opens a temporary file in the folder of ``path`` that takes that name when the block ends without an error.
+    """Opens a temporary file beside ``path``, which is renamed to ``path`` when the block ends without an error.
 
-    A reader sees what was there before or all of the new content; a link of this name is replaced, not followed. The
-    folder is made when it is missing.
+    A reader sees either the earlier file or all of the new content. If ``path`` is a link, the link is replaced and not
+    followed. The folder is made when it is missing.
 
     Args:
         path: The file.
@@ -242,7 +243,7 @@ def private_folder(root: Path, *parts: str) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
-    """Writes the names in a folder to the disk, where the system can.
+    """Writes the names in a folder to the disk, so that they survive a power cut; does nothing on Windows.
 
     Raises:
         OSError: The disk does not write them.

@@ -38,14 +38,14 @@ __all__ = [
 PREFIX = "DCM-PROCESSOR-SERVICE-"
 
 _SUFFIXES = {"service_name": "JOB-SERVICE-NAME"}
-"""Names of the variables that are not named as their field."""
+"""By field, the end of a variable's name that differs from the field's name."""
 
 _SECRET_FILES = ("db_url",)
 """Fields whose value may be in a file, which the variable ``…-FILE`` names."""
 
 
 class Fault:
-    """Stands in a field's place when its variable cannot be used, so that one validation reports every fault."""
+    """Takes the place of a field's value if its variable cannot be used, so that one validation reports every fault."""
 
     def __init__(self, sentence: str) -> None:
         self.sentence = sentence
@@ -81,10 +81,10 @@ def read_variables(fields: Iterable[str]) -> dict[str, str | Fault]:
 
 @contextmanager
 def variables_set(values: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables as a worker does, by field, within the block, and unsets their other spellings.
+    """Sets the variables of fields within the block, as a worker does, and unsets their other spellings.
 
-    A local run sets them for the code of a job, and for processes that this code starts; it runs one job at a time in a
-    process.
+    A local run, which runs one job at a time in a process, sets them for the job's code and the processes that it
+    starts.
     """
     names = {spelling for field in values for name in _spellings(field) for spelling in (name, posix_name(name))}
     before = {name: os.environ.pop(name, None) for name in names}

@@ -163,7 +163,7 @@ class CallbackNotFoundError(CallbackError, ImportError):
 
 
 class CallbackSignatureError(CallbackError, TypeError):
-    """The callback asks for something that cannot be injected, or mixes blocking and asynchronous."""
+    """The callback has a parameter that cannot be injected, or mixes blocking and asynchronous objects."""
 
 
 class CallbackFailedError(CallbackError):
@@ -173,7 +173,7 @@ class CallbackFailedError(CallbackError):
 
 
 class JobTimeoutError(CallbackError, TimeoutError):
-    """The job reached its time limit; its callback then returned early, or its process was ended after the grace."""
+    """The job reached its time limit; its callback returned early, or its process was ended after a grace period."""
 
     exit_code = EXIT_FAILED
 
@@ -266,7 +266,7 @@ class JobNotFoundError(NotFoundError):
 
 
 class AmbiguousJobError(JobNotFoundError):
-    """A job name stands for several jobs, and which is meant is not known; ``job_ids`` are the candidates."""
+    """A job name may mean any of several jobs; ``job_ids`` are their ids."""
 
     def __init__(self, message: str, job_ids: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -298,7 +298,7 @@ class DicomError(DcmProcessorError):
 
 
 class InvalidSeriesError(DicomError, ValueError):
-    """The series is not of the kind that the operation needs; ``report`` is that of its inspection, or None."""
+    """The series is not of the kind that the operation needs; ``report`` is the report of its inspection, or None."""
 
     def __init__(self, message: str, report: SeriesReport | None = None) -> None:
         super().__init__(message)
@@ -365,7 +365,7 @@ class SendError(DicomError):
 
 
 class PeerUnreachableError(SendError, ConnectionError):
-    """No association with the peer: nothing listens there, a rejection, a failed TLS handshake or a time-out.
+    """No association with the peer: nothing listens there, or it was rejected, or TLS failed, or the time was up.
 
     ``report`` has one record for each instance, if the sending got that far.
     """

@@ -1,6 +1,7 @@
-"""Makes HTML, for pages and for notebooks, by small functions that escape all text that they are given.
+"""Makes HTML for pages and notebooks. Each function escapes every text that it gets.
 
-A page holds all that it shows. It has no script, and its policy keeps a browser from asking any network for anything.
+A page contains everything that it shows. It has no script, and its security policy forbids the browser to load anything
+from a network.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Html(str):
 def element(tag: str, *children: str, **attributes: str) -> Html:
     """Returns an element; text in it and values of its attributes are escaped, and empty attributes are left out.
 
-    The name of an attribute that is a Python keyword ends in an underscore.
+    If an attribute's name is a Python keyword, append an underscore, as in ``class_``.
 
     Example:
         >>> element("p", "a < b", element("b", "c"), class_="facts")

@@ -20,7 +20,7 @@ def unknown_name_sentence(owner: str, kind: str, name: str, known: Collection[st
     """Returns the sentence about a name that ``owner`` does not know.
 
     Args:
-        owner: Who was given the name, such as ``SendOptions``.
+        owner: The class or command that got the name, such as ``SendOptions``.
         kind: What the name stands for, such as ``option``.
         name: The name that was given.
         known: Every name that ``owner`` knows.

@@ -13,7 +13,7 @@ MEMORY_RECORD = "memory-" + 4 * "9e3779b9" + "/short"
 
 _MOST = 1 << 63
 _LAST_S = 1 << 36
-"""A later date cannot come from the clock of a computer."""
+"""Seconds since 1970; a record with a later time was not written by a job."""
 
 
 @dataclass(frozen=True)

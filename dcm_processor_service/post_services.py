@@ -50,4 +50,4 @@ def _clean_up(container: Container) -> dict[str, Any]:
 
 
 callback = run_clean_up_service = run_post_services
-"""The names of 0.0.1."""
+"""Other names of the function in 0.0.1."""

@@ -26,8 +26,8 @@ def run_pre_services(*_positional: object, **arguments: Any) -> dict[str, Any]:
 
     Part of the 0.0.1 API; stays as long as the platform's worker calls it.
 
-    Checks that the session is there, makes the indexes that its queries need where they are missing, warns of headers
-    that would end the script of a job before its callback starts, then calls the hooks of the entry-point group
+    Checks that the session exists, makes missing indexes that its queries need, and warns of headers that would make
+    the script of a job invalid, so that its callback never starts. Then calls the hooks of the entry-point group
     ``dcm_processor_service.pre_services``, and logs one line. 0.0.1 did none of this.
 
     Args:
@@ -52,7 +52,7 @@ def _prepare(container: Container) -> dict[str, Any]:
 
 
 def _warn_of_headers(container: Container, session_id: str) -> None:
-    """Warns of headers that would end a job's script; if the session cannot be read, it warns and goes on."""
+    """Warns of headers that would make a job's script invalid. If the session cannot be read, only warns of that."""
     log = container.log()
     stores = container.session_repository(), container.dicom_repository(), container.job_repository()
     try:
@@ -70,4 +70,4 @@ def _warn_of_headers(container: Container, session_id: str) -> None:
 
 
 callback = run_pre_services
-"""The name of 0.0.1."""
+"""Another name of the function in 0.0.1."""

@@ -53,15 +53,15 @@ class RegistryFunction(Protocol):
 
 
 class _DeclinedError(Exception):
-    """Ends a decision; its text is the reason and holds no value of a patient."""
+    """Declines a job; the text is the reason, without a value of the patient."""
 
 
 def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseModel] | None = None) -> RegistryFunction:
     """Makes a registry function, for the manifest's ``registryEntry``, from rules or from a function.
 
-    Rules are checked against the header document; the log explains a refusal in the words of :meth:`Dicom.select`. The
-    document of a series holds its Modality, SeriesDescription, BodyPartExamined and SeriesNumber, and the ids of its
-    instances. So only ``modality``, ``description``, ``not_description``, ``body_part``, ``series_number`` and
+    Rules are checked against the header document; the log explains a refusal in the same words as :meth:`Dicom.select`.
+    The document of a series holds its Modality, SeriesDescription, BodyPartExamined and SeriesNumber, and the ids of
+    its instances. So only ``modality``, ``description``, ``not_description``, ``body_part``, ``series_number`` and
     ``min_slices`` can be checked here; for a study or a patient only ``modality``, which one of their series must have.
     An instance counts as one slice: if multi-frame objects arrive, check ``min_slices`` in the job instead.
 
@@ -113,9 +113,9 @@ def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseMod
             reason = str(refusal)
         except DcmProcessorError as error:  # its sentences hold no value of a patient
             reason = f"{type(error).__name__}: {error}"
-        except KeyboardInterrupt:  # the operator's, who ends the scheduler
+        except KeyboardInterrupt:  # the operator ends the scheduler
             raise
-        except BaseException as error:  # noqa: BLE001  the log names its place: its text may quote a header
+        except BaseException as error:  # noqa: BLE001  the log names only its place, since its text may quote a header
             reason = _place(error)
         # a warning, since the scheduler configures no logging, and Python then prints only warnings and errors
         _log.warning("the registry declines the job %r for the %s: %s", job_name, _described(headers), reason)
@@ -154,7 +154,7 @@ def _by_rules(rules: SeriesRules) -> Callable[[dict[str, Any]], dict[str, Any]]:
 def _by_function(function: Callable[..., object]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     name = getattr(function, "__name__", type(function).__name__)
     if inspect.iscoroutinefunction(function):
-        raise CallbackSignatureError(f"{name} cannot decide: the scheduler waits for an answer; write def {name}")
+        raise CallbackSignatureError(f"{name} is async def, but the scheduler waits for its answer; write def {name}")
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError) as error:
@@ -195,7 +195,7 @@ def _modelled(model: type[BaseModel] | None, params: dict[str, Any], job_name: s
     """Returns the job's params, read as the model if there is one.
 
     Raises:
-        ConfigurationError: They do not fit.
+        ConfigurationError: The params do not fit the model.
     """
     if model is None:
         return copy.deepcopy(params)
@@ -208,7 +208,7 @@ def _plain(added: dict[str, Any]) -> dict[str, Any]:
     """Returns the dictionary as plain JSON: a value that the database cannot hold would end the scheduler."""
     if not added:
         return {}
-    from dcm_processor_service.runtime.execution.results import json_safe  # loads pydantic, seldom needed
+    from dcm_processor_service.runtime.execution.results import json_safe  # loads pydantic, which is seldom needed
 
     plain: dict[str, Any] = json_safe(added)
     return plain
@@ -239,12 +239,12 @@ def _described(headers: object) -> str:
     known = headers if isinstance(headers, Mapping) else {}
     try:
         return f"{_level(known) or 'subject'} {known.get('_id', 'without an id')}"
-    except Exception:  # noqa: BLE001  of a document that is not the platform's; the decision is made
-        return "subject of an odd document"
+    except Exception:  # noqa: BLE001  a document that is not the platform's must not undo the decision
+        return "subject of a malformed document"
 
 
 def _place(error: BaseException) -> str:
-    """Returns which error was raised where, without its text."""
+    """Returns the class of an error and where it was raised, without its text."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" in {frames[-1].name}, line {frames[-1].lineno} of {frames[-1].filename}" if frames else ""
     return f"{type(error).__name__}{where}"

@@ -42,20 +42,20 @@ class SeriesRules:
     """Modality, such as ``CT``; a tuple accepts any of its values."""
 
     kind: str | tuple[str, ...] | None = None
-    """Such as ``volume``, ``4D``, ``segmentation``, or ``image`` for any images: a value of
+    """Kind, such as ``volume``, ``4D``, ``segmentation``, or ``image`` for any images: a value of
     :class:`~dcm_processor_service.SeriesKind`. A segmentation meets no rule about slices."""
 
     description: str | None = None
-    """Regular expression that is found in SeriesDescription; case does not matter."""
+    """Regular expression that must be found in SeriesDescription; case does not matter."""
 
     not_description: str | None = None
-    """Regular expression that is not found in SeriesDescription."""
+    """Regular expression that must not be found in SeriesDescription; case does not matter."""
 
     body_part: str | None = None
-    """Regular expression that is found in BodyPartExamined; case does not matter."""
+    """Regular expression that must be found in BodyPartExamined; case does not matter."""
 
     kernel: str | None = None
-    """Regular expression that is found in ConvolutionKernel; case does not matter."""
+    """Regular expression that must be found in ConvolutionKernel; case does not matter."""
 
     plane: str | None = None
     """``axial``, ``coronal`` or ``sagittal``; an oblique series counts as the plane that it is nearest to."""
@@ -72,7 +72,7 @@ class SeriesRules:
 
     series_number: Range | None = None
     convertible: bool | None = None
-    """Whether the policy ``strict`` converts the series."""
+    """Whether the policy ``strict`` can convert the series."""
 
     where: Callable[[SeriesReport], bool] | None = None
     """Any other condition, as a function of the inspection's report."""
@@ -113,10 +113,10 @@ class SeriesFacts:
     plane: str = ""
     slice_count: int = 0
     slice_step_mm: Sequence[float] = ()
-    """One distance."""
+    """The distance between slices, as a sequence of one; empty if it is not known."""
 
     pixel_mm: Sequence[float] = ()
-    """Along i and along j."""
+    """The distances between pixels, along i and along j."""
 
     volume_count: int | None = None
     series_number: int | None = None

@@ -9,7 +9,7 @@ import sys
 __all__ = ["collect_seldom", "main"]
 
 _OF_OTHERS = frozenset({"run", "exec", "check", "describe", "shell"})
-"""Commands that load code of users, for which the garbage collector keeps Python's settings."""
+"""Commands that load code of users; for these, :func:`main` does not change the garbage collector."""
 
 _SELDOM = 50_000
 
@@ -26,8 +26,8 @@ def main() -> None:
 def collect_seldom() -> None:
     """Lets the garbage collector run seldom, which makes a short command a fifth faster.
 
-    Objects that libraries make as they load stay until the process ends; each collection would look through all of
-    them, and so would the collection at the end, which frees nothing.
+    Objects that libraries make as they load stay until the process ends. Each collection would examine all of them for
+    nothing, and so would the last one, when the interpreter ends.
     """
     gc.set_threshold(_SELDOM)
     atexit.register(gc.freeze)

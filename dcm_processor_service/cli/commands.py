@@ -16,7 +16,7 @@ class Command(NamedTuple):
     """A command that is not loaded yet."""
 
     place: str
-    """The module of this folder, and its function or its group of commands."""
+    """``module:name``: a module of this folder, and its function or its group of commands."""
 
     summary: str
     """The command's line in the list of commands: the first sentences of the command's help."""
@@ -48,17 +48,17 @@ COMMANDS = {
     ),
     "check": Command(
         "service:check",
-        "Check a service before it is deployed: what the platform would drop, refuse or fail at.",
+        "Check a service before it is deployed, for all that the platform would drop, refuse or fail at.",
         "check lung --schema",
     ),
     "describe": Command(
         "describe:describe",
-        "List the commands, what a callback reaches, and the jobs and params of a service.",
+        "List the commands, what a callback can use, and the jobs and params of a service.",
         "describe lung --json",
     ),
     "shell": Command(
         "shell:shell",
-        "Open Python on a session of a workspace: ctx and session are what a callback of the job has.",
+        "Open Python on a session of a workspace, with the ctx and session that a callback of the job gets.",
         "shell --workspace dcm-workspace --job segment",
     ),
     "exec": Command(
@@ -68,7 +68,7 @@ COMMANDS = {
     ),
     "inspect": Command(
         "images:inspect",
-        "Say what every series under a folder is; writes one page with contact sheets, which needs no network.",
+        "Describe every series under a folder; writes a page with contact sheets, which opens without a network.",
         "inspect scans --html inspection.html",
     ),
     "convert": Command(
@@ -78,7 +78,7 @@ COMMANDS = {
     ),
     "derive": Command(
         "objects:derive",
-        "Turn a NIfTI file into DICOM, on the geometry of a series.",
+        "Turn a NIfTI file into DICOM, with the geometry of a series.",
         "derive mask.nii.gz --like scans/ct --out results --kind seg --segment liver=1",
     ),
     "pdf": Command(
@@ -93,17 +93,17 @@ COMMANDS = {
     ),
     "commitment": Command(
         "network.commitments:commitment",
-        "Wait for the answer to the storage commitment of send --commit-later, and keep the answer in the file.",
+        "Wait for the answer to the storage commitment of send --commit-later, and write it to the same file.",
         "commitment kept.json --listen-port 11112",
     ),
     "find": Command(
         "network.retrieval:find",
-        "List what a peer holds, by C-FIND or QIDO-RS; with --json also the patient of each item.",
+        "List what a peer holds, by C-FIND or QIDO-RS; --json also prints the patient of each item.",
         "find ORTHANC@127.0.0.1:4242 --patient-id 4711 --study-date 20240101-",
     ),
     "fetch": Command(
         "network.retrieval:fetch",
-        "Fetch studies, or with --modality or --series some of their series, as files; and report on each instance.",
+        "Fetch studies as files, or some of their series with --modality or --series, and report on each instance.",
         "fetch ORTHANC@127.0.0.1:4242 --patient-id 4711 --modality CT --out priors",
     ),
     "echo": Command(
@@ -118,7 +118,7 @@ COMMANDS = {
     ),
     "doctor": Command(
         "doctor:doctor",
-        "Say what this installation can do, and how to get the rest.",
+        "List what this installation can do, and what to install for the rest.",
         "doctor --json",
     ),
     "pull": Command(
@@ -143,14 +143,14 @@ class Commands(TyperGroup):
 
     @override
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Returns a command, loaded unless all are listed."""
+        """Returns a command; loads its module first, unless the help lists all commands."""
         if cmd_name in self._unloaded and not self._lists_all:
             self.commands[cmd_name] = _loaded(cmd_name, self._unloaded.pop(cmd_name))
         return super().get_command(ctx, cmd_name)
 
     @override
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Writes the help of all commands."""
+        """Writes the list of all commands, without loading their modules."""
         self._lists_all = True
         try:
             super().format_help(ctx, formatter)

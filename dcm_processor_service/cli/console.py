@@ -76,7 +76,7 @@ class _SafeConsole(Console):
 
 
 class _Description(ProgressColumn):
-    """The description of a task."""
+    """A column of the progress bar, with the description of the task."""
 
     def render(self, task: Task) -> Text:
         """Returns the task's description."""
@@ -107,7 +107,7 @@ def progress_bar(console: Console) -> Progress:
         MofNCompleteColumn(),
         console=console,
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # otherwise output for a file would go to the terminal
+        redirect_stdout=sys.stdout.isatty(),  # otherwise output that was redirected to a file would go to the terminal
         disable=not console.is_terminal,
     )
 
@@ -132,7 +132,7 @@ def result_channel() -> Callable[[Any], None]:
     All other output goes to the standard error: of a callback, its child processes and C libraries, and of code that
     writes while the interpreter ends.
     """
-    if not _is_standard_output(sys.stdout):  # a test or a notebook replaced it; the process's own stays
+    if not _is_standard_output(sys.stdout):  # a test or a notebook has replaced sys.stdout: leave the process's own
         return lambda value: print_json_line(json_safe(value))
     sys.stdout.flush()
     channel = os.dup(1)
@@ -158,7 +158,8 @@ def fail(error: DcmProcessorError, url_option: str = "") -> NoReturn:
 
     Args:
         error: The error.
-        url_option: The option that named the store, if one did: the sentence then names it, and not the variable.
+        url_option: The option that named the store, if any. The sentence then names this option in place of the
+            environment variable.
     """
     sentence = str(error).replace(variable_name("db_url"), url_option) if url_option else str(error)
     error_console().print(styled(("error:", "bold red"), f" {sentence}"), soft_wrap=True)

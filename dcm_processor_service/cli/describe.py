@@ -59,7 +59,7 @@ def describe(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as one line of JSON")] = False,
 ) -> None:
-    """List the commands, what a callback reaches, and the jobs and params of a service.
+    """List the commands, what a callback can use, and the jobs and params of a service.
 
     Made for AI assistants and other programs: the descriptions are read from the code, so they fit this version.
     """

@@ -1,4 +1,4 @@
-"""``doctor``: what this installation can do, and how to get the rest."""
+"""``doctor``: what this installation can do, and what to install for the rest."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _EXTRAS = {
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each finding")] = False,
 ) -> None:
-    """Say what this installation can do, and how to get the rest.
+    """List what this installation can do, and what to install for the rest.
 
     Exits with 1 when the store that the environment names does not answer, or cannot be used.
     """
@@ -83,7 +83,7 @@ def _stores() -> list[Row]:
 
 
 def _environment() -> list[Row]:
-    """Tries the store that the environment names, if any; looks for the job only if the environment names a job."""
+    """Opens the store that the environment names, if any; looks for the job only if the environment names a job."""
     if not any(name.replace("-", "_").startswith("DCM_PROCESSOR_SERVICE_DB_") for name in os.environ):
         return [("environment", "job", False, "no job's environment is set; a worker sets it, a laptop needs none")]
     place = ""

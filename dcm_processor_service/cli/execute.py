@@ -70,7 +70,7 @@ def _run(callback: str, child: Child) -> tuple[dict[str, Any], int]:
         outcome = run_callback(find_callback(callback), own_process=True, ended_by=ended_by if child.is_apart else None)
     except DcmProcessorError as error:
         outcome = CallbackOutcome(error.exit_code, 0.0, error=error)
-    except SystemExit as leaving:  # else the standard output would have no line, as if the job had never ended
+    except SystemExit as leaving:  # without this, there would be no result line, as if the job had not ended
         left = left_process(leaving)
         outcome = CallbackOutcome(left.exit_code, 0.0, error=left)
     return outcome.as_json(), outcome.exit_code
@@ -81,7 +81,7 @@ def _job_of_environment() -> dict[str, str]:
     fields = {"session": "session_id", "job": "job_id", "event": "job_event", "service": "service_name"}
     try:
         found = read_variables(fields.values())
-    except DcmProcessorError:  # the run reports it
+    except DcmProcessorError:  # the run of the callback reports it
         found = {}
     job = {name: found.get(field, "") for name, field in fields.items()}
     return {

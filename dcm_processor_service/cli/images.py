@@ -47,11 +47,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for
 def inspect(
     folder: Folder,
     html: Annotated[
-        Path | None, typer.Option(help="Page with reports and contact sheets; inspection.html unless --json")
+        Path | None, typer.Option(help="File for the page; if left out, inspection.html, or no page with --json")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what every series under a folder is; writes one page with contact sheets, which needs no network.
+    """Describe every series under a folder; writes a page with contact sheets, which opens without a network.
 
     Exits with 1 when a series could not be inspected.
     """
@@ -95,19 +95,19 @@ def convert(
     out: Annotated[
         Path,
         typer.Argument(
-            help="Folder for the NIfTI files, named by SeriesInstanceUID; or, of a single series, a file: out.nii.gz"
+            help="Folder for the NIfTI files, named by SeriesInstanceUID; or, for one series, a file such as out.nii.gz"
         ),
     ],
-    engine: Annotated[Engine, typer.Option(help="Which engine converts; auto chooses by what the series is")] = "auto",
+    engine: Annotated[Engine, typer.Option(help="Which engine converts; auto chooses by the series")] = "auto",
     policy: Annotated[Policy, typer.Option(help="What to do with a series that is not one clean volume")] = "strict",
     sidecar: Annotated[
         Sidecar, typer.Option(help="The JSON beside each image; simplified holds patient data")
     ] = "bids",
     max_gap_mm: Annotated[
-        float | None, typer.Option(help="Widest gap that resample fills; two steps when not given", min=0)
+        float | None, typer.Option(help="Widest gap that --policy resample fills; if left out, two slice steps", min=0)
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Convert only what this package and dcm2niix read alike, voxel by voxel")
+        bool, typer.Option("--verify", help="Convert a series only if this package and dcm2niix read equal voxels")
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Write .nii in place of .nii.gz")] = False,
     as_json: AsJson = False,
@@ -141,15 +141,15 @@ def convert(
 
 
 _NO_NIFTI = frozenset({".dcm", ".gz", ".hdr", ".img", ".json", ".mgz", ".mha", ".mhd", ".nrrd", ".txt", ".zip"})
-"""Endings of files that somebody who names them wants, and not a folder of that name."""
+"""Suffixes with which a new path is surely meant to be a file, not a folder."""
 
 
 def _targets(series: Iterable[str], out: Path, *, plain: bool) -> dict[str, Path]:
-    """Returns the file of each series: in a folder, or the one that was named.
+    """Returns the file of each series: a file in the folder ``out``, or the file ``out`` itself.
 
     Raises:
-        ConfigurationError: One file was named for several series, or with another suffix than NIfTI files have, or
-            than was asked for.
+        ConfigurationError: ``out`` is one file for several series, or has a suffix that no NIfTI file has, or that
+            contradicts ``plain``.
     """
     suffix = next((one for one in (".nii.gz", ".nii") if out.name.lower().endswith(one)), "")
     if not suffix and out.suffix.lower() in _NO_NIFTI and not is_folder(out):

@@ -1,4 +1,4 @@
-"""``derive`` and ``pdf``: results become DICOM objects on the geometry and identity of a series."""
+"""``derive`` and ``pdf``: make DICOM objects of results, with the geometry and identity of a series."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Like = Annotated[Path, typer.Option(help="Folder or zip file with the DICOM seri
 Out = Annotated[Path, typer.Option(help="Folder for the DICOM files")]
 SeriesUid = Annotated[str, typer.Option(help="SeriesInstanceUID, where --like holds several series")]
 Role = Annotated[str, typer.Option(help="What the object is; its UIDs follow from it, so each result needs its own")]
-Service = Annotated[str, typer.Option(help="NAME:VERSION of the maker, named in the object")]
+Service = Annotated[str, typer.Option(help="NAME:VERSION of the service, which the object names as its maker")]
 Replace = Annotated[bool, typer.Option(help="Replace files that hold another result with the same UID")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for each file")]
 
@@ -68,14 +68,14 @@ def derive(
     labels: Annotated[
         str,
         typer.Option(
-            help="Table of all labels for these kinds: totalsegmentator, totalsegmentator:TASK or monai:BUNDLE"
+            help="Table of all labels, in place of --segment: totalsegmentator, totalsegmentator:TASK or monai:BUNDLE"
         ),
     ] = "",
     allow_empty: Annotated[bool, typer.Option(help="Accept labels that do not occur in the mask")] = False,
     to_source: Annotated[
         bool,
         typer.Option(
-            help="Bring labels from another grid to the series' own slices first, nearest voxel by voxel, for --kind "
+            help="First resample labels on another grid to the slices of the series, by nearest neighbour, for --kind "
             "seg, rtstruct and presentation"
         ),
     ] = False,
@@ -92,7 +92,7 @@ def derive(
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a NIfTI file into DICOM, on the geometry of a series."""
+    """Turn a NIfTI file into DICOM, with the geometry of a series."""
     with sentences(), opened(Container()) as container, unpacked(like) as (place,):
         source, recipe, make = _source(container, place, series_uid), _recipe(service, role), container.derived()
         if not is_file(nifti) or not nifti.name.lower().endswith((".nii", ".nii.gz")):

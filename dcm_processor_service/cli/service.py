@@ -28,7 +28,7 @@ def check(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of each job's params")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all that was found as one line of JSON")] = False,
 ) -> None:
-    """Check a service before it is deployed: what the platform would drop, refuse or fail at.
+    """Check a service before it is deployed, for all that the platform would drop, refuse or fail at.
 
     The service's code is imported and not called. Of requirements.txt only what can be known without a network is
     checked: whether pip can read it, markers, pins that contradict this package, and versions that are known to want a

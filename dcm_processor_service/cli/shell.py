@@ -31,7 +31,7 @@ def shell(
     ] = "",
     code: Annotated[str | None, typer.Option("-c", "--code", help="Run this Python, and end")] = None,
 ) -> None:
-    """Open Python on a session of a workspace: ctx and session are what a callback of the job has.
+    """Open Python on a session of a workspace, with the ctx and session that a callback of the job gets.
 
     IPython is used if it is installed, without a history of what is typed. Values and files that you write go to the
     workspace, as those of the job. With --code, an error ends with exit code 1.

@@ -1,7 +1,7 @@
 """Options for making a derived object, and descriptions of one that was made.
 
-Plain values without DICOM objects, so that importing them costs nothing. Names, ids and dates of a patient never enter
-a ``repr``.
+They are plain values without DICOM objects, so that this module is quickly imported. Names, ids and dates of a patient
+never enter a ``repr``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 ImageKind: TypeAlias = Literal["source", "ct", "mr", "pt", "sc"]
-"""The class of an image; ``source`` means that of the source if it is CT, MR or PET, else Secondary Capture."""
+"""The class of an image; ``source`` means the class of the source if that is CT, MR or PET, else Secondary Capture."""
 
 
 def _now() -> datetime:
@@ -71,7 +71,7 @@ ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 
 @dataclass(frozen=True)
 class Producer:
-    """The service that makes the object; the equipment and algorithm identification of every object names it.
+    """The service that makes derived objects; the equipment and algorithm identification of each object names it.
 
     Example:
         >>> Producer("liver-volume", "1.4.0").manufacturer
@@ -81,10 +81,12 @@ class Producer:
     service_name: str
     version: str
     session_id: str = ""
-    """The platform's session; part of the key of every UID, so that the objects of two sessions have different UIDs."""
+    """Id of the platform's session. Every UID is computed from it, so that the objects of two sessions have different
+    UIDs."""
 
     job_name: str = ""
-    """Name of the job in the service's manifest; part of the key of every UID, so that two jobs never make one UID."""
+    """Name of the job in the service's manifest. Every UID is computed from it, so that two jobs never make the same
+    UID."""
 
     manufacturer: str = "dcm-processor"
     device_serial_number: str = "0"
@@ -103,7 +105,7 @@ class Recipe:
 
     producer: Producer
     role: str
-    """Name of the object within the job, such as ``smoothed`` or ``report``. It is part of the key of every UID: the
+    """Name of the object within the job, such as ``smoothed`` or ``report``. Every UID is computed from it: the
     same session, sources, job, role and version of the service lead to the same UIDs on every run."""
 
     revision: int = 0
@@ -111,8 +113,8 @@ class Recipe:
     result that it replaces."""
 
     object_kind: str = ""
-    """The sort of object, such as ``SEG``; part of the key of its UIDs, so that two sorts of object with one role never
-    have the same UIDs."""
+    """The sort of object, such as ``SEG``. The UIDs are computed from it, so that two sorts of object with one role
+    never have the same UIDs."""
 
     series_description: str = ""
     """SeriesDescription (0008,103E), at most 64 characters; the role when empty."""
@@ -251,7 +253,7 @@ class StudyIdentity:
 
 @dataclass(frozen=True)
 class SeveralSeries:
-    """The files of several series from which one result was computed; ``like=[t1, t2]`` makes this object.
+    """The files of several series from which one result was computed; the argument ``like=[t1, t2]`` is turned into it.
 
     Example:
         >>> both = SeveralSeries(first=["t1/1.dcm", "t1/2.dcm"], others=["t2/1.dcm"])
@@ -278,14 +280,15 @@ class ValueMapping:
     slope: float
     intercept: float
     error_bound: float
-    """The largest difference of a stored value from the given value, in the given unit; 0 when every value is exact."""
+    """The largest difference between a given value and the value that is read back, in their unit; 0 if there is
+    none."""
 
     stored_type: str
     """``int16``, ``uint16`` or ``uint8``."""
 
     @property
     def is_exact(self) -> bool:
-        """Whether every value comes back as it was given."""
+        """Whether every value is read back as it was given."""
         return self.error_bound == 0
 
 
@@ -299,7 +302,7 @@ class Problem:
     """
 
     tag: str
-    """Such as ``(0010,0020)``; inside sequences the path, such as ``(0040,A043)[0].(0008,0100)``."""
+    """Tag, such as ``(0010,0020)``; inside sequences the path, such as ``(0040,A043)[0].(0008,0100)``."""
 
     keyword: str
     rule: str

@@ -14,9 +14,9 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)\s*")
 
 
 def duration_s(text: str | float | None) -> float | None:
-    """Returns the seconds of a duration; None, which means no limit.
+    """Returns the seconds of a duration, or None for no limit.
 
-    None, an empty text, 0 or less, and more than ten years, which no clock of the system counts to, mean no limit.
+    None, an empty text, ``-1``, 0 or less, and more than ten years, which system timers cannot hold, mean no limit.
 
     Raises:
         UnsupportedValueError: The text is no duration.

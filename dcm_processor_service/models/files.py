@@ -49,16 +49,18 @@ class LeftOutFile(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    path: str = Field(repr=False, description="Below the folder as it was given; may hold a patient's name")
+    path: str = Field(
+        repr=False, description="Path that begins with the folder as it was given; may hold a patient's name"
+    )
     reason: str = Field(description="What is wrong with it, as the end of the sentence 'the file is …'")
     faulty: bool = Field(
         default=False,
-        description="It is a damaged DICOM file, or may be one and cannot be read: an instance is missing",
+        description="Whether an instance is missing: the file is damaged DICOM, or cannot be read and may be DICOM",
     )
 
     @classmethod
     def at(cls, path: str | os.PathLike[str], reason: str, *, faulty: bool = False) -> LeftOutFile:
-        """Makes a record from a path of the file system, which becomes printable text."""
+        """Makes a record; a path of the file system becomes printable text."""
         return cls(path=printable(path), reason=reason, faulty=faulty)
 
 
@@ -73,7 +75,7 @@ def printable(path: str | os.PathLike[str]) -> str:
 
 
 def left_out_sentences(files: Iterable[LeftOutFile]) -> dict[str, list[str]]:
-    """Returns the paths of the files under a sentence for each reason, in the order in which they were met.
+    """Returns, by a sentence with the reason, the paths of the files left out; all in the order of ``files``.
 
     Example:
         >>> left_out_sentences([LeftOutFile.at("a.txt", "empty"), LeftOutFile.at("b.txt", "empty")])

@@ -1,8 +1,8 @@
 """The script that the platform's worker generates, which holds a job's arguments as JSON in a Python literal.
 
 The worker writes ``json_util.dumps(arguments)`` between three quotation marks, and the script reads it back as JSON.
-Two parsers read the text, Python's and JSON's, but the worker escapes it for JSON alone. So a quotation mark, a
-backslash or a line break makes the script invalid, and the callback never starts; or the text arrives changed. Text
+Two parsers read the text, Python's and JSON's, but the worker escapes it for JSON alone. A quotation mark, a backslash
+or a line break therefore either makes the script invalid, so that the callback never starts, or arrives changed. Text
 with characters beyond the Basic Multilingual Plane arrives changed, too.
 """
 
@@ -36,12 +36,12 @@ _NAMES = (
 
 
 IN_A_NAME = " in a name"
-"""Ends the ``character`` of a fault in a key of a mapping. ``where`` is then the place of the mapping, since the text
-of the key must not be shown."""
+"""The end of :attr:`ScriptFault.character` if that character is in a key of a mapping. :attr:`ScriptFault.where` is
+then the place of the mapping, since the text of the key must not be shown."""
 
 
 class ScriptFault(NamedTuple):
-    """The place of a text that ends the worker's script, and the kind of character that ends it; never the text itself.
+    """The place of a text that makes the worker's script invalid, and the kind of character that does; never the text.
 
     Example:
         >>> list(faults_below({"SeriesDescription": 'the "best" one'}))
@@ -53,7 +53,7 @@ class ScriptFault(NamedTuple):
 
 
 def ends_script(text: str) -> bool:
-    r"""Returns whether text ends the script, so that the callback never starts.
+    r"""Returns whether a text makes the script invalid, so that the callback never starts.
 
     Example:
         >>> ends_script("Thorax 1.5"), ends_script('the "best" one'), ends_script("one\ntwo"), ends_script("a\\b")
@@ -73,7 +73,7 @@ def survives(text: str) -> bool:
 
 
 def _arrived(text: str) -> str | None:
-    """Returns the text that the callback gets; None if the text ends the script."""
+    """Returns the text that the callback gets; None if the text makes the script invalid."""
     if not _SUSPECT.search(text):
         return text
     try:
@@ -84,7 +84,7 @@ def _arrived(text: str) -> str | None:
 
 
 def faults_of(text: str) -> list[str]:
-    r"""Returns the kinds of characters by which text ends the script; none where it does not.
+    r"""Returns the kinds of characters by which a text makes the script invalid; an empty list if it does not.
 
     Example:
         >>> faults_of("a\\b and\nc")
@@ -101,7 +101,7 @@ def faults_of(text: str) -> list[str]:
 
 
 def faults_below(value: Any, where: str = "") -> Iterator[ScriptFault]:
-    """Yields the faults of all texts in a value that would end the script; keys of mappings are texts too."""
+    """Yields a fault for each text in a value that would make the script invalid; keys of mappings are texts, too."""
     if isinstance(value, str):
         yield from (ScriptFault(where, character) for character in faults_of(value))
     elif isinstance(value, Mapping):
@@ -116,7 +116,7 @@ def faults_below(value: Any, where: str = "") -> Iterator[ScriptFault]:
 
 
 def fault_sentence(faults: Sequence[ScriptFault]) -> str:
-    """Describes where the faults stand.
+    """Returns a sentence that says where the faults are.
 
     Example:
         >>> fault_sentence([ScriptFault("StudyDescription", "a quotation mark"), ScriptFault("StudyID", "a backslash")])
@@ -126,9 +126,9 @@ def fault_sentence(faults: Sequence[ScriptFault]) -> str:
 
 
 def escaped(value: Any) -> Any:
-    r"""Returns the value; texts that would end the script, or arrive changed, are escaped once more.
+    r"""Returns the value with each text escaped once more that would make the script invalid or arrive changed.
 
-    A text that arrives unchanged has no backslash, so :func:`unescaped` knows an escaped text by its backslash.
+    A text that arrives unchanged has no backslash, so :func:`unescaped` recognizes an escaped text by its backslash.
 
     Example:
         >>> escaped({"SeriesDescription": 'the "best" one'})

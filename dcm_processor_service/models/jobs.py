@@ -44,7 +44,8 @@ class JobEvent(str, Enum):
 class JobState(str, Enum):
     """The state of a job.
 
-    The platform's queue records a job that raised as done, with the error in its result; here that is ``FAILED``.
+    If the callback raised, the platform's queue records the job as done, with the error in its result; the state here
+    is ``FAILED``.
     """
 
     WAITING = "waiting"
@@ -78,10 +79,12 @@ class Job(BaseModel):
     progress_percent: int = 0
     progress_message: str = Field(default="", repr=False, description="What the job was doing, as it said itself")
     depends_on: tuple[str, ...] = Field(default=(), description="Ids of the jobs that ran before this one")
-    subject: Subject | None = Field(default=None, description="The patient, study or series, as at scheduling time")
+    subject: Subject | None = Field(
+        default=None, description="The patient, study or series, as it was at scheduling time"
+    )
     params: dict[str, Any] = Field(default_factory=dict, repr=False, description="From the service's manifest")
     added_params: dict[str, Any] = Field(
-        default_factory=dict, repr=False, description="By job name: what the registry functions returned"
+        default_factory=dict, repr=False, description="What the registry functions returned, by job name"
     )
     created_at: datetime | None = None
     timeout_s: float | None = Field(default=None, description="Seconds that the job may take; None for no limit")
@@ -103,6 +106,6 @@ class JobOutput(BaseModel):
     )
 
     job: Job
-    found: bool = Field(description="Whether the job has stored anything under the name that can be read")
+    found: bool = Field(description="Whether the job stored a value under the name, and it can be read")
     value: Any = Field(default=None, repr=False)
     problem: str = Field(default="", description="Which part of the job's document or value cannot be read, and why")

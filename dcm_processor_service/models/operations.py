@@ -50,8 +50,8 @@ DeathCause: TypeAlias = Literal[
     "asked_to_end",
     "unknown",
 ]
-"""Causes of a job's death. The queue then neither ends the job nor starts it again, or it finds a result that names the
-cause."""
+"""Causes of a job's death. After it, the queue neither ends the job nor starts it again, unless it finds a result that
+names the cause."""
 
 
 class _Record(BaseModel):
@@ -59,7 +59,7 @@ class _Record(BaseModel):
 
 
 class HeldBytes(_Record):
-    """How many bytes a session holds.
+    """How many bytes of a session the store holds.
 
     Example:
         >>> HeldBytes(data=10, files=200, images=3_000).total
@@ -96,7 +96,9 @@ class SessionSummary(_Record):
     jobs: int = 0
     jobs_done: int = 0
     held: HeldBytes = HeldBytes()
-    problem: str = Field(default="", description="Which documents of its images cannot be read; a sweep then skips it")
+    problem: str = Field(
+        default="", description="Which documents of its images cannot be read; a sweep then skips the session"
+    )
 
 
 class JobDeath(_Record):
@@ -144,7 +146,7 @@ class SessionDiagnosis(_Record):
 
 
 class RetriedJob(_Record):
-    """One job that the queue may take again.
+    """One job that the queue may start again.
 
     Example:
         >>> RetriedJob(job_id="1" * 24, job="segment", released=3).released
@@ -157,7 +159,7 @@ class RetriedJob(_Record):
 
 
 class RetryReport(_Record):
-    """Which jobs of a session the queue may take again.
+    """Which jobs of a session the queue may start again.
 
     Example:
         >>> RetryReport(session_id="5" * 24, jobs=(RetriedJob(job_id="1" * 24, job="segment"),)).jobs[0].job

@@ -8,7 +8,7 @@ import re
 __all__ = ["NO_ID", "file_stem", "is_platform_id", "platform_id"]
 
 NO_ID = "0" * 24
-"""An id that stands for nothing, where a process has no session or job."""
+"""The id of no session and no job, for a process that has none."""
 
 _ID_DIGITS = 24
 _FORM = re.compile(rf"[0-9a-fA-F]{{{_ID_DIGITS}}}")
@@ -32,9 +32,9 @@ def platform_id(*parts: str) -> str:
 
 
 def file_stem(text: str) -> str:
-    """Returns a file name for an id or a UID: the text itself where it is one (PS3.5, section 9.1), else its digest.
+    """Returns a file name for an id or a UID: the text itself if it is valid (PS3.5, section 9.1), else a digest of it.
 
-    A header or a database may hold any text, also a path that leads out of the folder.
+    A header or a database may hold any text in its place, even a path that leads out of the folder.
 
     Example:
         >>> file_stem("1.2.840.1"), file_stem("../../x")

@@ -24,7 +24,7 @@ _PERSON_NAME = re.compile(r"[^\\\x00-\x1f\x7f=^]+(\^[^\\\x00-\x1f\x7f=^]*){0,4}"
 class PersonObserver:
     """A person who observed what a report says, in place of the service (PS3.16, TID 1003).
 
-    It names who looked at the images; it is no signature: reports stay unverified.
+    The report names who looked at the images. This is no signature: the report stays unverified.
 
     Raises:
         UnsupportedValueError: The name is no person's name as DICOM writes it, or the organization or login holds
@@ -47,7 +47,7 @@ class PersonObserver:
         """Refuses a name, organization or login that DICOM cannot hold.
 
         Raises:
-            UnsupportedValueError: As :class:`PersonObserver` raises it.
+            UnsupportedValueError: One of the three is unusable; see :class:`PersonObserver`.
         """
         if len(self.name) > _LONGEST_NAME or not _PERSON_NAME.fullmatch(self.name):
             raise UnsupportedValueError(

@@ -95,7 +95,7 @@ class DerivedObject(_Part):
 
 
 class JobReport(_Part):
-    """The inputs, the end and the outputs of one job.
+    """The inputs and outputs of one job, and how it ended.
 
     Example:
         >>> JobReport(job_id="1" * 24, job_name="segment", session_id="5" * 24).ok

@@ -123,7 +123,7 @@ class SeriesRecord(_Subject):
 
     @property
     def kind(self) -> SeriesKind:
-        """The kind of the series, as far as its class and modality state it; ``inspect()`` looks into its files.
+        """The kind of the series, as far as its class and modality state it; ``inspect()`` finds out more.
 
         Example:
             >>> SeriesRecord(id="2" * 24, metadata={"Modality": "RTSTRUCT"}).kind.value
@@ -143,8 +143,8 @@ _DEPTHS = ("patient", "study", "series")
 def contradicts(one: Patient | Study | SeriesRecord, other: Patient | Study | SeriesRecord) -> bool:
     """Returns whether two subjects certainly differ, and neither contains the other.
 
-    If the upper subject lists its members, this list decides; else the UIDs that both state. Without either, the
-    answer is False.
+    If one subject is a level above the other and lists its members, this list decides. Otherwise the UIDs that both
+    state decide. Without any of these, the answer is False.
 
     Example:
         >>> study, series = Study(id="1" * 24, series_ids=("2" * 24,)), SeriesRecord(id="3" * 24)
@@ -165,7 +165,7 @@ def contradicts(one: Patient | Study | SeriesRecord, other: Patient | Study | Se
 
 
 def is_decoded(value: str) -> bool:
-    """Returns whether a text was decoded wholly, by the character set that its header declares.
+    """Returns whether the character set that its header declares could decode all of a text.
 
     Example:
         >>> is_decoded("M\u00fcller"), is_decoded("M\ufffdller")

@@ -12,10 +12,11 @@ that name is the value of ``DCM_PROCESSOR_SERVICE_DB_PROVIDER``::
     [project.entry-points."dcm_processor_service.backends"]
     their-store = "their_package:open_store"
 
-URL and database may be empty: the function itself raises a ``ConfigurationError`` if it needs one of them. Several
-threads use the store that it opens, and so may a forked child: :class:`OfOneProcess`, :class:`SharedLock` and
-:func:`pause_at_forks` keep connections and locks of different processes apart.
-The tests of :mod:`dcm_processor_service.testing.contracts` show that the store keeps the same rules as the others.
+The location's URL and database may be empty. A function that needs one of them raises a ``ConfigurationError``.
+Several threads, and forked child processes, may use the store that the function opens. :class:`OfOneProcess`,
+:class:`SharedLock` and :func:`pause_at_forks` help to keep the connections and locks of different processes apart.
+Run the tests of :mod:`dcm_processor_service.testing.contracts` to show that the store keeps the same rules as the
+others.
 """
 
 from dcm_processor_service.ports.concurrency import (

@@ -1,8 +1,8 @@
 """Blocking or async: where blocking work runs, and how coroutines that never suspend run without an event loop.
 
-Every facade is written once, as ``async def``. In the blocking mode nothing below a facade suspends: repositories do
-their work where they are called. Such a coroutine runs to its end in a single step, and the step is an ordinary call:
-tracebacks are short, a debugger can step through it, and no thread is needed.
+Every facade is written once, as ``async def``. In the blocking mode, the repositories that a facade awaits never
+suspend: they do their work at once, in the caller's thread. The coroutine of the facade therefore runs to its end in a
+single step, which is an ordinary call: tracebacks are short, a debugger can step through it, and no thread is needed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def run_inline(coroutine: Coroutine[Any, Any, T]) -> T:
     """Steps a coroutine to its end, without an event loop, and returns its result.
 
     Raises:
-        RuntimeError: The coroutine suspended: an asynchronous repository was used where a blocking one is needed.
+        RuntimeError: The coroutine suspended, because it used an asynchronous repository in place of a blocking one.
 
     Example:
         >>> async def volume_ml() -> float:
@@ -50,7 +50,7 @@ def run_inline(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def iterate_inline(items: AsyncIterator[T]) -> Iterator[T]:
-    """Walks an asynchronous iterator that never suspends; closes it when the walk ends early.
+    """Yields the items of an asynchronous iterator that never suspends; closes it, even if the caller stops early.
 
     Example:
         >>> async def slices() -> AsyncIterator[int]:
@@ -93,7 +93,7 @@ class Offload(Protocol):
         """Returns a function that offloaded work calls to run a coroutine of the session and wait for it."""
 
     def turns(self) -> Turns:
-        """Returns a lock that keeps two callers of this mode from doing one thing at the same time."""
+        """Returns a new lock: between threads in the blocking mode, between tasks in the asynchronous one."""
 
 
 class _ThreadTurns:
@@ -139,7 +139,8 @@ class _InThread:
             try:
                 await asyncio.wait([under_way])
             except asyncio.CancelledError as error:
-                cancelled = error  # waits: a thread cannot be stopped, and must not write after a later write
+                # Goes on waiting: the thread cannot be stopped, and must not write after a later write of the caller.
+                cancelled = error
         if cancelled is None:
             return under_way.result()
         under_way.exception()  # marks the exception as retrieved, so that asyncio does not log it

@@ -1,7 +1,7 @@
 """Keeps a forked child from inheriting locks that another thread held, and connections that one process owns.
 
-A forked child has one thread, a copy of all memory, and the parent's open files. A lock that another thread held stays
-taken for ever in the child; a pool has no threads; two processes would talk over one connection.
+A forked child has one thread, a copy of all memory, and the parent's open files. A lock that another thread held would
+stay locked for ever in the child, a thread pool would have no threads, and two processes would use one connection.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class SharedLock:
-    """A reentrant lock, which is free in a forked child whichever thread of the parent held it.
+    """A reentrant lock that a forked child can acquire, whichever thread of the parent held it.
 
-    Use it only for state that is complete whenever the interpreter switches threads; otherwise use
-    :func:`pause_at_forks`.
+    Another thread may fork while the lock is held. Use it only for state that is valid at each such point; otherwise
+    use :func:`pause_at_forks`.
 
     Example:
         >>> lock = SharedLock()
@@ -46,7 +46,7 @@ class SharedLock:
         self._lock.release()
 
     def renew(self) -> None:
-        """Frees the lock in a forked child, unless the forking thread holds it."""
+        """Frees the lock in a forked child, unless the thread that forked holds it."""
         if self._lock.acquire(blocking=False):
             self._lock.release()
         else:
@@ -54,7 +54,7 @@ class SharedLock:
 
 
 class OfOneProcess(Generic[T]):
-    """A value that each process makes for itself at first use, shared by its threads.
+    """A value that each process makes for itself at first use, and that the threads of the process share.
 
     Example:
         >>> OfOneProcess(os.getpid).get() == os.getpid()
@@ -81,7 +81,7 @@ class OfOneProcess(Generic[T]):
 
 
 class Pausable(Protocol):
-    """Something that must be at rest while the process forks."""
+    """An object that must have no operation under way while the process forks."""
 
     def pause(self) -> None:
         """Waits for operations under way, keeps others from beginning, and releases all that no child may inherit."""
@@ -91,7 +91,7 @@ class Pausable(Protocol):
 
 
 def pause_at_forks(part: Pausable) -> None:
-    """Pauses a part around every fork of this process, as long as the part lives.
+    """Pauses an object before every fork of this process, and resumes it afterwards; does not keep the object alive.
 
     Example:
         >>> class Connection:
@@ -115,7 +115,7 @@ _forking = threading.Lock()
 
 
 def _pause() -> None:
-    _forking.acquire()  # two threads that fork at once would wait for each other's parts
+    _forking.acquire()  # so that two threads that fork at once do not pause the same objects in different orders
     for part in list(_pausable):
         part.pause()
         _paused.append(part)
@@ -133,5 +133,5 @@ def _resume_child() -> None:
         lock.renew()
 
 
-if hasattr(os, "register_at_fork"):  # where there is fork
+if hasattr(os, "register_at_fork"):  # missing on Windows, which has no fork
     os.register_at_fork(before=_pause, after_in_parent=_resume, after_in_child=_resume_child)

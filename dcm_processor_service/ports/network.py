@@ -59,7 +59,7 @@ class Sender(Protocol):
 
         Raises:
             SendRejectedError: Not every instance was stored, and ``options.check`` is set.
-            PeerUnreachableError: No association could be opened, or no further one.
+            PeerUnreachableError: An association could not be opened.
             ConfigurationError: A certificate file of the peer is unusable.
         """
 
@@ -77,8 +77,8 @@ class Sender(Protocol):
     ) -> None:
         """Waits for the answers to requests for storage commitment.
 
-        Calls ``on_commitment`` with each settled transaction, perhaps from another thread; with ``ask_again`` also with
-        the new transaction that it first starts for each.
+        Calls ``on_commitment`` with each settled transaction, perhaps from another thread. With ``ask_again``, first
+        starts a new transaction in place of each given one, and calls ``on_commitment`` with it, too.
 
         Raises:
             ConfigurationError: The port for the answers is in use, or the peers need different TLS settings on it.
@@ -118,7 +118,7 @@ class Retriever(Protocol):
     """Finds what DICOM peers hold, and fetches it; ordinary functions, which the facade offloads."""
 
     def find(self, peer: Peer, query: FindQuery, *, options: FetchOptions = ...) -> list[FoundItem]:
-        """Returns a record of each study, series or instance, by ``query.level``, that matches.
+        """Returns a record of each match: of a study, series or instance, as ``query.level`` says.
 
         Raises:
             FindError: The peer did not answer, or found more than ``query.limit``.
@@ -136,10 +136,10 @@ class Retriever(Protocol):
         on_begin: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] = ...,
     ) -> FetchReport:
-        """Writes each instance of ``found`` as a file below ``folder``, and reports each.
+        """Fetches each instance of ``found`` into a file below ``folder``, and returns a record of each.
 
-        Calls ``on_begin`` with the number of instances expected, ``on_record`` with each that has arrived, and
-        ``cancelled`` between them.
+        Calls ``on_begin`` with the number of instances expected, and ``on_record`` with the record of each that has
+        arrived. Calls ``cancelled`` between instances, to learn whether it should stop.
 
         Raises:
             FetchError: Not every instance was fetched, and ``options.check`` is set.

@@ -81,13 +81,13 @@ class Sentinel:
 
 
 ANY = Sentinel("ANY")
-"""As an expected value: whatever is stored, or nothing."""
+"""As ``expected`` of :meth:`DataRepository.put`: any stored value, or none, may be replaced."""
 
 ABSENT = Sentinel("ABSENT")
-"""As an expected value: nothing is stored."""
+"""As ``expected`` of :meth:`DataRepository.put`: the value is stored only if none is stored yet."""
 
 MISSING = Sentinel("MISSING")
-"""As a default: no value is stored."""
+"""As ``default`` of ``session.data.get``: there is no default, so a missing value is an error."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class JobKey:
 
 @dataclass(frozen=True)
 class Found:
-    """A stored value; a wrapper, because a stored None differs from no stored value.
+    """A stored value. This wrapper tells a stored None from a value that is missing.
 
     Example:
         >>> Found(None) is None
@@ -121,7 +121,7 @@ class Found:
 
 @dataclass(frozen=True)
 class NewFile:
-    """The content type, metadata and extension of a file that is stored.
+    """The content type, metadata and extension of a file that is to be stored.
 
     Example:
         >>> NewFile("application/pdf", {"pages": 2}).content_type
@@ -131,7 +131,7 @@ class NewFile:
     content_type: str
     metadata: Mapping[str, NormalValue]
     extension: str = ""
-    """The extension of the store's own name for the file; if empty, that of the file's name."""
+    """The extension of the name under which the store keeps the content; if empty, the extension of the file's name."""
 
 
 def require_scan(path: Path) -> None:
@@ -212,7 +212,10 @@ class FileRepository(Protocol):
         """Returns the file's record, or None."""
 
     async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:
-        """Writes the content to ``sink`` (seekable, at its start), following a replacement that happens meanwhile."""
+        """Writes the content to ``sink``, which is seekable and at its start.
+
+        If the file is replaced meanwhile, starts again with the new content.
+        """
 
     async def delete(self, key: JobKey, name: str) -> bool:
         """Removes the file; returns whether there was one."""
@@ -239,14 +242,14 @@ class JobRepository(Protocol):
         near: Patient | Study | SeriesRecord | None = None,
         most: int | None = None,
     ) -> list[Job]:
-        """Lists jobs of a session, oldest first: all, or those of a name, of some ids, or of both; reads no others.
+        """Lists the jobs of a session, oldest first, or only those with this name, these ids, or both.
 
         Args:
             session_id: The session.
-            name: Their name in the manifest.
-            ids: Their ids.
-            near: A subject; a store should leave out jobs whose subject contradicts it
-                (:func:`dcm_processor_service.models.subjects.contradicts`), since there may be thousands.
+            name: Name of the jobs in the manifest; None for any name.
+            ids: Ids of the jobs; None for any id.
+            near: A subject. A store should leave out jobs about an unrelated subject, of which there may be thousands
+                (:func:`dcm_processor_service.models.subjects.contradicts`).
             most: The largest number of jobs to return.
         """
 
@@ -261,7 +264,7 @@ class PeerRepository(Protocol):
         """Returns the peer that sent images, by the platform's id."""
 
     async def find(self, name: str) -> Peer | None:
-        """Returns a peer by name: of the platform's peers first, then of its own listeners."""
+        """Returns a peer by name. Searches the platform's peers first, then its own listeners."""
 
     async def list(self) -> list[Peer]:
         """Lists all peers by name."""
@@ -281,7 +284,7 @@ class DicomRepository(Protocol):
         """Lists the studies of a patient or the series of a study, in the order in which they arrived."""
 
     async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
-        """Returns the patient of a study or the study of a series: the one that lists it."""
+        """Returns the patient that lists a study, or the study that lists a series."""
 
     async def instances(self, series: SeriesRecord) -> list[Instance]:
         """Lists the files of a series, in the order in which they arrived."""
@@ -296,14 +299,14 @@ class DicomRepository(Protocol):
         """
 
     def fetch_heads(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
-        """Yields the same as :meth:`fetch`, but of each content only the first bytes, as many as are cheap to read.
+        """Yields the same as :meth:`fetch`, but only the first bytes of each content, as many as are cheap to read.
 
-        A store that gains nothing by that yields the whole content.
+        A store that would not be faster yields the whole content.
         """
 
 
 class SessionRepository(Protocol):
-    """Sessions as a whole: makes indexes before the first job, and removes data after the last.
+    """Sessions as a whole. The repository makes indexes before the first job, and removes data after the last one.
 
     A removal skips documents that are missing, removes many in one command, and can be repeated.
     """
@@ -353,19 +356,19 @@ class WorkspaceRepository(Protocol):
         """Stores one DICOM file of a series that was added: its content, or its path."""
 
     async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
-        """Returns the paths of the files of this machine from which instances were stored, by the instance's id.
+        """Returns, by the instance's id, the file on this machine from which each instance was stored.
 
         Leaves out files that are gone.
         """
 
     async def checksums(self, instances: Sequence[Instance]) -> dict[str, str]:
-        """Returns, by the instance's id, the SHA-256 of the contents that the store holds itself.
+        """Returns, by the instance's id, the SHA-256 of each content that the store itself holds.
 
         Returns an empty dict if the store refers to files.
         """
 
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
-        """Removes instances that were stored on this machine from below these folders, and whose file is gone.
+        """Removes each instance that was stored on this machine from a file below these folders, if that file is gone.
 
         Returns:
             Their ids.
@@ -390,7 +393,8 @@ class StoreLocation:
         database: Name of the database, where the store has several.
         timeout_s: Seconds until the backend gives up a store that it cannot reach.
         mode: Blocking or async.
-        durability: ``full``: a write that returned survives a crash and a power cut. ``fast``: these may lose it.
+        durability: ``full``: a write that returned survives a crash and a power cut. ``fast``: a crash or a power cut
+            may lose it.
         operation_timeout_s: Seconds that one operation may take, including the election of a new primary.
         transfer_timeout_s: Seconds without progress until the transfer of a file's content is given up.
 

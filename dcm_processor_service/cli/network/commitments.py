@@ -1,4 +1,4 @@
-"""Storage commitments that are answered later: :func:`keeper` stores the transaction in a file, for ``commitment``."""
+"""Storage commitments that a peer answers after ``send`` has ended; until then, a file holds the transaction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["ListenPort", "commitment", "keeper"]
 
 
 class _TriedOut(Exception):  # noqa: N818 it means success: the file can be written
-    """Leaves the writing of a file before anything is written, once it is known that the file can be written."""
+    """Ends a block of :func:`write_whole` before it replaces the file: that it began shows that it can be written."""
 
 
 ListenPort = Annotated[
@@ -41,13 +41,13 @@ def commitment(
     ask_again: Annotated[
         bool,
         typer.Option(
-            "--ask-again", help="Ask the peer again first: an earlier answer may have come while no process listened"
+            "--ask-again", help="Ask the peer again first, since its answer may have come while no process listened"
         ),
     ] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait for the answer")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line for each record")] = False,
 ) -> None:
-    """Wait for the answer to the storage commitment of send --commit-later, and keep the answer in the file.
+    """Wait for the answer to the storage commitment of send --commit-later, and write it to the same file.
 
     With --ask-again the peer is asked again for every instance that it has not promised to keep, also after a refusal.
 
@@ -66,7 +66,7 @@ def commitment(
 
 
 def keeper(file: Path, calling: str) -> Callable[[StorageCommitment], None]:
-    """Returns a function that keeps a transaction in a file, with the AE title that the peer knows us by.
+    """Returns a function that writes a transaction to a file, with the AE title by which the peer knows us.
 
     Raises:
         ConfigurationError: The file holds a transaction that has no answer yet, or something else than a transaction;
@@ -91,7 +91,9 @@ def _answered(
     asked: StorageCommitment, file: Path, listen_port: int | None, timeout: float, *, ask_again: bool
 ) -> StorageCommitment:
     if listen_port is None and not ask_again:
-        raise ConfigurationError("a peer answers to a port of ours that it knows: give --listen-port, or --ask-again")
+        raise ConfigurationError(
+            "the peer sends its answer to a port of ours: name the port with --listen-port, or give --ask-again"
+        )
     latest = [asked]
 
     def keep(state: StorageCommitment) -> None:

@@ -73,7 +73,7 @@ class PeerOptions:
         str | None, _option("The name that the peer's certificate is for, in place of its host; implies --tls")
     ] = None
     fingerprint: Annotated[
-        str | None, _option("SHA-256 of the peer's certificate, which must be this one; implies --tls")
+        str | None, _option("SHA-256 fingerprint that the peer's certificate must have; implies --tls")
     ] = None
     prefer: Annotated[
         Syntax | None, _option("The transfer syntax that the peer prefers, used where no loss results")
@@ -147,7 +147,7 @@ class PeerOptions:
         """Returns how we identify ourselves to a DICOMweb peer; reads the file with a client's secret.
 
         Raises:
-            ConfigurationError: Too much or too little is given, or the file cannot be read.
+            ConfigurationError: The options contradict each other, one is missing, or the file cannot be read.
         """
         if self.token_url is None:
             reason = "works only together with --token-url; give --token-url as well"
@@ -283,7 +283,7 @@ def _shown(text: str) -> str:
 
 
 def _refused(error: ValidationError, otherwise: str) -> ConfigurationError:
-    """Returns an error that names each option whose value no peer can have, or else with the text ``otherwise``."""
+    """Returns an error that names each of two options if its value is invalid; ``otherwise`` is its text if none is."""
     options = {"certificate_sha256": "--fingerprint", "tls_server_name": "--tls-name"}
     found = {str(one["loc"][0]): one["msg"].removeprefix("Value error, ") for one in error.errors() if one["loc"]}
     faults = [f"{option}: {found[name]}" for name, option in options.items() if name in found]

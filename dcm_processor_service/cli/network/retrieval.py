@@ -80,7 +80,7 @@ def find(
     *,
     peer_options: PeerOptions,
 ) -> None:
-    """List what a peer holds, by C-FIND or QIDO-RS; with --json also the patient of each item."""
+    """List what a peer holds, by C-FIND or QIDO-RS; --json also prints the patient of each item."""
     with sentences(), opened(bare_container(peer_options.calling)) as container:
         peer = parse_address_or_url(address, peer_options)
         keys = _keys(patient_id, patient_name, birth_date, accession, study_date, modality, study, series, limit)
@@ -105,7 +105,7 @@ def fetch(
     study: StudyUid = None,
     series: SeriesUid = None,
     limit: Limit = 1000,
-    method: Annotated[Method, typer.Option(help="auto takes C-GET, and C-MOVE where only that works")] = Method.AUTO,
+    method: Annotated[Method, typer.Option(help="auto uses C-GET, or C-MOVE if only that works")] = Method.AUTO,
     listen_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Our port for a C-MOVE, as the peer knows it")
     ] = None,
@@ -113,7 +113,7 @@ def fetch(
     *,
     peer_options: PeerOptions,
 ) -> None:
-    """Fetch studies, or with --modality or --series some of their series, as files; and report on each instance.
+    """Fetch studies as files, or some of their series with --modality or --series, and report on each instance.
 
     Fetches by C-GET, C-MOVE or WADO-RS, and writes each file as it was received. An instance that is damaged or was not
     asked for is not kept.

@@ -55,7 +55,7 @@ def send(
         typer.Option(
             min=1,
             max=32,
-            help="How many associations send side by side; over two help only if the peer's answers are slow",
+            help="How many associations send side by side; more than two help only if the peer answers slowly",
         ),
     ] = 1,
     verify: Annotated[
@@ -70,9 +70,7 @@ def send(
     ] = False,
     commit_later: Annotated[
         Path | None,
-        typer.Option(
-            help="Ask for storage commitment, and keep the request in this file; the command commitment waits"
-        ),
+        typer.Option(help="Ask for storage commitment, and write the request to this file, for the command commitment"),
     ] = None,
     listen_port: ListenPort = None,
     as_json: AsJson = False,

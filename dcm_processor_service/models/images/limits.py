@@ -13,10 +13,11 @@ __all__ = ["Limits"]
 
 @refuses_unknown_keywords
 class Limits(BaseModel):
-    """Limits of reading: sizes beyond which data is refused before memory is allocated, and the means of a decoder.
+    """Limits of reading: sizes beyond which data is refused unread, and the time and memory that a decoder may use.
 
     A header may declare any size, and a few bytes of compressed data may expand to gigabytes. Declared sizes are
-    compared with the file; decoders of compressed pixels run in processes of their own, with limited time and memory.
+    therefore compared with the size of the file before memory is allocated. Decoders of compressed pixels run in
+    processes of their own, with limited time and memory.
 
     Example:
         >>> Limits(decoder_seconds=5).free_bytes // 1024**2

@@ -87,8 +87,9 @@ others are those of :mod:`dcm_processor_service.imaging.nifti.engines`."""
 
 
 Policy: TypeAlias = Literal["strict", "split", "largest", "resample"]
-"""What to do with a series that is not one clean volume: refuse it, return the largest or every part, or resample."""
+"""What to do with a series that is not one clean volume: refuse it, return every part or the largest, or resample
+it."""
 
 
 Sidecar: TypeAlias = Literal["bids", "simplified", "none"]
-"""The JSON beside a NIfTI file: BIDS names without patient attributes, the whole header, or nothing."""
+"""The JSON file beside a NIfTI file: with BIDS names and no patient attributes, with the whole header, or no file."""

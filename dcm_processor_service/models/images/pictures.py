@@ -20,7 +20,7 @@ class LabelEntry(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     number: int = Field(description="Value of the label's voxels")
-    name: str = Field(description="From the file, or from the job that stored it; else such as 'label 1'")
+    name: str = Field(description="From the file, or from the job that stored the file; otherwise such as 'label 1'")
     colour: str = Field(description="Colour of the outline, #rrggbb")
     volume_ml: float = Field(description="Number of voxels times the volume of one voxel")
 

@@ -11,7 +11,8 @@ class SeriesKind(str, Enum):
     """The kind of a series: the sort of its images, taken together, or the sort of its other objects."""
 
     IMAGE = "image"
-    """Images of any sort: a series record states no more than this, and a rule that asks for it accepts every image."""
+    """Images of any sort. A series record cannot say which; a rule of a service that asks for this kind accepts every
+    image."""
 
     VOLUME = "volume"
     FOUR_D = "4D"
@@ -54,7 +55,7 @@ class SeriesKind(str, Enum):
         return self in _IMAGES
 
     def meets(self, wanted: str) -> bool:
-        """Returns whether this kind meets a rule: one that asks for this kind, for any image, or for all but images.
+        """Returns whether this kind meets a rule, which may name one kind, ``image`` for any image, or ``non-image``.
 
         Example:
             >>> SeriesKind.FOUR_D.meets("image"), SeriesKind.SEGMENTATION.meets("volume")

@@ -65,15 +65,21 @@ class OrderCertificate(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     slices_by: str = Field(
-        default="ImagePositionPatient", description="Keyword of what orders slices, along their normal"
+        default="ImagePositionPatient", description="Keyword of the attribute that orders slices, along their normal"
     )
-    volumes_by: str = Field(default="", description="Keyword of what separates volumes; empty for one volume")
-    ordered_by: str = Field(default="", description="Keyword of what orders volumes; empty for one volume")
+    volumes_by: str = Field(
+        default="", description="Keyword of the attribute that tells volumes apart; empty for one volume"
+    )
+    ordered_by: str = Field(
+        default="", description="Keyword of the attribute that orders volumes; empty for one volume"
+    )
     plan: str = Field(
         default="",
         description="Order that InstanceNumber follows: volume by volume, slice by slice, or empty for neither",
     )
-    varies: tuple[str, ...] = Field(default=(), description="Keywords of what differs between slices of one volume")
+    varies: tuple[str, ...] = Field(
+        default=(), description="Keywords of attributes that differ between slices of one volume"
+    )
     passes_by: str = Field(
         default="",
         description="Keyword of a time that runs through the slices several times, assumed to be passes over one "

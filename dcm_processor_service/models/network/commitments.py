@@ -42,7 +42,7 @@ class StorageCommitment(BaseModel):
         default="", description="Why no answer will come: the peer does not offer storage commitment, or refused"
     )
     job_id: str = Field(default="", description="The job that asked")
-    sending: str = Field(default="", repr=False, description="Key that the session keeps it under")
+    sending: str = Field(default="", repr=False, description="Key under which the session stores this record")
 
     @property
     def is_open(self) -> bool:

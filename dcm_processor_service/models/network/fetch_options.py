@@ -11,7 +11,7 @@ from dcm_processor_service.keywords import refuses_unknown_keywords
 __all__ = ["FetchMethod", "FetchOptions"]
 
 FetchMethod: TypeAlias = Literal["auto", "c-get", "c-move"]
-"""``auto`` takes WADO-RS where the peer has a URL, else C-GET, and C-MOVE where only that works."""
+"""``auto`` uses WADO-RS if the peer has a URL, otherwise C-GET, or C-MOVE if only that works."""
 
 
 @refuses_unknown_keywords

@@ -41,7 +41,7 @@ class FetchRecord(BaseModel):
     sop_instance_uid: str = Field(default="", description="Empty where the peer stated only how many there are")
     sop_class_uid: str = ""
     outcome: FetchOutcome = FetchOutcome.MISSING
-    meaning: str = Field(default="", description="Why it is not there, or what is odd about it")
+    meaning: str = Field(default="", description="Why it is missing, or what is unusual about it")
     path: str = Field(default="", repr=False, description="The file, as it was received")
     transfer_syntax_uid: str = Field(default="", description="Transfer syntax that it was received in")
     size_bytes: int = 0

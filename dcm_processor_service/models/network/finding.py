@@ -18,7 +18,8 @@ FindLevel: TypeAlias = Literal["study", "series", "instance"]
 """The level of the Study Root information model at which a peer is asked."""
 
 DateRange: TypeAlias = "date | str | tuple[date | None, date | None]"
-"""One day, or the first and the last day of a range, None for an open end; or as DICOM writes it: ``20240101-``."""
+"""One day, or the first and the last day of a range, where None is an open end, or a text such as DICOM's
+``20240101-``."""
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_CHARACTERS = 64
@@ -94,7 +95,7 @@ _Dates = Annotated[str, BeforeValidator(_dates)]
 
 
 class FindKeys(TypedDict, total=False):
-    """Keys that narrow a search down; texts take the wildcards ``*`` and ``?`` (PS3.4, C.2.2.2.4).
+    """Keys that restrict a search; texts may have the wildcards ``*`` and ``?`` (PS3.4, C.2.2.2.4).
 
     Example:
         >>> keys: FindKeys = {"patient_id": "4711", "study_date": (date(2024, 1, 1), None), "modality": "CT"}
@@ -117,9 +118,10 @@ class FindKeys(TypedDict, total=False):
 
 @refuses_unknown_keywords
 class FindQuery(BaseModel):
-    """A question to a peer: the level of the answers, and the keys that they match (PS3.4, C.2.2.2).
+    """A query to a peer: the level of the answers, and the keys that they match (PS3.4, C.2.2.2).
 
-    Texts take the wildcards ``*`` and ``?``, dates are single or ranges, UIDs are lists. A repr shows no key.
+    Texts may have the wildcards ``*`` and ``?``, a date may be a range, and UIDs are lists. A repr shows UIDs, the
+    modality and the limit, but no other key.
 
     Example:
         >>> FindQuery(level="study", patient_id="4711", study_date=(date(2024, 1, 1), None)).study_date
@@ -142,7 +144,7 @@ class FindQuery(BaseModel):
     series_description: _Text = Field(default="", repr=False)
     sop_instance_uid: _Uids = ()
     limit: int = Field(
-        default=1000, ge=1, description="Most answers; at one more the peer is told to stop, and an error raised"
+        default=1000, ge=1, description="Most answers; if there are more, the peer is told to stop and an error raised"
     )
 
     @classmethod
@@ -172,7 +174,7 @@ class _FoundRecord(BaseModel):
     study_date: date | None = Field(default=None, repr=False)
     study_time: time | None = Field(default=None, repr=False)
     asked_patient_id: str = Field(
-        default="", repr=False, exclude=True, description="PatientID that was asked for; no other patient's is fetched"
+        default="", repr=False, exclude=True, description="PatientID of the query; no other patient's is fetched"
     )
 
 

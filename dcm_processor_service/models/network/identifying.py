@@ -1,7 +1,7 @@
 """Which header attributes identify a person: those that a workspace keeps, and those that are removed from logs.
 
-PS3.15, table E.1-1 lists what a basic de-identification removes; these are its names of persons (every attribute of
-VR PN), its identifiers of the patient, visit and order, and its dates.
+PS3.15, table E.1-1 lists what a basic de-identification removes. This module has the names of persons from that table
+(every attribute of VR PN), the identifiers of the patient, visit and order, and the dates.
 """
 
 from __future__ import annotations

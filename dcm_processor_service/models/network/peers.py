@@ -110,10 +110,10 @@ class Peer(BaseModel):
         default=None,
         ge=4096,
         le=131_072,
-        description="Longest PDU to send, where it announces more than it can receive",
+        description="Longest PDU to send, for a peer that announces more than it can receive",
     )
     max_request_bytes: int | None = Field(
-        default=None, ge=1 << 20, description="Longest STOW-RS request, though one instance is never divided"
+        default=None, ge=1 << 20, description="Longest STOW-RS request; an instance that alone is longer is sent whole"
     )
     tls_server_name: str | None = Field(
         default=None, min_length=1, repr=False, description="Name that its certificate is for, in place of the host"
@@ -121,7 +121,7 @@ class Peer(BaseModel):
     certificate_sha256: Annotated[str, AfterValidator(_check_fingerprint)] | None = Field(
         default=None,
         repr=False,
-        description="Fingerprint of its certificate, which must be this one; without ca_file nothing else is checked",
+        description="Fingerprint that its certificate must have; without ca_file nothing else is checked",
     )
     id: str = Field(default="", description="The platform's id of the document")
 

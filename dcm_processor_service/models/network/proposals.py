@@ -26,7 +26,7 @@ class PeerProposal(BaseModel):
 
     peer: Peer = Field(description="With the proposed values in its fields")
     reasons: tuple[str, ...] = Field(default=(), description="Why each value is proposed, one sentence for each")
-    notes: tuple[str, ...] = Field(default=(), description="Measurements that the present values suit")
+    notes: tuple[str, ...] = Field(default=(), description="Measurements that confirm the present values")
 
     def __str__(self) -> str:
         return f"{self.peer.name}: {'; '.join([*(self.reasons or ['nothing to propose']), *self.notes])}"

@@ -48,7 +48,7 @@ class CheckedInstance(BaseModel):
     sop_class_uid: str = ""
     sop_instance_uid: str = Field(default="", description="Empty when the item could not be read")
     path: str = Field(default="", repr=False, description="Path of a file that cannot be sent")
-    meaning: str = Field(default="", description="Why it cannot be sent, or what is odd about it")
+    meaning: str = Field(default="", description="Why it cannot be sent, or what is unusual about it")
     transfer_syntax_uid: str = Field(default="", description="Transfer syntax that it would be sent in")
     has_meta_information: bool = Field(default=True, description="The file has a preamble and file meta information")
 

@@ -51,7 +51,7 @@ class SendOptions(BaseModel):
     commit: bool = Field(default=False, description="Ask for storage commitment after sending, and wait for the answer")
     require_commit: bool = Field(default=True, description="The report is not ok if the peer does not commit")
     wait_for_commitment: bool = Field(
-        default=True, description="False: only ask; session.dicom.commitments.wait() takes the answer later"
+        default=True, description="False: only ask; session.dicom.commitments.wait() receives the answer later"
     )
     commitment_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to the storage commitment")
     listen_host: str = Field(default="", description="Where we listen for the commitment; empty: all interfaces")

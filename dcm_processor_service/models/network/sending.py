@@ -48,9 +48,9 @@ class InstanceRecord(BaseModel):
     """The result of sending one instance.
 
     ``verified`` means that the peer listed the instance when it was asked after the sending, ``committed`` that it
-    promised to keep it. ``refused`` means that the peer said no and will say no again; ``failed`` that it did not
-    acknowledge the instance, or does not hold it after all, or was out of resources to the last attempt, or that the
-    instance could not be read here; ``retryable`` says whether sending again may help.
+    promised to keep it. ``refused`` means that the peer said no and will say no again. ``failed`` means that it did not
+    acknowledge the instance, or does not hold it after all, or was out of resources even at the last attempt, or that
+    the instance could not be read here. ``retryable`` says whether sending again may help.
 
     Example:
         >>> record = InstanceRecord(sop_instance_uid="1.2.3", outcome="refused", status=0x0122)

@@ -59,7 +59,7 @@ class BearerToken(BaseModel):
 
 @refuses_unknown_keywords
 class ClientCredentials(BaseModel):
-    """The grant of OAuth 2.0 for services (RFC 6749, section 4.4): tokens are fetched, and renewed before they expire.
+    """OAuth 2.0 client credentials (RFC 6749, section 4.4): tokens are fetched, and renewed before they expire.
 
     Example:
         >>> ClientCredentials(token_url="https://login.example/token", client_id="service", client_secret="secret")
