@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.imaging.headers.values import Header, item, number, numbers, text, texts
+from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
+
+from dcm_processor_service.imaging.headers.values import Header, integer, items, number, numbers, text, texts
 
 if TYPE_CHECKING:
     from dcm_processor_service.imaging.geometry import FloatArray
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["detector", "offsets_mm"]
 
 _UPRIGHT = 0.9999
+_PLACE = ("ImageOrientationPatient", "ImagePositionPatient")
 _SAME_PLACE_MM = 0.1
 # if frames differ in one of these vectors besides their slice (PS3.3, section C.8.4.8), a tomogram is several volumes
 _NM_VECTORS = (
@@ -28,13 +32,25 @@ _NM_VECTORS = (
     "AngularViewVector",
     "TimeSliceVector",
 )
+# in a tomogram that is gated, these count what the vectors number
+_COUNTS = {"TimeSlotVector": "NumberOfTimeSlots", "RRIntervalVector": "NumberOfRRIntervals"}
 
 
 def detector(header: Header) -> Header | None:
-    """Returns the item that says where a reconstructed nuclear medicine tomogram lies; None for any other object."""
+    """Returns the item that says where a reconstructed nuclear medicine tomogram lies; None for any other object.
+
+    The item is empty if several detectors state different places, and no vector says which of them counts.
+    """
     if text(header, "Modality") not in {"NM", "PT"} or not _is_tomogram(header):
         return None
-    return item(header, "DetectorInformationSequence")
+    detectors = items(header, "DetectorInformationSequence")
+    named = set(numbers(header, "DetectorVector") or ())
+    if len(named) == 1 and (number_of_detector := named.pop()) in range(1, len(detectors) + 1):
+        return detectors[int(number_of_detector) - 1]
+    placed = [one for one in detectors if any(keyword in one for keyword in _PLACE)]
+    if len({tuple(numbers(one, keyword) for keyword in _PLACE) for one in placed}) > 1:
+        return Dataset()
+    return next(iter((*placed, *detectors)), None)
 
 
 def offsets_mm(header: Header, normal: FloatArray, count: int) -> tuple[float, ...] | None:
@@ -43,12 +59,27 @@ def offsets_mm(header: Header, normal: FloatArray, count: int) -> tuple[float, .
     if dose is not None:
         return _dose_offsets(dose, normal, numbers(header, "ImagePositionPatient", count=3))
     slices, step = numbers(header, "SliceVector", count=count), number(header, "SpacingBetweenSlices")
-    kinds = (numbers(header, keyword) or () for keyword in _NM_VECTORS)
-    if slices is None or not step or not _is_tomogram(header) or any(len(set(kind)) > 1 for kind in kinds):
-        return None
-    if len(set(slices)) < count:  # a slice has several frames, and no vector tells them apart
+    if slices is None or not step or not _is_tomogram(header) or not _is_one_volume(header, slices):
         return None
     return tuple((number_of_slice - 1) * step for number_of_slice in slices)  # a negative step stacks the other way
+
+
+def _is_one_volume(header: Header, slices: tuple[float, ...]) -> bool:
+    """Returns whether each frame of a tomogram is a slice of its own, and nothing says that it holds several volumes.
+
+    Vectors number what they count from 1 (PS3.3, section C.8.4.8).
+    """
+    most = integer(header, "NumberOfSlices")
+    if len(set(slices)) < len(slices) or min(slices) < 1 or (most is not None and max(slices) > most):
+        return False
+    pointers = numbers(header, "FrameIncrementPointer") or ()
+    for keyword in _NM_VECTORS:
+        values = numbers(header, keyword)
+        is_counted = keyword in _COUNTS and (integer(header, _COUNTS[keyword]) or 1) > 1
+        is_needed = is_counted or tag_for_keyword(keyword) in pointers
+        if len(set(values or ())) > 1 or (values is None and is_needed):
+            return False
+    return True
 
 
 def _dose_offsets(

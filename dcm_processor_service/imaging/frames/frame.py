@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -46,8 +47,6 @@ from dcm_processor_service.imaging.headers.vendor_elements import vendor_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-    from pydicom import Dataset
 
     from dcm_processor_service.imaging.frames.modality_lut import ModalityLut
     from dcm_processor_service.imaging.frames.pixel_format import PixelFormat
@@ -113,7 +112,9 @@ def frames_of(instance: InstanceFile) -> list[FrameInfo]:
         return []
     stored_as = pixel_format(header, float_bits=_FLOAT_BITS.get(instance.pixels.tag, 0))
     count = integer(header, "NumberOfFrames")
-    per_frame = items(header, "PerFrameFunctionalGroupsSequence") if count is not None else ()
+    per_frame = items(header, "PerFrameFunctionalGroupsSequence")
+    if not per_frame and count in {None, 1} and items(header, "SharedFunctionalGroupsSequence"):
+        per_frame = (Dataset(),)  # the groups of a single frame may all be shared
     if per_frame:
         return _enhanced_frames(instance, stored_as, per_frame)
     count = max(count or 1, 1)
@@ -197,7 +198,7 @@ def _enhanced_frame(
         in_groups(places, "PlaneOrientationSequence", lambda ds, _: _orientation(ds), "ImageOrientationPatient"),
         in_groups(places, "PlanePositionSequence", lambda ds, key: numbers(ds, key, 3), "ImagePositionPatient"),
         in_groups(places, "PixelMeasuresSequence", lambda ds, _: _spacing(ds), "PixelSpacing"),
-        *frame_rescale(places),
+        *frame_rescale(places, is_float=stored_as.is_float),
     )
 
 

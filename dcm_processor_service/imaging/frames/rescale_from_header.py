@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from pydicom.uid import ParametricMapStorage
+from pydicom.uid import ParametricMapStorage, RTDoseStorage
 
 from dcm_processor_service.imaging.headers.values import (
     ScannedElement,
     ScannedHeader,
-    in_groups,
     is_malformed,
     item,
     items,
@@ -47,7 +46,11 @@ __all__ = [
 MAPPED_MODALITIES = frozenset({"NM", "PT"})
 
 _SAME_PART = 1e-5
-_READ = ("RescaleSlope", "RescaleIntercept", "DoseGridScaling", "Modality")
+_MAPPED_RANGE = tuple(
+    f"{kind}RealWorldValue{end}ValueMapped" for kind in ("", "DoubleFloat") for end in ("First", "Last")
+)
+_RESCALE = ("RescaleSlope", "RescaleIntercept")
+_READ = (*_RESCALE, "DoseGridScaling", "Modality", "SOPClassUID")
 
 
 def classic_rescale(header: Header) -> tuple[float, float, bool]:
@@ -62,17 +65,33 @@ def _shared_rescale(elements: tuple[ScannedElement | None, ...]) -> tuple[float,
 
 
 def _rescale(header: Header) -> tuple[float, float, bool]:
-    keywords = ["RescaleSlope", "RescaleIntercept"]
-    if "RescaleSlope" not in header and text(header, "Modality") == "RTDOSE":
-        keywords[0] = "DoseGridScaling"
-    slope, intercept = (number(header, keyword) for keyword in keywords)
-    malformed = any(_fault(header, keyword) for keyword in keywords)
+    if text(header, "SOPClassUID") == RTDoseStorage or text(header, "Modality") == "RTDOSE":
+        return _dose_rescale(header)
+    slope, intercept = (number(header, keyword) for keyword in _RESCALE)
+    malformed = any(_fault(header, keyword) for keyword in _RESCALE)
     if slope is None and intercept is None and not malformed:
         mapping = real_world_mapping((header,))
         if mapping is not None:
             return mapping
-    malformed = malformed or (slope is None and intercept not in {None, 0.0})  # an intercept without a slope
-    return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept, malformed
+    return _completed(slope, intercept, is_malformed=malformed)
+
+
+def _completed(slope: float | None, intercept: float | None, *, is_malformed: bool) -> tuple[float, float, bool]:
+    """Returns slope and intercept, with the values that mean no rescale for absent ones."""
+    is_malformed = is_malformed or (slope is None and intercept not in {None, 0.0})  # an intercept without a slope
+    return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept, is_malformed
+
+
+def _dose_rescale(header: Header) -> tuple[float, float, bool]:
+    """Returns the rescale of a dose: its DoseGridScaling, which each dose with pixels has (PS3.3, section C.8.8.3).
+
+    A rescale beside it counts as malformed if it leads to other values, and is used if there is no DoseGridScaling.
+    """
+    scaling, slope, intercept = (number(header, keyword) for keyword in ("DoseGridScaling", *_RESCALE))
+    malformed = any(_fault(header, keyword) for keyword in ("DoseGridScaling", *_RESCALE))
+    if scaling is None:
+        return _completed(slope, intercept, is_malformed=malformed or slope is None)
+    return scaling, 0.0, malformed or slope not in {None, 1.0, scaling} or intercept not in {None, 0.0}
 
 
 def real_world_mapping(places: Sequence[Header]) -> tuple[float, float, bool] | None:
@@ -135,19 +154,60 @@ def mapped_quantity(places: Sequence[Header]) -> tuple[str, str] | None:
     return None if mapping is None else (text(mapping, "LUTLabel"), mapped_unit(mapping))
 
 
-def frame_rescale(places: Sequence[Header]) -> tuple[float, float, bool]:
-    """Returns slope, intercept and malformed flag from a frame's functional groups, nearest first, or the top level."""
-    macro, keywords = "PixelValueTransformationSequence", ("RescaleSlope", "RescaleIntercept")
+def frame_rescale(places: Sequence[Header], *, is_float: bool = False) -> tuple[float, float, bool]:
+    """Returns slope, intercept and malformed flag from a frame's functional groups, nearest first, or the top level.
+
+    Args:
+        places: Functional groups of the frame, nearest first, then the header.
+        is_float: Whether the pixels are floating point, so that they mean something without a rescale too.
+    """
     if text(places[-1], "SOPClassUID") == ParametricMapStorage:
-        macro, keywords = "RealWorldValueMappingSequence", ("RealWorldValueSlope", "RealWorldValueIntercept")
-    slope, intercept = (in_groups(places, macro, number, keyword) for keyword in keywords)
-    malformed = any(in_groups(places, macro, _fault, keyword) for keyword in keywords)
-    if slope is None and intercept is None and not malformed:
-        mapping = real_world_mapping(places)
-        if mapping is not None:
-            return mapping
-    malformed = malformed or (slope is None and intercept not in {None, 0.0})
-    return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept, malformed
+        return _map_rescale(places, is_float=is_float)
+    groups = [*(items(place, "PixelValueTransformationSequence") for place in places[:-1]), (places[-1],)]
+    stated = [_stated_rescale(group) for group in groups]
+    malformed = any(one.is_malformed for one in stated)
+    stated = [one for one in stated if one.slope is not None or one.intercept is not None]
+    if not stated and not malformed:
+        return real_world_mapping(places) or (1.0, 0.0, False)
+    if not stated:
+        return 1.0, 0.0, True
+    nearest, *others = stated
+    # half of a rescale here and the other half elsewhere: nobody knows whether they belong together
+    halves = zip(nearest, (1.0, 0.0), *others, strict=False)
+    is_split = any(half[0] is None and any(one not in {None, half[1]} for one in half[2:]) for half in halves)
+    return _completed(nearest.slope, nearest.intercept, is_malformed=malformed or is_split)
+
+
+class _Stated(NamedTuple):
+    """What one place of the header says about the rescale."""
+
+    slope: float | None
+    intercept: float | None
+    is_malformed: bool = False
+
+
+def _stated_rescale(groups: Sequence[Header]) -> _Stated:
+    """Returns the rescale that the items of one sequence state; two items that differ contradict each other."""
+    found = {tuple(number(group, keyword) for keyword in _RESCALE) for group in groups}
+    malformed = len(found) > 1 or any(_fault(group, keyword) for group in groups for keyword in _RESCALE)
+    slope, intercept = next(iter(found)) if len(found) == 1 else (None, None)
+    return _Stated(slope, intercept, malformed)
+
+
+def _map_rescale(places: Sequence[Header], *, is_float: bool) -> tuple[float, float, bool]:
+    """Returns the rescale of a parametric map, whose integers mean nothing without a mapping.
+
+    Of several mappings the first one counts, as they give the same values in other units; but mappings for different
+    ranges of stored values, and mappings by a table, count as malformed.
+    """
+    mappings = _mappings(places)
+    if not mappings:
+        return 1.0, 0.0, not is_float
+    found = _slope_and_intercept(mappings[0])
+    if found is None:
+        return 1.0, 0.0, True
+    ranges = {tuple(number(mapping, keyword) for keyword in _MAPPED_RANGE) for mapping in mappings}
+    return *found[:2], len(ranges) > 1
 
 
 def _fault(header: Header, keyword: str) -> bool | None:

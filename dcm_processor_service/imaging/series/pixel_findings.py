@@ -31,12 +31,17 @@ if TYPE_CHECKING:
 __all__ = ["pixel_findings"]
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 _INT32_MAX = np.iinfo(np.int32).max
 _MOST_BITS = 64
 _SURPLUS_PART = 0.05
 _COLOUR = (
     "is in colour, and a volume has one number a voxel: convert it to NIfTI, whose voxels can be colours, without "
     "verify and with policy strict, split or largest"
+)
+_RESCALE_FAULT = (
+    "has a rescale that is no number, incomplete, contradictory, all zero, beyond float32, or absent though it is a "
+    "dose or a parametric map: correct it"
 )
 _TRAIT_KEYS = ("PhotometricInterpretation", "ImageType", "Manufacturer")
 
@@ -84,7 +89,7 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
         (
             "INVALID_RESCALE",
             distinct(scale),
-            "has a rescale that is no number, an intercept without a slope, all zero, or beyond float32: correct it",
+            _RESCALE_FAULT,
         ),
         ("INCONSISTENT_FRAMES", _miscounted(frames), "describes more or fewer frames than it declares: get it again"),
     ]
@@ -182,9 +187,9 @@ def _scale(frame: FrameInfo) -> Hashable:
 
 
 def _is_usable(frame: FrameInfo) -> bool:
-    """Returns whether the rescale keeps different stored values different, and none exceeds float32."""
+    """Returns whether the rescale keeps different stored values different, and none is beyond float32."""
     greatest = 2.0 ** min(frame.pixel_format.bits_stored, _MOST_BITS) * abs(frame.slope) + abs(frame.intercept)
-    if frame.slope == 0 or greatest > _FLOAT32_MAX:
+    if abs(frame.slope) < _FLOAT32_TINY or greatest > _FLOAT32_MAX:
         return False
     if greatest <= _INT32_MAX and is_whole(frame.slope, frame.intercept):
         return True

@@ -101,6 +101,14 @@ def test_a_tomogram_lies_where_its_detector_and_slice_vector_say(tmp_path: Path,
         ({"SliceVector": [1, 2, 2]}, None),
         ({"SliceVector": [1, 2]}, None),
         ({"SliceVector": [1, 2, 3, 4]}, None),
+        ({"SliceVector": [0, 1, 2]}, None),
+        ({"SliceVector": [1, 2, 3], "NumberOfSlices": 3}, (0, 4, 8)),
+        ({"SliceVector": [1, 2, 3], "NumberOfSlices": 2}, None),
+        ({"SliceVector": [1, 2, 3], "NumberOfTimeSlots": 2}, None),
+        ({"SliceVector": [1, 2, 3], "NumberOfTimeSlots": 2, "TimeSlotVector": [2, 2, 2]}, (0, 4, 8)),
+        ({"SliceVector": [1, 2, 3], "NumberOfRRIntervals": 3}, None),
+        ({"SliceVector": [1, 2, 3], "FrameIncrementPointer": 0x00540080}, (0, 4, 8)),
+        ({"SliceVector": [1, 2, 3], "FrameIncrementPointer": [0x00540080, 0x00540070]}, None),
         ({"SliceVector": [1, 2, 3], "SpacingBetweenSlices": 0}, None),
         ({}, None),
     ],
@@ -132,3 +140,60 @@ def test_a_detector_says_where_reconstructed_tomograms_of_nuclear_medicine_lie_a
     header, place = Dataset(), Dataset()
     header.Modality, header.ImageType, header.DetectorInformationSequence = modality, ["ORIGINAL", kind], [place]
     assert detector(header) == (place if is_placed else None)
+
+
+def test_of_several_detectors_the_one_counts_that_the_vector_names() -> None:
+    header, first, second = Dataset(), Dataset(), Dataset()
+    header.Modality, header.ImageType = "NM", ["ORIGINAL", "PRIMARY", "RECON TOMO"]
+    first.ImagePositionPatient, second.ImagePositionPatient = [0, 0, 0], [0, 0, 9]
+    header.DetectorInformationSequence = [first, second]
+    assert detector(header) == Dataset()
+    header.DetectorVector = [2, 2, 2]
+    assert detector(header) == second
+    header.DetectorVector = [3, 3, 3]
+    assert detector(header) == Dataset()
+    second.ImagePositionPatient = first.ImagePositionPatient
+    assert detector(header) == first
+    del header.DetectorVector, first.ImagePositionPatient
+    assert detector(header) == second
+
+
+def dose(**changes: Any) -> Dataset:
+    ds = film("RTDOSE", DOSE)
+    ds.ImageOrientationPatient, ds.ImagePositionPatient = UPRIGHT, [-12.5, 40.25, -7.0]
+    ds.GridFrameOffsetVector, ds.DoseGridScaling, ds.DoseUnits = [0, 3, 6], "0.5", "GY"
+    for keyword, value in changes.items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"Modality": "OT"},
+        {"RescaleSlope": "1", "RescaleIntercept": "0"},
+        {"RescaleSlope": "0.5"},
+        {"DoseGridScaling": None, "RescaleSlope": "0.5"},
+    ],
+    ids=repr,
+)
+def test_a_dose_is_scaled_by_the_scaling_of_its_grid(tmp_path: Path, changes: dict[str, Any]) -> None:
+    ds = dose(**changes)
+    volume = read_volume([save(ds, tmp_path / "dose.dcm")])
+    stored = np.frombuffer(ds.PixelData, "<u2").reshape(3, ds.Rows, ds.Columns)
+    np.testing.assert_array_equal(volume.array, stored.T * 0.5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"DoseGridScaling": None},
+        {"DoseGridScaling": "1e-42"},
+        {"RescaleSlope": "2"},
+        {"RescaleIntercept": "1"},
+    ],
+    ids=repr,
+)
+def test_a_dose_without_a_scaling_or_with_two_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    refused([save(dose(**changes), tmp_path / "dose.dcm")], "INVALID_RESCALE", "largest")

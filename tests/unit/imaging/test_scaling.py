@@ -142,3 +142,112 @@ def test_a_slope_of_two_values_is_none(tmp_path: Path, slopes: str, *, is_refuse
 
     paths = change(single_frame(Recipe(), tmp_path), edit)
     assert ("INVALID_RESCALE" in inspect_series(paths).codes) is is_refused
+
+
+def halves(slope: str | None = None, intercept: str | None = None) -> list[Dataset]:
+    """A sequence of one item, with a slope, an intercept or both."""
+    made = Dataset()
+    if slope is not None:
+        made.RescaleSlope = slope
+    if intercept is not None:
+        made.RescaleIntercept = intercept
+    return [made]
+
+
+@pytest.mark.parametrize(
+    ("frame", "shared", "top", "expected"),
+    [
+        (halves("2", "5"), [], [], (2, 5)),
+        ([], halves("2", "5"), [], (2, 5)),
+        ([], [], halves("2", "5"), (2, 5)),
+        (halves("2", "5"), halves("3", "7"), halves("1", "-1024"), (2, 5)),
+        (halves("2"), [], [], (2, 0)),
+        (halves("2"), [], halves("1", "0"), (2, 0)),
+        (halves("2"), [], halves("1", "-1024"), None),
+        (halves(None, "5"), halves("2"), [], None),
+        (halves(None, "5"), [], halves("2", "0"), None),
+        (halves(None, "5"), [], [], None),
+        ([*halves("2", "5"), *halves("3", "5")], [], [], None),
+        ([*halves("2", "5"), *halves("2", "5")], [], [], (2, 5)),
+    ],
+)
+def test_a_rescale_is_whole_in_one_place_or_refused(
+    tmp_path: Path, frame: list[Dataset], shared: list[Dataset], top: list[Dataset], expected: tuple[int, int] | None
+) -> None:
+    recipe = Recipe(modality="MR", bits_stored=12, signed=False)
+    [path] = multi_frame(recipe, tmp_path)
+    ds = dcmread(path)
+    for groups, items in ((ds.PerFrameFunctionalGroupsSequence, frame), (ds.SharedFunctionalGroupsSequence, shared)):
+        for group in groups if items else ():
+            group.PixelValueTransformationSequence = items
+    for item in top:
+        ds.update(item)
+    ds.save_as(path)
+    if expected is None:
+        refused([path], "INVALID_RESCALE", "largest")
+    else:
+        np.testing.assert_array_equal(read_volume([path]).array, recipe.values[..., 0] * expected[0] + expected[1])
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_a_single_frame_may_share_all_its_groups(tmp_path: Path, *, is_declared: bool) -> None:
+    recipe = Recipe(modality="MR", slices=2, bits_stored=12, signed=False)
+    [path] = multi_frame(recipe, tmp_path)
+    ds = dcmread(path)
+    [shared], first = ds.SharedFunctionalGroupsSequence, ds.PerFrameFunctionalGroupsSequence[0]
+    shared.PlanePositionSequence, shared.PixelValueTransformationSequence = (
+        first.PlanePositionSequence,
+        halves("2", "5"),
+    )
+    del ds.PerFrameFunctionalGroupsSequence, ds.NumberOfFrames
+    if is_declared:
+        ds.NumberOfFrames = 1
+    ds.ImageOrientationPatient, ds.ImagePositionPatient, ds.PixelSpacing = [0, 1, 0, 0, 0, 1], [0, 0, 0], [9, 9]
+    ds.PixelData = ds.PixelData[: 2 * ds.Rows * ds.Columns]
+    stored = np.frombuffer(ds.PixelData, "<u2").reshape(ds.Rows, ds.Columns)
+    ds.save_as(path)
+    volume = read_volume([path], "largest")
+    np.testing.assert_array_equal(volume.array[..., 0], stored.T * 2 + 5)
+    assert volume.spacing_mm[:2] == pytest.approx((recipe.column_distance, recipe.row_distance))
+
+
+def ranged(slope: float | None, first: int = 0, last: int = 65535, **more: Any) -> Dataset:
+    made = mapping() if slope is None else mapping(slope)
+    made.add_new("RealWorldValueFirstValueMapped", "US", first)
+    made.add_new("RealWorldValueLastValueMapped", "US", last)
+    if slope is None:
+        del made.RealWorldValueSlope
+    return put(made, more)
+
+
+@pytest.mark.parametrize("place", ["frame", "shared", "top"])
+@pytest.mark.parametrize(
+    ("mappings", "slope"),
+    [
+        ([ranged(2)], 2),
+        ([ranged(2), ranged(3)], 2),
+        ([], None),
+        ([ranged(None)], None),
+        ([ranged(None, RealWorldValueLUTData=[float(one) for one in range(9)])], None),
+        ([ranged(2, 0, 99), ranged(3, 100)], None),
+    ],
+    ids=["one", "two units", "none", "half", "table", "ranges"],
+)
+def test_integers_of_a_map_mean_what_one_mapping_says_or_nothing(
+    tmp_path: Path, place: str, mappings: list[Dataset], slope: float | None
+) -> None:
+    recipe = Recipe(modality="MR", signed=False)
+    [path] = multi_frame(recipe, tmp_path)
+    ds = dcmread(path)
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = ParametricMapStorage
+    shared, frames = [*ds.SharedFunctionalGroupsSequence], [*ds.PerFrameFunctionalGroupsSequence]
+    for where in {"frame": frames, "shared": shared, "top": [ds]}[place]:
+        where.RealWorldValueMappingSequence = mappings
+    ds.RescaleSlope, ds.RescaleIntercept = "7", "1"  # which a map does not have
+    ds.save_as(path)
+    if slope is None:
+        refused([path], "INVALID_RESCALE", "split")
+    else:
+        volume = read_volume([path])
+        np.testing.assert_array_equal(volume.array, recipe.values[..., 0] * slope)
+        assert volume.rescale.unit == "Bq/ml"
