@@ -41,7 +41,7 @@ from dcm_processor_service.local.workspace import (
 from dcm_processor_service.models import JobEvent
 from dcm_processor_service.runtime.execution.callbacks import inspect_callback
 from dcm_processor_service.runtime.execution.params import unknown_params
-from dcm_processor_service.runtime.execution.results import json_safe
+from dcm_processor_service.runtime.execution.results import json_safe, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -354,15 +354,22 @@ def _print_run(one: LocalRun, *, show_patient: bool, every_frame: bool) -> None:
         table.add_row("returned", _shown(one.outcome.result))
     console.print(table)
     if one.outcome.error is not None:
-        if isinstance(one.outcome.error, CallbackFailedError):  # any other error is only a sentence about what to set
-            error_console().print(_trace(one, every_frame=every_frame), soft_wrap=True)
-        error_console().print(f"error: {one.outcome.error}", style="bold red", soft_wrap=True)
+        trace, message = _trace(one, every_frame=every_frame), readable(str(one.outcome.error))
+        what, _, fault = message.partition(": ")
+        stated = what if fault and fault in trace else message  # each error once: a traceback ends with its error
+        line = f"error: {one.job.name} on {one.subject_label}: {stated}"
+        error_console().print(line, style="bold red", soft_wrap=True)
+        if trace:
+            error_console().print(trace, soft_wrap=True)
 
 
 def _trace(one: LocalRun, *, every_frame: bool) -> str:
-    """Returns the traceback of an error: the user's own frames, unless all are asked for."""
+    """Returns the traceback of an error: the user's own frames, unless all are asked for; empty if it has none."""
+    if not isinstance(one.outcome.error, CallbackFailedError):
+        return ""
     own, whole = one.outcome.own_frames_text.rstrip(), one.outcome.as_json()["error"]["traceback"].rstrip()
-    return whole if every_frame or not own else f"{own}\nAll frames: --traceback"
+    text = whole if every_frame or not own else f"{own}\nAll frames: --traceback"
+    return text if "Traceback (most recent call last)" in text else ""  # an error that nothing raised has no frames
 
 
 def _shown(value: Any) -> str:

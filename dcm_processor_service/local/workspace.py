@@ -133,6 +133,7 @@ class JobValues(TypedDict, total=False):
     job_name: Required[str]
     params: Required[dict[str, Any]]
     service_name: str
+    service_version: str
     added_params: dict[str, Any]
     depends_on: tuple[str, ...] | None
     """Ids of the jobs before it; None for all jobs that ran for the subject and for those below it."""
@@ -233,6 +234,7 @@ class Workspace:
             job_name=job.name,
             job_event=job.event,
             service_name=job.service_name,
+            service_version=values.get("service_version", "0"),
             peer_id=peer.id if peer else None,
             session_dir=self._session_folder(job),
             data_dir=data_dir,
@@ -325,7 +327,10 @@ class Workspace:
         job = self._file_job(job, None)
         if begun and self.store is not None:
             self._emptied(job, subject)
-        with opened(Container(settings=self.settings(session_id=job.session_id, job_id=job.id))) as container:
+        settings = self.settings(
+            session_id=job.session_id, job_id=job.id, service_version=values.get("service_version", "0")
+        )
+        with opened(Container(settings=settings)) as container:
             report = _with_outcome(run_inline(container.reporting().collect()), outcome, None)
         return LocalRun(job, outcome, (), (), self.folder, report)
 

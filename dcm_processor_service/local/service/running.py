@@ -215,6 +215,7 @@ class ServiceRun:
             "job_name": planned.name,
             "params": planned.params,
             "service_name": planned.service_name or self.service.name,
+            "service_version": self.service.version,
             "added_params": planned.added_params,
             "depends_on": planned.depends_on if scheduled else None,
         }

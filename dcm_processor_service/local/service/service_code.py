@@ -82,6 +82,7 @@ class LoadedService:
 
     name: str
     jobs: tuple[LoadedJob, ...]
+    version: str = "0"
     required_services: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Warnings about code that works here and would not work in the platform."""
@@ -115,7 +116,7 @@ def load_service(manifest: Manifest) -> LoadedService:
             notes.append(bare_callback_sentence(job))
         registry = import_folder(manifest.registry, registry_name(job))
         jobs.append(LoadedJob(job, entry.callback, registry_function(registry, job)))
-    return LoadedService(manifest.name, tuple(jobs), manifest.required_services, tuple(notes))
+    return LoadedService(manifest.name, tuple(jobs), manifest.version, manifest.required_services, tuple(notes))
 
 
 def bare_callback_sentence(job: ServiceJob) -> str:

@@ -275,6 +275,43 @@ def test_an_error_in_a_process_is_the_error_of_its_job(service: Path, scans: Pat
     assert all("in worker" in row["error"]["traceback"] for row in rows(ran))
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("options", [(), ("--traceback",)])
+def test_each_error_of_a_chain_is_printed_once_and_names_its_job(
+    service: Path, scans: Path, options: tuple[str, ...], workers: str
+) -> None:
+    chain = (
+        "from dcm_processor_service import RuntimeContext, entrypoint\n"
+        "def first(ctx: RuntimeContext):\n    raise ValueError('no lung here')\n"
+        "def second(ctx: RuntimeContext):\n    return ctx.session.data.get('volume', job='first')\n"
+        "def third(ctx: RuntimeContext):\n    raise SystemExit(7)\n"
+        "first, second, third = map(entrypoint, (first, second, third))\n"
+    )
+    jobs = [job("first", "first"), job("second", "second", dependsOn=["first"]), job("third", "third")]
+    write_service(service, jobs, {"module/__init__.py": chain})
+    ran = run_process("run", service, "--dicom", scans, "--workers", workers, *options, folder=scans.parent)
+    assert ran.code == 1
+    series = 2
+    assert ran.stderr.count("\nValueError: no lung here\n") == series
+    assert ran.stderr.count("UpstreamFailedError: the job 'first'") == series
+    assert ran.stderr.count("SystemExit: 7; return, or raise an error") == series
+    heads = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
+    assert [line.split()[1] for line in heads] == ["first", "second", "third"] * series
+
+
+def test_the_record_names_the_version_of_the_manifest(
+    service: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DCM_PROCESSOR_SERVICE_SERVICE_VERSION", "9.9")
+    fails = "import os\ndef worker(job_name, **kwargs):\n    os.kill(os.getpid(), 9)\n"
+    for text, workers in ((fails, "2"), ("def worker(**kwargs):\n    return 1\n", "1")):
+        write_service(service, [job("count")], {"module/__init__.py": text})
+        run(service, scans, "--workers", workers)
+        record = json.loads((scans.parent / "dcm-workspace" / "run.json").read_text())
+        assert {one["service_version"] for one in record["jobs"]} == {"0.0.1"}
+    assert "lung 0.0.1" in (scans.parent / "dcm-workspace" / "report.html").read_text()
+
+
 def test_dependencies_that_cannot_be_met_are_reported(service: Path, scans: Path) -> None:
     jobs = [
         job("a", dependsOn=["b"]),
