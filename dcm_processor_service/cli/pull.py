@@ -1,4 +1,4 @@
-"""``pull``: a session of the platform's database into a workspace, without the patient."""
+"""``pull``: copies a session of the platform's database into a workspace, without the patient's identity."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def pull(
         str,
         typer.Option(
             "--from",
-            help="mongodb://HOST:PORT/DATABASE of the platform; if left out, the environment names it. A password in "
-            "it is seen in the list of processes: rather leave it out, and set DCM_PROCESSOR_SERVICE_DB_URL, or "
+            help="mongodb://HOST:PORT/DATABASE of the platform; if left out, the environment names it. The list "
+            "of processes shows a password in this option: set DCM_PROCESSOR_SERVICE_DB_URL instead, or "
             "DCM_PROCESSOR_SERVICE_DB_URL_FILE to a file that holds the URL",
         ),
     ] = "",
@@ -47,11 +47,11 @@ def pull(
     only_headers: Annotated[bool, typer.Option("--only-headers", help="Copy no pixels")] = False,
     with_files: Annotated[
         bool,
-        typer.Option("--with-files", help="Copy also files that are neither text nor DICOM, as they are"),
+        typer.Option("--with-files", help="Also copy files that are neither text nor DICOM, unchanged"),
     ] = False,
     keep: Annotated[
         list[str] | None,
-        typer.Option(help="characteristics (age, sex, size, weight), or descriptions (cleaned); may be repeated"),
+        typer.Option(help="Keep characteristics (age, sex, size, weight) or descriptions (cleaned); may be repeated"),
     ] = None,
     identified: Annotated[
         bool, typer.Option("--identified", help="Copy everything as it is, with the patient's identity")
@@ -62,8 +62,8 @@ def pull(
 
     Headers are cleaned by the Basic Application Confidentiality Profile of DICOM, PS3.15 annex E; each UID is
     replaced by the same new UID everywhere, all dates are moved by the same number of days. Pixels stay as they are,
-    with any text in them: the command names the series to look at. The command only reads the platform's database.
-    After that, the command "run CODE --workspace FOLDER", without --dicom, runs a job as the platform did.
+    with any text in them: the command lists the series whose pictures may show text. It only reads the platform's
+    database. After that, the command "run CODE --workspace FOLDER", without --dicom, runs a job as the platform did.
     """
     with sentences("--from" if source else ""):
         options = PullOptions(identified, only_headers, with_files, _parse_kept(keep or []))

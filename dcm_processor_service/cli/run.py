@@ -1,4 +1,4 @@
-"""``run``: a callback over a folder of scans, on this machine, without a server."""
+"""``run``: runs a callback over a folder of scans, on this machine, without a server."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def run(
         typer.Option(help="NAME=VALUE for the job's params; VALUE may be JSON; of a service also JOB:NAME=VALUE"),
     ] = None,
     peer: Annotated[
-        list[str] | None, typer.Option(help="NAME=AET@HOST:PORT: a DICOM peer; the first one is the sender")
+        list[str] | None, typer.Option(help="NAME=AET@HOST:PORT: a DICOM peer; the first one counts as the sender")
     ] = None,
     workspace: Annotated[Path, typer.Option(help="Folder for the store and the results")] = Path("dcm-workspace"),
     job_name: Annotated[str, typer.Option(help="Name of the job, by which later jobs read its output")] = "",
@@ -93,7 +93,7 @@ def run(
         Path | None, typer.Option(help="Folder for ctx.data_dir, as the docker worker mounts its data")
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=1, help="Run so many series, studies or patients at a time, each in its own process")
+        int, typer.Option(min=1, help="How many series, studies or patients run at a time, each in its own process")
     ] = 1,
     on: Annotated[
         str, typer.Option("--on", help="dask://HOST:PORT: run the subjects on the workers of this Dask cluster")
@@ -101,21 +101,21 @@ def run(
     store: Annotated[
         str,
         typer.Option(
-            help="mongodb://HOST:PORT/DATABASE, or mongodb for the one that the environment names: a separate database "
-            "as the workspace's store, with which --on reaches several machines"
+            help="Database that holds the workspace, so that --on can use several machines: "
+            "mongodb://HOST:PORT/DATABASE, or mongodb for the one that the environment names; not the platform's"
         ),
     ] = "",
-    preview: Annotated[bool, typer.Option(help="Draw a contact sheet of each NIfTI file, or of the series")] = True,
+    preview: Annotated[bool, typer.Option(help="Draw a contact sheet of each NIfTI file, else of the series")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each job")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Run again whenever the code changes")] = False,
     show_files: Annotated[
-        bool, typer.Option("--show-files", help="Name every file that was left out, not ten of each kind")
+        bool, typer.Option("--show-files", help="List every file that was left out, not only ten for each reason")
     ] = False,
     show_patient: Annotated[
         bool, typer.Option("--show-patient", help="Show name, id, birth date and sex of the patient in report.html")
     ] = False,
     traceback: Annotated[
-        bool, typer.Option("--traceback", help="Show all frames of an error, not those of your own code alone")
+        bool, typer.Option("--traceback", help="Show all frames of an error, not only those of your own code")
     ] = False,
 ) -> None:
     """Run a callback, or a whole service, over a folder of scans, on this machine, without a server.
@@ -134,13 +134,13 @@ def run(
     with sentences("--store" if "://" in store else ""), _cluster(on, workers) as cluster:
         place = Workspace(workspace, chosen_store(store))
         if store and not (dicom or sample):
-            raise ConfigurationError("--store takes scans, which it stores in the database; give a folder: --dicom DIR")
+            raise ConfigurationError("--store needs scans to store in the database; give a folder: --dicom DIR")
         session = None if dicom or sample else pulled_session(workspace)
         source = service_source(callback, event, job_name, one_of_several=session is not None)
         service = source.load()
         if not any(event in {None, *one.job.events} for one in service.jobs):
             raise ConfigurationError(f"the service {service.name!r} has no job{f' of {event.value}' if event else ''}")
-        chosen = params_by_job(service, param or [])  # before anything is read
+        chosen = params_by_job(service, param or [])  # refuses a wrong param before any scan is read
         service = service.with_params(chosen)
         peers = [parse_peer(text) for text in peer or []]
         for known in peers:
@@ -178,16 +178,16 @@ def _cluster(url: str, workers: int) -> AbstractContextManager[Cluster | None]:
 def service_source(
     reference: str, event: JobEvent | None, job_name: str, *, one_of_several: bool = False
 ) -> FolderSource | CallbackSource:
-    """Returns the source of a service's folder, or of a callback.
+    """Returns an object that loads the service of a folder, or a callback.
 
     Args:
-        reference: A folder, or a callback.
+        reference: A service's folder, or a callback.
         event: Event of the callback's job.
         job_name: Name of the callback's job.
         one_of_several: Whether the name may choose one of a service's jobs.
 
     Raises:
-        ConfigurationError: A folder without a manifest, or an option that a service does not take.
+        ConfigurationError: The folder has no manifest, or an option does not apply to a service.
     """
     folder = Path(reference)
     if manifest_path(folder) is not None:

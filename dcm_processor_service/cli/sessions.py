@@ -36,7 +36,7 @@ sessions = typer.Typer(
 
 @sessions.command("list", epilog=example("sessions list --json"))
 def list_all(as_json: AsJson = False) -> None:
-    """List the sessions: state, age, what each waits for, bytes held."""
+    """List the sessions, each with its state, age and size, and with what it waits for."""
     with sentences():
         found = list_sessions()
     if as_json:
@@ -79,7 +79,7 @@ def retry(
         return
     for one in report.jobs:
         output_console().print(
-            f"The queue takes {one.job} ({one.job_id}) again; {one.released} jobs follow.", soft_wrap=True
+            f"The queue may start {one.job} ({one.job_id}) again; {one.released} jobs wait for it.", soft_wrap=True
         )
 
 

@@ -34,7 +34,7 @@ def shell(
     """Open Python on a session of a workspace, with the ctx and session that a callback of the job gets.
 
     IPython is used if it is installed, without a history of what is typed. Values and files that you write go to the
-    workspace, as those of the job. With --code, an error ends with exit code 1.
+    workspace, as if the job had written them. With --code, an error ends with exit code 1.
     """
     with sentences():
         place = Workspace(workspace)
@@ -47,9 +47,9 @@ def shell(
 
 
 def _ran(text: str, names: dict[str, Any]) -> bool:
-    """Runs the code; prints an error with the frames of that code; returns whether there was none."""
+    """Runs the code and returns whether it raised no error; prints an error with the frames of that code."""
     try:
-        exec(compile(text, "<code>", "exec"), names)  # noqa: S102  # nosec B102  the user's own, as python -c
+        exec(compile(text, "<code>", "exec"), names)  # noqa: S102  # nosec B102  the user's own code
     except Exception as error:  # noqa: BLE001  it may raise anything
         frames = error.__traceback__.tb_next if error.__traceback__ else None
         lines = traceback.format_exception(type(error), error, frames)
@@ -61,7 +61,7 @@ def _ran(text: str, names: dict[str, Any]) -> bool:
 def _interact(names: dict[str, Any], text: str) -> None:
     error_console().print(text, soft_wrap=True)
     if sys.stdin.isatty() and importlib.util.find_spec("IPython") is not None:
-        # the console's history would be a file with all that is typed, also a patient's id
+        # IPython's history would be a file with all that is typed, perhaps a patient's id
         arguments = ["--no-banner", "--HistoryManager.enabled=False"]
         importlib.import_module("IPython").start_ipython(argv=arguments, user_ns=names)
         return

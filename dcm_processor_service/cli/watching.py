@@ -39,7 +39,7 @@ def run_whenever_changed(folder: Path, arguments: Sequence[str], *, without: Pat
     """
     command = [sys.executable, "-m", "dcm_processor_service", *arguments]
     while True:
-        before = _state(folder, without)  # so that changes made while the command runs count
+        before = _state(folder, without)  # before the command, so that a change while it runs is noticed
         ran = subprocess.run(command, check=False)  # noqa: S603  this interpreter, this package
         error_console().print(f"exit code {ran.returncode}; runs again when the code in {folder} changes, Ctrl-C ends")
         while _state(folder, without) == before:
@@ -56,7 +56,7 @@ def _state(folder: Path, without: Path) -> dict[str, tuple[int, int]]:
         ]
         for name in names:
             if name.endswith(_WATCHED):
-                path = os.path.join(root, name)  # noqa: PTH118  as os.walk gives it
+                path = os.path.join(root, name)  # noqa: PTH118  os.walk yields text
                 try:
                     status = os.stat(path)  # noqa: PTH116
                 except OSError:  # an editor is just replacing it

@@ -1,4 +1,4 @@
-"""Reads which MongoDB database is the store of a workspace, in place of a folder; several machines can reach it.
+"""Reads which MongoDB database stores a workspace in place of a folder, so that several machines can use it.
 
 The platform's own database cannot become such a store: storing the first scan there is refused (see
 :mod:`dcm_processor_service.backends.mongo.workspace`).
@@ -28,15 +28,15 @@ _SECRETS = ("password", "passphrase", "secret", "token")
 
 @dataclass(frozen=True)
 class ChosenStore:
-    """A database that is the store of a workspace."""
+    """A MongoDB database that stores a workspace."""
 
     url: str = field(repr=False)
     database: str
     of_environment: bool
-    """Whether every process reads the URL from its own environment, so that it is not sent to others."""
+    """Whether every process reads the URL from its own environment, so that the URL is not sent to others."""
 
     def settings(self) -> SettingsValues:
-        """Returns the settings that name it, for a container."""
+        """Returns the settings of a container that opens this store."""
         return {"db_provider": "mongodb", "db_url": self.url, "db_name": self.database}
 
     def as_request(self) -> dict[str, Any]:
@@ -45,10 +45,10 @@ class ChosenStore:
 
     @classmethod
     def of_request(cls, request: Mapping[str, Any] | None) -> ChosenStore | None:
-        """Returns the store of a request, which names it or leaves it to the environment of this process.
+        """Returns the store that a request names, or that this process's environment names if the request is empty.
 
         Raises:
-            ConfigurationError: The environment of this process does not name it.
+            ConfigurationError: The request is empty, and the environment names no store.
         """
         if request is None:
             return None

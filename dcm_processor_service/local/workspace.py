@@ -178,7 +178,7 @@ class Workspace:
         self.store = store
 
     def settings(self, **values: Unpack[SettingsValues]) -> RuntimeSettings:
-        """Returns settings of this workspace's store; of no job, unless ``values`` say which."""
+        """Returns settings that name this workspace's store, and no job unless ``values`` name one."""
         embedded: SettingsValues = {"db_provider": "sqlite", "db_url": str(self.folder)}
         store: SettingsValues = {**(self.store.settings() if self.store else embedded), "workspace": self.folder}
         of_no_job: SettingsValues = {"session_id": NO_ID, "job_id": NO_ID}
@@ -256,7 +256,7 @@ class Workspace:
             session = container.session()
             files = tuple(session.files.list())
             names = [stored.name for stored in files]
-            if self.store is not None:  # the next run may be another machine's
+            if self.store is not None:  # the next run may be on another machine
                 note_placed(folder, [*names, *sheet_names(names)])
             for name in names:
                 _write_result(session, name, folder)
@@ -274,7 +274,7 @@ class Workspace:
         return private_folder(self.folder, "session-folders", job.id)
 
     def left_by(self, subject: Patient | Study | SeriesRecord, portable: Mapping[str, Any]) -> LocalRun:
-        """Returns the results of a job that another process ran here.
+        """Returns the results of a job that another process ran for this workspace.
 
         Args:
             subject: The job's subject.
@@ -393,7 +393,7 @@ def _worker_variables(settings: RuntimeSettings) -> dict[str, str]:
 def _preparation(
     subject: Patient | Study | SeriesRecord, filed: Filed, recording: Recording
 ) -> Callable[[Container], None]:
-    """Returns a function that gives each container of a job one recording and one scrubber, which knows the patient."""
+    """Returns a function that gives each container of a job the same recording and the same scrubber."""
     below = set(_ids_below(subject, filed))
     known: list[Scrubber] = []
 

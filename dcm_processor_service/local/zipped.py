@@ -31,7 +31,8 @@ def unzipped(path: Path, root: Path) -> Path:
     """Unpacks a zip file into a folder of its own below ``root``, unless it is unpacked already; returns the folder.
 
     Raises:
-        ConfigurationError: It is damaged, encrypted, leads out of its folder, or needs more space than there is.
+        ConfigurationError: The zip file is damaged or encrypted, holds a path that leads out of the folder, or needs
+            more space than there is.
         LocalFileError: It cannot be read, or the folder cannot be written.
     """
     with file_faults(path, "read"):

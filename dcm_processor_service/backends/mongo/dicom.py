@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["MongoDicomRepository"]
 
 GROUP_CHUNKS = 100
-"""A server's first answer to a query holds at most 101 documents; 101 or more cost another round trip."""
+"""Most chunks in one query. A server's first answer has at most 101 documents; 101 or more cost another round trip."""
 
 GROUP_BYTES = 6 * 1024 * 1024
-"""With larger answers, server, network and decoder wait for each other; smaller ones cost more round trips."""
+"""Most bytes in one query. With larger answers, server, network and decoder wait for each other; smaller ones cost more
+round trips."""
 
 _CHUNK_BYTES = 255 * 1024  # the chunk size of GridFS, unless a writer sets another
 

@@ -24,7 +24,7 @@ class Digest:
         self._last: Future[None] | None = None
 
     def update(self, blocks: list[bytes]) -> None:
-        """Waits until earlier blocks are added, then starts to add these: at most two batches are in memory."""
+        """Waits until earlier blocks are added, then starts to add these, so that at most two batches are in memory."""
         if self._last is None and sum(map(len, blocks)) < _SMALL_BYTES:
             self._add(blocks)
             return

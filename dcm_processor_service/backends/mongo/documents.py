@@ -73,7 +73,7 @@ NAIVE_CODEC: CodecOptions[Document] = CodecOptions()
 """The same with naive datetimes, which :func:`utc` and :func:`plain` make aware: a third faster for many documents."""
 
 _NO_TEXT = "\ufdd0\ufdd1\ufdd0"
-"""In place of bytes that are no UTF-8: code points that no text uses."""
+"""Code points that no text uses; they mark the place of bytes that are not UTF-8."""
 
 _NO_TEXT_HANDLER = "dcm_processor_service.no_text"
 
@@ -81,7 +81,7 @@ _NO_TEXT_HANDLER = "dcm_processor_service.no_text"
 def _no_text(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         return _NO_TEXT, 0
-    return _NO_TEXT + error.object[error.start : error.end].hex(), error.end  # other bytes stay another text
+    return _NO_TEXT + error.object[error.start : error.end].hex(), error.end  # different bytes remain different texts
 
 
 codecs.register_error(_NO_TEXT_HANDLER, _no_text)
@@ -89,7 +89,8 @@ codecs.register_error(_NO_TEXT_HANDLER, _no_text)
 LENIENT_CODEC: CodecOptions[Document] = CODEC.with_options(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler=_NO_TEXT_HANDLER
 )
-"""The options for a read that met a datetime or text outside Python's: decodes the others; :func:`plain` refuses it."""
+"""The options for a second read after one that failed at a datetime or text that Python cannot represent. It decodes
+the rest, and :func:`plain` refuses this part."""
 
 _PLAIN_TYPES = frozenset({bool, bytes, float, int, str, type(None)})
 _FILE_NAME_HEX_DIGITS = 32
@@ -162,7 +163,7 @@ def id_texts(values: Any) -> Any:
 def utc(value: Any) -> Any:
     """Returns a naive datetime as an aware one, in UTC, as BSON stores it; returns any other value unchanged."""
     if isinstance(value, datetime) and value.tzinfo is None:
-        return _LONG_AGO + (value - _NAIVE_EPOCH)  # a tenth of the time of ``replace``
+        return _LONG_AGO + (value - _NAIVE_EPOCH)  # takes a tenth of the time of ``replace``
     return value
 
 
@@ -204,7 +205,7 @@ def _plain_scalar(value: Any, what: str) -> NormalValue:
 
 
 def whole_number(field: str) -> Document:
-    """Returns the expression of a field's value as an integer; 0 where it is no number from 0 to 2 to the 62."""
+    """Returns an expression for a field's value as an integer, which is 0 if it is no number from 0 to 2 to the 62."""
     fits = [{"$isNumber": field}, {"$gte": [field, 0]}, {"$lt": [field, 2**62]}]
     return {"$cond": [{"$and": fits}, {"$toLong": field}, 0]}
 

@@ -57,7 +57,7 @@ CHUNK_BYTES = 1024 * 1024
 """This size is faster than the drivers' 255 KiB, and than 4 MiB."""
 
 BATCH_BYTES = 8 * CHUNK_BYTES
-"""How many bytes one command carries: few enough to limit the memory, and for most slow lines to send within the
+"""How many bytes one command carries: few enough to limit the memory, and for most slow networks to send within the
 time-out.
 """
 

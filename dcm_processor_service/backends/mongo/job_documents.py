@@ -106,7 +106,7 @@ def _near(subject: Patient | Study | SeriesRecord) -> list[Document]:
     """Returns the conditions for jobs whose subject may be this one, above it, or below it.
 
     The scheduler's event gives the level of a job. At this subject's level, the job's subject must be the same; at the
-    level below, it must be one of its members, if it lists them. A job without a subject may be about any.
+    level below, it must be one of its members, if it lists them. A job without a subject may be about any subject.
     """
     same = {event: [subject.id] for event in JobEvent if event.level == subject.level}
     if isinstance(subject, (Patient, Study)) and subject.child_ids:
@@ -141,7 +141,7 @@ def outputs(jobs: Sequence[Document], values: Iterable[Document], data_name: str
     """Joins jobs with their values under a name; an output says why its job or value cannot be read."""
     by_job: dict[str, Document] = {}
     for row in values:
-        by_job.setdefault(id_text(row["job_id"]), row)  # of several values, the one that an ordinary read finds
+        by_job.setdefault(id_text(row["job_id"]), row)  # keeps the value that an ordinary read finds first
     what = f"the data {data_name!r}"
     found: list[JobOutput] = []
     for start in range(0, len(jobs), _CHECKED_AT_ONCE):
@@ -251,7 +251,7 @@ def _timeout_s(document: Document) -> float | None:
     try:
         return duration_s(limit if isinstance(limit, (str, int, float)) else None)
     except UnsupportedValueError as error:
-        _log.warning("the timeout of %s is not kept: %s", _what(document), error)
+        _log.warning("the timeout of %s is ignored: %s", _what(document), error)
         return None
 
 

@@ -1,8 +1,8 @@
 """Tokens in a stored document that record the operations applied to it.
 
 A write whose answer is lost may have been applied. It is safe to repeat the write if the document shows whether it was
-applied: for each lane, the document keeps the last operation of the lane. One operation at a time uses a lane, so a
-document has as many entries as it ever had concurrent writers.
+applied. A lane is a name that one operation at a time uses. For each lane, the document keeps the id of the lane's last
+operation, so it has at most as many entries as it ever had concurrent writers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _INTEGERS = ["int", "long", "missing"]
 
 
 class Operation(NamedTuple):
-    """One operation, and the lane that it uses."""
+    """One operation on a document: its id, and the lane that it uses."""
 
     lane: str
     id: ObjectId

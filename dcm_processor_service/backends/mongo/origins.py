@@ -1,6 +1,6 @@
-"""Where an instance of a workspace came from, so that a later run can ask whether its file is still there.
+"""Records from which file each instance of a workspace came, so that a later run can check whether it is still there.
 
-A path says nothing on another machine, so the name of the machine is kept beside it.
+A path means nothing on another machine, so the name of the machine is stored beside it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["origin_of", "origins"]
 
 
 def origin_of(content: Path | bytes) -> Document | None:
-    """Returns the place of a file with its links, as a document; None for bytes, which have none.
+    """Returns the machine and the path of a file, with links not resolved, as a document; None for bytes.
 
     Example:
         >>> origin_of(b"bytes")
     """
     if isinstance(content, bytes):
         return None
-    return {"machine": platform.node(), "path": os.path.abspath(content)}  # noqa: PTH100  links and all
+    return {"machine": platform.node(), "path": os.path.abspath(content)}  # noqa: PTH100  resolves no links
 
 
 def origins(rows: Iterable[Document]) -> dict[str, Path]:

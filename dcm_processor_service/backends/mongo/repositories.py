@@ -176,7 +176,7 @@ class MongoDataRepository:
         projection = {"_id": 0, "name": 1, **({"value": 1} if values else {})}
         found: dict[str, NormalValue] = {}
         for row in await self._values.find(data_query(key), projection=projection):
-            if type(name := row.get("name")) is str:  # other programs may store another type, also one of its own
+            if type(name := row.get("name")) is str:  # other programs may store another type, or a subclass of str
                 found.setdefault(name, plain(row.get("value"), f"the data {name!r}"))
         return sorted(found.items())
 

@@ -138,7 +138,7 @@ class MongoWorkspaceRepository:
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
         """Removes instances that were filed on this machine and whose file is gone from below these folders."""
         lost = [one for one, path in (await self._origins(instances)).items() if is_lost(path, folders)]
-        if lost:  # off the list first: a series that lists what is gone could not be read after a crash between
+        if lost:  # first removes them from their series, so that after a crash no series lists an instance that is gone
             await self._own()
             change = {"$pull": {"Instances": {"$in": lost}}}
             await self._collection("series").update_many({"Instances": {"$in": lost}}, change)

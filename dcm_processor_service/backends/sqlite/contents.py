@@ -94,7 +94,7 @@ class Contents:
         while True:
             path = self._claims / uuid.uuid4().hex
             file = claim_file(path, new=True)
-            if file is not None:  # None: another process locked it first, because it took it for a dead one's
+            if file is not None:  # None: another process took it for the claim of a dead process, and locked it
                 return path, file
 
     def write(self, claim: Claim, content: str, source: BinaryIO) -> tuple[int, str]:
@@ -112,7 +112,7 @@ class Contents:
         return counted.size_bytes, counted.digest.hexdigest()
 
     def sweep(self, *, whole: bool = False) -> None:
-        """Removes contents that dead processes have claimed; at the first call, or if ``whole``, all without a row.
+        """Removes unused contents that dead processes claimed; at the first call, or if ``whole``, all unused contents.
 
         Raises:
             StoreError: A content cannot be removed.

@@ -355,7 +355,7 @@ class SqliteWorkspaceRepository:
         return lost
 
     def _place(self, content: Path) -> str:
-        """Returns a file's path, with links not followed; inside the workspace a relative one, so that it can move."""
+        """Returns a file's path, which is relative inside the workspace, so that this can be moved; follows no link."""
         path, folder = (os.path.abspath(one) for one in (content, self._store.folder))  # noqa: PTH100  follows no links
         inside = path.startswith(os.path.join(folder, ""))  # noqa: PTH118  with the separator at the end
         return path[len(folder) + 1 :] if inside else path

@@ -1,7 +1,7 @@
 """Finds where the source of a service reads other jobs' output, as in ``data.get("volume", job="segment")``.
 
-A read belongs to a job when the job's entry leads to it: through functions and classes of the service's own module, by
-their names. Functions that are called in another way, such as by ``getattr``, are not found.
+A read belongs to a job if it is in the job's entry, or in a function or class of the service's own module that the
+entry uses by name, directly or through others. Other uses, such as by ``getattr``, are not found.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class JobRead:
 
     job_name: str
     place: str
-    """File and line."""
+    """File and line, such as ``main.py:12``."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,14 @@ class ServiceSource:
             version = ".".join(map(str, python))
             self.missing += [
                 f"{relative}:{line}: {needed} needs Python {since}, the worker has {version}; import it in a try, with "
-                "something else for an ImportError, or ask for a newer Python in the worker's settings.json"
+                "a replacement on ImportError, or ask for a newer Python in the worker's settings.json"
                 for line, needed, since in imports_from_newer_python(tree, python, own)
             ]
             name = ".".join(relative.with_suffix("").parts).removesuffix("__init__").removesuffix(".")
             self._files[name] = _File(path, name, tree)
 
     def reads_of(self, entry: Callable[..., Any]) -> list[JobRead]:
-        """Lists the reads that an entry leads to; none where its source is not part of the module."""
+        """Lists the reads that belong to an entry; an empty list if the entry is not defined in the module."""
         function = inspect.unwrap(getattr(entry, CALLBACK_ATTRIBUTE, entry))
         code = getattr(function, "__code__", None)
         if code is None:
@@ -139,7 +139,7 @@ class ServiceSource:
         return sorted(found, key=lambda read: (read.place, read.job_name))
 
     def _reads_in(self, file: _File, definition: Definition) -> Iterator[JobRead]:
-        if isinstance(definition, ast.ClassDef):  # a name in one method is not that in another
+        if isinstance(definition, ast.ClassDef):  # each method has local names of its own
             for one in definition.body:
                 if isinstance(one, _DEFINITIONS):
                     yield from self._reads_in(file, one)
@@ -157,7 +157,7 @@ class ServiceSource:
                     yield JobRead(name, f"{file.path.relative_to(self._folder)}:{node.lineno}")
 
     def _texts(self, file: _File, value: ast.expr, local: Mapping[str, set[str]]) -> set[str]:
-        """Returns the texts in a call, of the function's own names, or of constants at the top of a file."""
+        """Returns the texts that an argument may have as values: its own, or those of a local name or a constant."""
         if not isinstance(value, ast.Name):
             return set(texts_in(value))
         if value.id in local:

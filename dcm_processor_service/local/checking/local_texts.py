@@ -1,4 +1,4 @@
-"""The texts that a name of a function can stand for, found in the function's source."""
+"""Finds, in the source of a function, the texts that its local names may have as values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["local_texts", "texts_in"]
 
 
 def local_texts(definition: ast.AST) -> dict[str, set[str]]:
-    """Returns the texts of assignments, of loops over lists of texts, and of parameters' defaults, by name.
+    """Returns, by name, the texts that assignments, loops over texts, and defaults of parameters give to a name.
 
     Example:
         >>> import ast
@@ -30,7 +30,7 @@ def local_texts(definition: ast.AST) -> dict[str, set[str]]:
 
 
 def texts_in(value: ast.expr) -> Iterator[str]:
-    """Yields a text, or those of a list, tuple or set, or of both branches of a conditional expression."""
+    """Yields the text of an expression, or the texts in a list, a tuple, a set or both branches of a conditional."""
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
         yield value.value
     elif isinstance(value, (ast.List, ast.Tuple, ast.Set)):
@@ -42,7 +42,7 @@ def texts_in(value: ast.expr) -> Iterator[str]:
 
 
 def _bindings(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    """Yields the names that a node binds, with what is bound to them."""
+    """Yields the names that a node binds, each with the expression that is bound to it."""
     if isinstance(node, ast.arguments):
         positional = [*node.posonlyargs, *node.args]
         with_default = positional[len(positional) - len(node.defaults) :]

@@ -43,7 +43,7 @@ _NAMES = {
         "warnings": "deprecated",
     },
 }
-"""What came with which Python, of what is used most."""
+"""By version of Python, the most used names that it added to each module."""
 
 _SINCE = {
     (module, name): since
@@ -58,7 +58,7 @@ def imports_from_newer_python(
 ) -> Iterator[tuple[int, str, str]]:
     """Yields the line, the name and the first Python that has it, of each import that this Python cannot satisfy.
 
-    Imports below ``try``, ``if`` and ``with`` are passed over: there the source decides itself.
+    Imports below ``try``, ``if`` and ``with`` are ignored, since there the source handles a missing module itself.
 
     Args:
         tree: The source.
@@ -84,7 +84,7 @@ def _unconditional(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
 
 
 def _imported(node: ast.Import | ast.ImportFrom, own: Container[str]) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yields what an import asks of Python's library, where an older Python lacks it."""
+    """Yields each imported name that an older Python lacks, with the first Python that has it."""
     if isinstance(node, ast.Import):
         names = [(alias.name, alias.name) for alias in node.names]
     elif node.level or node.module is None:

@@ -19,4 +19,4 @@ class ServiceProblem:
     """Name of the job that has the problem; empty for a problem of the whole service."""
 
     blocking: bool = True
-    """Whether the service fails in the platform; otherwise it is a warning."""
+    """Whether the service fails in the platform; otherwise the problem is a warning."""

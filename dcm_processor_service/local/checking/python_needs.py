@@ -31,10 +31,10 @@ _LOWER_BOUNDS = ("==", "===", "~=", ">=", ">")
 
 @dataclass(frozen=True)
 class PythonNeed:
-    """The Python that each version needs which a requirement allows."""
+    """The Python that a requirement needs, whichever of the allowed versions is installed."""
 
     version: str
-    """The lowest of these versions."""
+    """The lowest version that the requirement allows."""
 
     wanted: SpecifierSet
 
@@ -46,8 +46,8 @@ class PythonNeed:
 def python_need(requirement: Requirement) -> PythonNeed | None:
     """Returns which Python a requirement needs; None where that is not known.
 
-    It is known of versions that are not older than one that is installed here, and of some libraries: no later version
-    of a library goes back to an older Python.
+    It is known for some libraries, and for versions that are not older than the one that is installed here, since no
+    later version of a library supports an older Python again.
 
     Example:
         >>> from packaging.requirements import Requirement

@@ -36,7 +36,7 @@ _HERE = {name: str(value) for name, value in default_environment().items()}
 
 
 def requirement_problems(path: Path, python: tuple[int, int]) -> Iterator[ServiceProblem]:
-    """Finds requirements that pip of a worker with this Python cannot install, or installs without use.
+    """Finds requirements that pip cannot install on a worker with this Python, or with which the service fails.
 
     Args:
         path: A file that pip reads with ``-r``.

@@ -187,7 +187,7 @@ def _entry(module: ModuleType | None, job: ServiceJob, checked: CheckedService) 
 
 
 def _check_entry(entry: Entry, job: ServiceJob, checked: CheckedService) -> tuple[type[BaseModel], ...]:
-    """Checks how an entry is called, and with which params; returns the models of these."""
+    """Checks whether the worker can call an entry, and with the manifest's params; returns the params' models."""
     if entry.style is EntryStyle.KEYWORDS:
         checked.problems += _keyword_problems(entry, job)
         return ()

@@ -18,7 +18,7 @@ EDITION = "2026c"
 """Edition of the standard whose table is used."""
 
 Kept: TypeAlias = Literal["characteristics", "descriptions"]
-"""Options of the profile: the patient's age, sex, size and weight; descriptions of studies, series and protocols."""
+"""What an option of the profile keeps: the patient's age, sex, size and weight, or descriptions of the procedure."""
 
 CHARACTERISTICS = frozenset({"PatientAge", "PatientSex", "PatientSize", "PatientWeight"})
 """Attributes that the Retain Patient Characteristics Option keeps here (PS3.15, E.3.7)."""
@@ -36,7 +36,7 @@ DESCRIPTIONS = frozenset(
 """Attributes that the Clean Descriptors Option keeps here, without known values of the patient (PS3.15, E.3.5)."""
 
 _FREE_TEXT = (0x0040, 0xA160)
-"""TextValue: a part of ContentSequence, which the table replaces as a whole."""
+"""TextValue, which the table lacks, since it replaces ContentSequence as a whole; a pull cleans the items of this."""
 
 
 class Action(Enum):
@@ -57,7 +57,7 @@ class _Range(NamedTuple):
 
 
 class Profile:
-    """The table, by tag."""
+    """The action for each attribute, by tag."""
 
     def __init__(self, actions: dict[tuple[int, int], Action], ranges: list[_Range]) -> None:
         self._actions = actions
@@ -89,10 +89,10 @@ _CATEGORIES = {
 
 @lru_cache(maxsize=1)
 def confidentiality_profile() -> Profile:
-    """Returns the table.
+    """Returns the actions of the table.
 
     Raises:
-        ConfigurationError: The library that holds it is not installed.
+        ConfigurationError: The library that holds the table is not installed.
 
     Example:
         >>> profile = confidentiality_profile()

@@ -1,4 +1,4 @@
-"""Finds keys of session data that repeat an attribute which headers lose, such as ``{"InstitutionName": ...}``."""
+"""Lists the attributes that a pull removes from headers; session data may repeat them under keys of the same names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PATIENT = 0x0010
 
 
 def removed_keywords(profile: Profile, kept: Collection[str]) -> frozenset[str]:
-    """Returns the keywords of the attributes whose values a header loses.
+    """Returns the keywords of the attributes whose values are removed from headers.
 
     Args:
         profile: The table.

@@ -1,4 +1,4 @@
-"""Takes the patient out of a DICOM file: its header by the profile of PS3.15, annex E; its pixels stay as they are."""
+"""Removes the patient's identity from the header of a DICOM file, by PS3.15, annex E; pixels stay as they are."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class HeaderCleaner:
 
     def _clean(self, dataset: Dataset) -> None:
         for tag in list(dataset.keys()):
-            if tag.is_private or tag.group == 0xFFFC:  # noqa: PLR2004  padding at the end
+            if tag.is_private or tag.group == 0xFFFC:  # noqa: PLR2004  trailing padding
                 del dataset[tag]
                 continue
             element = dataset[tag]
@@ -121,7 +121,7 @@ class HeaderCleaner:
                 del dataset[tag]
 
     def _stays(self, element: DataElement) -> bool:
-        """Changes an element; returns False if it must be removed."""
+        """Cleans an element; returns False if it must be removed."""
         group, number = element.tag.group, element.tag.element
         action = self._profile.action(group, number)
         if element.keyword == "PatientID":
@@ -186,7 +186,7 @@ def _elements(dataset: Dataset) -> Iterator[DataElement]:
         try:
             element = dataset[tag]
             nested = [one for item in element.value or () for one in _elements(item)] if element.VR == "SQ" else []
-        except Exception:  # noqa: BLE001, S112  a malformed element must not cost the others
+        except Exception:  # noqa: BLE001, S112  the other elements can still be read
             continue
         yield element
         yield from nested

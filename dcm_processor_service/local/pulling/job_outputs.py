@@ -42,7 +42,7 @@ class OutputCopy:
     only_headers: bool
 
     async def learn(self, key: JobKey) -> None:
-        """Learns from the headers of a job's DICOM files, before anything of the session is written."""
+        """Learns the patient's values from the headers of a job's DICOM files, before any output is copied."""
         for stored in await self.source.files.list(key) if self.cleaner else ():
             with tempfile.TemporaryFile() as content:
                 await self.source.files.fetch(key, stored.name, content)
@@ -107,7 +107,7 @@ class OutputCopy:
         return (content, "") if self.with_files else (None, _UNREAD)
 
 
-_UNREAD = "neither text nor DICOM, so nobody has looked for the patient in it; --with-files brings it as it is"
+_UNREAD = "neither text nor DICOM, so the patient's values cannot be found in it; --with-files copies it as it is"
 
 
 def _all(content: BinaryIO) -> bytes:

@@ -1,4 +1,4 @@
-"""Makes a workspace of a session in the platform's database; the session's jobs run in it as they ran there.
+"""Copies a session of the platform's database into a workspace, where its jobs run as they ran in the platform.
 
 It reads the platform's database and never writes to it. It copies what the platform's jobs see: the patient's images in
 their order of arrival, the jobs with their params, and what each job stored. It does not copy the platform's peers, so
@@ -129,7 +129,7 @@ class _Images:
 
 
 class _Pull:
-    """One pull."""
+    """Copies one session; keeps a record of what could not be copied."""
 
     def __init__(
         self, session_id: str, place: Workspace, source: Backend, target: Container, options: PullOptions
@@ -197,7 +197,7 @@ class _Pull:
         return found
 
     async def _learn(self, images: _Images, jobs: Sequence[Job]) -> None:
-        """Learns all that any header says of the patient, before anything is written."""
+        """Learns every value of the patient from all headers, before anything is written."""
         if self._cleaner is None:
             return
         for subject in (*images.subjects, *(one.subject for one in jobs if one.subject)):
@@ -262,7 +262,7 @@ class _Pull:
             raise
 
     def _file(self, path: Path, series: SeriesRecord, catalogue: Catalogue) -> None:
-        """Adds an instance to the series in which the platform has it, even if its header names another."""
+        """Adds an instance to the series in which the platform lists it, even if its header names another series."""
         uids = {"StudyInstanceUID": series.study_instance_uid, "SeriesInstanceUID": series.series_instance_uid}
         attributes = self._imaging.attributes(path, ATTRIBUTES)
         placed = {name: self._uid(uid) or attributes.get(name, "") for name, uid in uids.items()}

@@ -107,5 +107,5 @@ def pulled_session(folder: Path) -> PulledSession | None:
         return PulledSession(
             Filed.of_json(document["filed"]), tuple(Job.model_validate(one) for one in document["jobs"])
         )
-    except (ValueError, KeyError, TypeError):  # pydantic's error is a ValueError; it shows values
+    except (ValueError, KeyError, TypeError):  # includes pydantic's error, which shows values
         raise ConfigurationError(f"{str(path)!r} is not what pull writes; pull the session again") from None

@@ -23,12 +23,13 @@ __all__ = ["Substitution"]
 
 _DOTTED = re.compile(r"(?<!\d)\d+(?:\.\d+){2,}")
 _JOINED = re.compile(r"(?<!\d)\d+([_-])\d+(?:\1\d+){4,}")
-"""A UID with another sign for its dots, as in file names."""
+"""A UID with another character in place of its dots, as in file names."""
 _ROOTS = frozenset("012")
 _MOST_COMPONENTS = 32
 _REGISTERED = "1.2.840.10008."
 _UID_COMPONENTS, _UID_CHARACTERS = 6, 20
-"""A text of at least so many components is a UID and no version or address, even if no header has it."""
+"""A dotted text with at least so many components, or characters, is taken for a UID even if no header has it; a shorter
+one may be a version or an address."""
 _PLATFORM_ID = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-f]{24}|[0-9a-f]{64})(?![0-9a-zA-Z])")
 _DATE = re.compile(r"(?<![\d.])(\d{4})(-?)(\d{2})\2(\d{2})(?!\d)(?!\.\d)")
 _TIME_OF_DAY = r"(?:[01]\d|2[0-3])(?:(:?)[0-5]\d(?:\1(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"  # with colons in ACR-NEMA
@@ -118,7 +119,7 @@ class Substitution:
         return f"2.25.{int.from_bytes(self._digest(f'uid {uid}')[:_UID_BYTES], 'big')}"
 
     def moved(self, written: str) -> str:
-        """Returns a value of VR DA or DT, moved back by this pull's days; empty if it is no date (PS3.5, 6.2)."""
+        """Returns a value of VR DA or DT, moved back by the days of this pull; empty if it is no date (PS3.5, 6.2)."""
         plain = re.sub(r"^(\d{4})\.(\d{2})\.(\d{2})", r"\1\2\3", written.strip())  # dates of ACR-NEMA have dots
         day = _day(plain[:8]) if _AFTER_DATE.fullmatch(plain[8:]) else None
         shifted = self._shifted(day) if day else None
@@ -212,7 +213,7 @@ class Substitution:
     def _datetime(self, value: datetime) -> datetime | str:
         """Removes a datetime of the birth, moves a datetime of another known day, and keeps any other datetime.
 
-        A datetime that is a day off counts as of that day, because of time zones.
+        Because of time zones, a datetime belongs to a known day if it is at most one day away from it.
         """
         if any(abs(value.date() - day) <= timedelta(days=1) for day in self._births):
             return REMOVED

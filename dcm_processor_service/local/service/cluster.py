@@ -112,7 +112,7 @@ class Cluster:
             service: Folder of the service.
             callback: The callback, if there is no service.
             data_dir: The value of ``ctx.data_dir``.
-            no_code: Folders that need not be alike on all machines.
+            no_code: Folders whose files may differ between machines.
 
         Raises:
             ConfigurationError: There is no worker, or one lacks this package, has another version of it, does not reach
@@ -172,7 +172,7 @@ def _new_run_id() -> str:
 
 
 def _marks(requests: Sequence[dict[str, Any]], run_id: str) -> AbstractContextManager[str | None]:
-    """Returns the place for marks of subjects that were begun, which each worker sees: a folder or the database."""
+    """Makes the place where the workers mark each subject that they begin: a folder, or a value in the database."""
     store = ChosenStore.of_request(requests[0]["store"])
     if store is not None:
         return run_token(store, run_id, len(requests))

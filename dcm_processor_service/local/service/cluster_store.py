@@ -1,7 +1,7 @@
 """Lets a run use several machines: the workspace is a database, which each worker of a cluster opens for itself.
 
-The machines share only that database and the code. Before anything runs, each worker is asked whether it sees both: the
-parent leaves a token in the database, and sends a checksum of the code.
+The machines share only that database and the code. Before anything runs, each worker is asked whether it sees both: it
+looks for a token that the parent has written into the database, and returns a checksum of its code to compare.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _values(store: ChosenStore | None) -> Iterator[DataRepository]:
 
 @contextmanager
 def run_token(store: ChosenStore, run_id: str, subjects: int) -> Iterator[None]:
-    """Leaves a token in the workspace as long as a run lasts; removes it and the marks of its subjects at the end."""
+    """Keeps a token in the database while a run lasts; removes it and the marks of the run's subjects at the end."""
     with _values(store) as values:
         run_inline(values.put(_OF_NO_JOB, run_id, subjects))
     try:
@@ -67,7 +67,7 @@ def _mark(run_id: str, number: int) -> str:
 
 
 def code_checksum(folder: Path, service: str | None, callback: str | None, no_code: Sequence[str] = ()) -> str:
-    """Returns a checksum of the code that runs; empty where it is not there.
+    """Returns a checksum of the code that runs; empty if there is no such code.
 
     Args:
         folder: The folder to which relative paths refer.

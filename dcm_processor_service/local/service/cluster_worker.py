@@ -55,8 +55,8 @@ def run_subject(run_id: str, number: int, request: dict[str, Any], folder: str, 
 
     When a worker dies, the scheduler hands its subject to another worker, but the subject's process may go on. So a
     subject is begun only once: a file in the folder of marks, which exists as long as the run, shows that it was begun.
-    For a workspace in a database, a value there shows it, and results lie in a folder of this worker's own until the
-    process has ended.
+    For a workspace in a database, a value in the database shows it, and results lie in a folder of this worker's own
+    until the process has ended.
     """
     with _lock:
         if run_id in _ended:

@@ -92,7 +92,7 @@ class ServiceRun:
     """The cluster that runs the subjects, in place of this machine's processes."""
 
     def plan(self, event: JobEvent | None = None) -> list[list[SubjectPlan]]:
-        """Asks the registry functions and returns the jobs of each level, of one event where it is given."""
+        """Asks the registry functions and returns the jobs of each level, or of the level of one event."""
         levels = plan_levels(self.service, self.place, self.filed, self.peer)
         return [plans for of_event, plans in levels.items() if event in {None, of_event}]
 
@@ -127,7 +127,7 @@ class ServiceRun:
                     return
 
     def check_cluster(self, scans: Sequence[Path] = ()) -> None:
-        """Asks the workers of the cluster, where there is one, whether they can run this.
+        """Asks the workers of the cluster, if there is one, whether they can run this service.
 
         Args:
             scans: Folders of scans, which are no code even if they lie in the service's folder.
@@ -157,7 +157,7 @@ class ServiceRun:
             yield self.place.fail(plan.subject, message, exit_code, begun=begun, **self._job_values(planned))
 
     def _request(self, plan: SubjectPlan) -> dict[str, Any]:
-        """Returns the request to a process, as JSON."""
+        """Returns the request with which another process runs a plan, as JSON values."""
         return {
             "folder": str(self.source.folder) if isinstance(self.source, FolderSource) else None,
             "callback": vars(self.source) if isinstance(self.source, CallbackSource) else None,

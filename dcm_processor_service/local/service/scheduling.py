@@ -4,7 +4,7 @@
 order of the levels    all series jobs of a study, then its study jobs, then those of the patient
 within a subject       the registry functions are asked in the order of ``sortPosition``; each sees what those before
                        it added; a job whose function declines is not created
-``dependsOn``          names jobs of the same subject; a job that depends on one that is not created is not created
+``dependsOn``          names jobs of the same subject; if one of these is not created, the job is not created either
 what a job waits for   every job of the level below, and those that it depends on
 =====================  =============================================================================================
 
@@ -94,7 +94,7 @@ def plan_levels(
     for study in filed.studies:
         below = _ids_of(series, study.series_ids)
         studies[study.id] = planner.plan(study, below)
-        last_of_study[study.id] = studies[study.id].job_ids or below  # a study without jobs: those of its series
+        last_of_study[study.id] = studies[study.id].job_ids or below  # without jobs of the study: those of its series
     patients = []
     for patient in filed.patients:
         below = tuple(job_id for study_id in patient.study_ids for job_id in last_of_study.get(study_id, ()))

@@ -50,7 +50,7 @@ class EntryStyle(Enum):
 
     ENTRYPOINT = "made by entrypoint()"
     KEYWORDS = "takes the worker's keyword arguments, as in 0.0.1"
-    BARE_CALLBACK = "a callback that nothing has made an entry of"
+    BARE_CALLBACK = "a callback without entrypoint(), which the worker cannot call"
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def import_folder(folder: Path, name: str) -> ModuleType:
     """Imports a folder as a package of this name; forgets the modules of an earlier service under the name.
 
     Raises:
-        CallbackNotFoundError: There is no such package, or importing it fails (the cause is kept).
+        CallbackNotFoundError: There is no such package, or importing it fails; the import's error is ``__cause__``.
     """
     init = folder / "__init__.py"
     if not is_folder(folder):
@@ -153,7 +153,7 @@ def import_folder(folder: Path, name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     importlib.invalidate_caches()
-    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the platform installs whatever lies in the folder
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the platform would install the .pyc files
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:

@@ -1,8 +1,8 @@
 """Runs the jobs of each subject in a process of its own, several at a time.
 
-Each process is a new interpreter that runs :mod:`.subject_worker`: it reads its request from one pipe and answers
-through another, a line of JSON for each job. So it needs no ``__main__`` guard and inherits no lock. However it ends,
-the jobs of its subject have an outcome.
+Each process is a new interpreter that runs :mod:`.subject_worker`. It reads its request from one pipe and writes its
+answers, a line of JSON for each job, to another. Being new, it needs no ``__main__`` guard and inherits no lock. Even
+if it is killed, each job of its subject gets an outcome.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Makes the arguments that the platform passes to a service's functions: documents of patient, study and series.
 
-Entries in the style of 0.0.1 and registry functions see these, so they are like the platform's: the same keys, the
-header values in the same simplified form, ids and dates of the same types.
+Entries in the style of 0.0.1 and registry functions get these arguments. They are like the platform's: they have the
+same keys, header values in the same simplified form, and ids and dates of the same types.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ARGUMENT_NAMES = (
     *("session_id", "job_id", "job_name", "event", "headers", "params", "added_params", "service_id", "worker_id"),
     *("worker_type", "db_provider", "db_name", "db_url"),
 )
-"""The keyword arguments of an entry."""
+"""The keyword arguments of an entry in the style of 0.0.1."""
 
 REGISTRY_ARGUMENTS = ("session_id", "job_name", "headers", "added_params", "params")
 """The keyword arguments of a registry function."""

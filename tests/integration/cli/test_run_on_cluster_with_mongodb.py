@@ -260,4 +260,4 @@ def test_without_scans_a_database_is_refused(folder: Path) -> None:
     write(folder, MEASURE)
     ran = run_here("run", "callback.py", "--store", "mongodb://127.0.0.1:1/w", folder=folder)
     assert ran.code == 2
-    assert "--store takes scans" in ran.stderr
+    assert "--store needs scans" in ran.stderr

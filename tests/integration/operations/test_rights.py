@@ -88,7 +88,7 @@ def test_no_right_of_the_list_can_be_left_out(
     made = platform.session(segment=DIED)
     needed = rights_of(command)
     settings = guarded.settings(platform.database.name, {**needed, collection: needed[collection] - {action}})
-    with pytest.raises(ConfigurationError, match="lacks the right"):
+    with pytest.raises(ConfigurationError, match="lacks a right"):
         COMMANDS[command](platform, made.id, settings)
 
 
@@ -96,6 +96,6 @@ def test_who_may_look_may_neither_retry_nor_sweep(guarded: Guarded, platform: Pl
     made = platform.session(segment=DIED)
     settings = guarded.settings(platform.database.name, rights_of("why"))
     for command in ("retry", "sweep"):
-        with pytest.raises(ConfigurationError, match="lacks the right"):
+        with pytest.raises(ConfigurationError, match="lacks a right"):
             COMMANDS[command](platform, made.id, settings)
     assert platform.count("sessions") == {"sessions": 2}

@@ -99,5 +99,5 @@ def test_no_right_of_the_list_can_be_left_out(
     made = made_session(platform)
     needed = rights_of(by)
     settings = guarded.settings(platform.database.name, {**needed, collection: needed[collection] - {action}})
-    with opened(container_of(settings, made)) as container, pytest.raises(ConfigurationError, match="lacks the right"):
+    with opened(container_of(settings, made)) as container, pytest.raises(ConfigurationError, match="lacks a right"):
         WORK[by](container)

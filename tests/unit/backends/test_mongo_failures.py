@@ -1,4 +1,4 @@
-"""Every error of the driver, by class and code: its translation, and whether it is passing or may be applied."""
+"""Every error of the driver, by class and code: its translation, and whether it is temporary or may be applied."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pymongo.errors import (
 from dcm_processor_service.backends.mongo.driver.failures import (
     are_all_duplicates,
     from_driver,
-    is_passing,
+    is_temporary,
     may_be_applied,
     translated_url,
 )
@@ -34,10 +34,10 @@ SECRET = "mongodb://u:pa55word@h"
 
 
 @pytest.mark.parametrize("code", PASSING)
-def test_a_passing_code_is_retryable_and_tells_whether_a_write_may_be_applied(code: int) -> None:
+def test_a_temporary_code_is_retryable_and_tells_whether_a_write_may_be_applied(code: int) -> None:
     error = OperationFailure(SECRET, code)
     told = from_driver(error, maybe_applied=may_be_applied(error))
-    assert is_passing(error)
+    assert is_temporary(error)
     assert isinstance(told, StoreUnavailableError)
     assert told.retryable
     assert told.maybe_applied is (code not in WITHOUT_EFFECT)
@@ -46,24 +46,24 @@ def test_a_passing_code_is_retryable_and_tells_whether_a_write_may_be_applied(co
 
 @pytest.mark.parametrize("code", PASSING)
 @pytest.mark.parametrize("before", [[], [{"code": 11000}]], ids=["the first attempt", "after a lost answer"])
-def test_a_passing_code_is_retryable_in_a_write_of_many_too(code: int, before: list[dict[str, int]]) -> None:
+def test_a_temporary_code_is_retryable_in_a_write_of_many_too(code: int, before: list[dict[str, int]]) -> None:
     of_write = BulkWriteError({"writeErrors": [*before, {"code": code}], "writeConcernErrors": [], "nInserted": 0})
     of_concern = BulkWriteError({"writeErrors": before, "writeConcernErrors": [{"code": code}], "nInserted": 0})
     for error in (of_write, of_concern):
-        assert is_passing(error)
+        assert is_temporary(error)
         assert isinstance(from_driver(error), StoreUnavailableError)
     assert may_be_applied(of_write) is (bool(before) or code not in WITHOUT_EFFECT)
     assert may_be_applied(of_concern)
 
 
 @pytest.mark.parametrize("label", ["RetryableWriteError", "SystemOverloadedError"])
-def test_an_unknown_code_is_passing_if_the_server_calls_it_so(label: str) -> None:
+def test_an_unknown_code_is_temporary_if_the_server_labels_it_so(label: str) -> None:
     error = OperationFailure("x", 999_999, {"code": 999_999, "errorLabels": [label]})
-    assert is_passing(error)
+    assert is_temporary(error)
     assert may_be_applied(error)
     assert from_driver(error).retryable
     unlabelled = OperationFailure("x", 999_999, {"code": 999_999})
-    assert not is_passing(unlabelled)
+    assert not is_temporary(unlabelled)
     assert not from_driver(unlabelled).retryable
 
 
@@ -95,7 +95,7 @@ def test_a_lost_answer_may_be_applied_and_an_unsent_write_is_not(error: PyMongoE
 
 @pytest.mark.parametrize("code", [13, 18, 79, 100])
 def test_a_wrong_url_or_missing_rights_raise_a_configuration_error(code: int) -> None:
-    assert not is_passing(OperationFailure("x", code))
+    assert not is_temporary(OperationFailure("x", code))
     assert isinstance(from_driver(OperationFailure("x", code)), ConfigurationError)
 
 
@@ -123,7 +123,7 @@ def test_a_failed_certificate_check_raises_a_configuration_error_that_names_it(
     kind: type[AutoReconnect], text: str, told: str
 ) -> None:
     error = kind(text)
-    assert not is_passing(error)
+    assert not is_temporary(error)
     found = from_driver(error)
     assert isinstance(found, ConfigurationError)
     assert told in str(found)
@@ -139,7 +139,7 @@ def test_a_handshake_that_a_server_does_not_end_is_retryable(kind: type[AutoReco
     assert isinstance(told, StoreUnavailableError)
     assert told.retryable
     assert "may be because the server does not speak TLS" in str(told)
-    assert is_passing(error) is (kind is not ServerSelectionTimeoutError)
+    assert is_temporary(error) is (kind is not ServerSelectionTimeoutError)
 
 
 def test_any_other_failure_of_a_handshake_is_configuration() -> None:

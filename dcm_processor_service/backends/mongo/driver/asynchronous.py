@@ -43,10 +43,10 @@ _lock = SharedLock()
 _keepers: dict[int, tuple[AsyncGenerator[None, None], asyncio.AbstractEventLoop]] = {}
 """The generator that closes each client at the end of its event loop, and that loop, by the client's id.
 
-The loop waits only for generators that are still held then.
+The dictionary keeps the generators alive until then, because an event loop refers to them only weakly.
 """
 _closing: set[asyncio.Task[None]] = set()
-"""The tasks that close clients now; an event loop itself holds its tasks only weakly."""
+"""The tasks that are closing clients; this set keeps them alive, because an event loop refers to them only weakly."""
 
 
 def daemon_threads() -> DaemonThreads:
@@ -112,7 +112,7 @@ class Async:
         return asyncio.get_running_loop()
 
     def close(self, client: Any) -> None:
-        """Closes a client; one of PyMongo in its event loop, which it need not outlive, and without waiting for it."""
+        """Closes a client; a client of PyMongo is closed in its event loop, and this does not wait for that."""
         if not iscoroutinefunction(client.close):
             client.close()
         elif found := _keepers.get(id(client)):

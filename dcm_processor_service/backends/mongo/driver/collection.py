@@ -1,8 +1,8 @@
 """One collection of the platform's database: the few operations that repositories use, written once for every driver.
 
-Each operation is one command. A command that fails for a passing reason (an election, a lost connection) is repeated
-until the operation's time limit; a write only if it was certainly not applied, or if applying it twice has the same
-effect.
+Each operation is one command. A command that fails for a temporary reason (an election, a lost connection) is repeated
+until the operation's time limit. A write is repeated only if it was certainly not applied, or if applying it twice has
+the same effect.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dcm_processor_service.backends.mongo.driver.failures import (
     IndexExistsError,
     are_all_duplicates,
     from_driver,
-    is_passing,
+    is_temporary,
     may_be_applied,
     translated,
 )
@@ -89,7 +89,7 @@ class Collection:
         def found(driver: Any) -> Any:
             own = codec is None or driver.codec_options == LENIENT_CODEC
             decoding = driver if own else driver.with_options(codec_options=codec)
-            # the server's own first batch of 101 documents makes a second message of what is read as a whole
+            # by default, the server's first message has 101 documents, so that the rest would need a second one
             return decoding.find(query, projection, sort=sort, limit=limit, batch_size=0 if limit else _ALL_AT_ONCE)
 
         return await self._read(lambda driver: self._mode.read_all(lambda: found(driver)))
@@ -115,7 +115,8 @@ class Collection:
     async def insert_chunks(self, documents: Sequence[Document]) -> None:
         """Adds large documents; leaves those that an earlier attempt has stored as they are.
 
-        If the line is too slow for all, sends one document at a time, each with the time limit of a transfer.
+        If the network is too slow for all of them, sends one document at a time, each with the time limit of a
+        transfer.
         """
         try:
             await self._insert(documents)
@@ -141,7 +142,7 @@ class Collection:
         unless: Document | None = None,
         lost: list[bool] | None = None,
     ) -> UpdateResult:
-        """Changes the first document that the query finds, or makes one; a repetition must have the same effect.
+        """Changes the first document that the query finds, or makes one; the change must be safe to repeat.
 
         Args:
             query: What to find.
@@ -149,8 +150,8 @@ class Collection:
             upsert: Whether to make a document if none is found.
             unless: A condition that holds for a document which this update has changed. After a lost answer, such a
                 document is left as it is, and no other one is made.
-            lost: A list that gets an entry when an answer was lost, so that the result is that of a repetition. An
-                entry at the start means that an answer was lost before.
+            lost: A list that gets an entry when an answer was lost, so that the result is that of a repeated command.
+                An entry at the start means that an answer was lost before.
         """
         lost = [] if lost is None else lost
 
@@ -213,7 +214,7 @@ class Collection:
         return Removed(result.deleted_count, bool(lost))
 
     async def update_many(self, query: Document, change: Document | Sequence[Document]) -> int:
-        """Changes all documents that the query finds; a repetition must have the same effect. Returns their number."""
+        """Changes all documents that the query finds, and returns their number; the change must be safe to repeat."""
         result = await self._write(lambda driver: self._mode.write(lambda: driver.update_many(query, change)))
         matched: int = result.matched_count
         return matched
@@ -284,8 +285,8 @@ class Collection:
         """Makes attempts until one succeeds or fails permanently, or the time limit ends.
 
         Args:
-            attempt: Takes the driver's collection; returns what to await.
-            patience_s: The time limit of all attempts, in place of an operation's; infinity for none.
+            attempt: A function that takes the driver's collection and returns an awaitable.
+            patience_s: The time limit of all attempts, in place of the limit of an operation; infinity for no limit.
             whole: Whether the limit is for an attempt as a whole, not for each of its messages.
             writes: Whether the attempt changes stored documents.
             repeatable: Whether it may be repeated if it is not known whether it was applied.
@@ -311,7 +312,7 @@ class Collection:
                         return None
                     unsure = unsure or (writes and may_be_applied(error))
                     left_s = deadline - time.monotonic()
-                    if not is_passing(error) or left_s <= 0 or (unsure and not repeatable):
+                    if not is_temporary(error) or left_s <= 0 or (unsure and not repeatable):
                         raise from_driver(error, maybe_applied=unsure) from error
             if unsure:
                 on_lost()
@@ -339,7 +340,7 @@ async def find_in_lanes(
 ) -> AsyncGenerator[list[Document], None]:
     """Yields the result of each query in order, while later queries are already under way.
 
-    If the line is too slow for that, repeats a query in small messages.
+    If the network is too slow for a query's large messages, repeats the query with small ones.
     """
     if len(queries) == 1:
         yield await _found_or_in_small_messages(

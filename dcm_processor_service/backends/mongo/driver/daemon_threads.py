@@ -51,7 +51,7 @@ class DaemonThreads(Executor):
             if not self._idle.acquire(blocking=False) and self._count < self._most:
                 threading.Thread(target=self._work, name=f"mongo-{self._count + 1}", daemon=True).start()
                 self._count += 1
-        self._calls.put((future, lambda: fn(*args, **kwargs)))  # last, so that a refused call is not made later
+        self._calls.put((future, lambda: fn(*args, **kwargs)))  # after the start of a thread, which may raise
         return future
 
     def _work(self) -> None:

@@ -47,7 +47,7 @@ __all__ = [
     "NoNumberError",
     "are_all_duplicates",
     "from_driver",
-    "is_passing",
+    "is_temporary",
     "may_be_applied",
     "translated",
     "translated_url",
@@ -67,7 +67,7 @@ _TOO_LARGE = (
 _BAD_VALUE = 2
 _TYPE_MISMATCH = 14
 _CONVERSION_FAILURE = 241
-_BEYOND_64_BITS = 28766  # of $ln of a negative number, which an increment computes to refuse a sum beyond 64 bits
+_BEYOND_64_BITS = 28766  # for $ln of a negative number, which an increment computes to refuse a sum beyond 64 bits
 _DUPLICATE_KEY = 11000
 _UNSATISFIABLE_WRITE_CONCERN = frozenset({79, 100})  # UnknownReplWriteConcern, UnsatisfiableWriteConcern
 _INDEX_CODES = frozenset({85, 86})  # IndexOptionsConflict, IndexKeySpecsConflict
@@ -87,7 +87,7 @@ _NOT_APPLIED_CODES = frozenset(
     }
 )
 """Codes of temporary errors after which a write was certainly not applied."""
-_PASSING_CODES = _NOT_APPLIED_CODES | frozenset(
+_TEMPORARY_CODES = _NOT_APPLIED_CODES | frozenset(
     {
         *(6, 7, 89, 9001),  # HostUnreachable, HostNotFound, NetworkTimeout, SocketException
         *(91, 189),  # ShutdownInProgress, PrimarySteppedDown
@@ -98,9 +98,9 @@ _PASSING_CODES = _NOT_APPLIED_CODES | frozenset(
         *(276, 279),  # IndexBuildAborted, ClientDisconnect
     }
 )
-"""Codes of passing errors: a second attempt may succeed."""
+"""Codes of temporary errors, after which another attempt may succeed."""
 
-_PASSING_LABELS = ("RetryableWriteError", "TransientTransactionError", "SystemOverloadedError", "RetryableError")
+_TEMPORARY_LABELS = ("RetryableWriteError", "TransientTransactionError", "SystemOverloadedError", "RetryableError")
 
 
 class DuplicateIdError(StoreError):
@@ -136,7 +136,7 @@ def translated() -> Iterator[None]:
         ) from error
     except BSONError as error:
         raise StoredValueError(
-            "a stored document cannot be read: it holds a datetime or text outside Python's"
+            "a stored document cannot be read: it holds a datetime or a text that Python cannot represent"
         ) from error
     except PyMongoError as error:
         raise from_driver(error) from error
@@ -156,16 +156,16 @@ def translated_url() -> Iterator[None]:
         raise _bad_url(error) from None
 
 
-def is_passing(error: PyMongoError) -> bool:
+def is_temporary(error: PyMongoError) -> bool:
     """Returns whether the same attempt may succeed a little later.
 
-    A failed search for a server is not passing, because it took the whole time limit.
+    A failed search for a server does not count, because it has used up the time limit.
     """
     if isinstance(error, ServerSelectionTimeoutError) or certificate_fault(error):
         return False
     if isinstance(error, (ConnectionFailure, WaitQueueTimeoutError, WTimeoutError, ExecutionTimeout)):
         return True
-    return isinstance(error, OperationFailure) and (_code(error) in _PASSING_CODES or _is_called_passing(error))
+    return isinstance(error, OperationFailure) and (_code(error) in _TEMPORARY_CODES or _is_labelled_temporary(error))
 
 
 def may_be_applied(error: PyMongoError) -> bool:
@@ -182,7 +182,7 @@ def may_be_applied(error: PyMongoError) -> bool:
             return True
     if not isinstance(error, OperationFailure) or _code(error) in _NOT_APPLIED_CODES:
         return False
-    return _code(error) in _PASSING_CODES or _is_called_passing(error)
+    return _code(error) in _TEMPORARY_CODES or _is_labelled_temporary(error)
 
 
 def are_all_duplicates(error: PyMongoError) -> bool:
@@ -208,7 +208,7 @@ def _bad_url(error: Exception) -> ConfigurationError | StoreUnavailableError:
             f"({type(error).__name__}); check tlsCAFile and tlsCertificateKeyFile in it"
         )
     return ConfigurationError(
-        f"{_URL_VARIABLE} is no usable MongoDB connection string ({type(error).__name__}); expected is such as "
+        f"{_URL_VARIABLE} is no usable MongoDB connection string ({type(error).__name__}); give one such as "
         "mongodb://user:password@host:27017, with user and password percent-encoded"
     )
 
@@ -244,9 +244,9 @@ def from_driver(error: PyMongoError, *, maybe_applied: bool = False) -> DcmProce
     return StoreError(f"MongoDB refused the operation ({type(error).__name__})", maybe_applied=maybe_applied)
 
 
-def _is_called_passing(error: OperationFailure) -> bool:
-    """Returns whether the server itself calls a failure passing, as newer servers do with codes of their own."""
-    return any(error.has_error_label(label) for label in _PASSING_LABELS)
+def _is_labelled_temporary(error: OperationFailure) -> bool:
+    """Returns whether the server labels a failure as temporary, as newer servers do for codes that are not listed."""
+    return any(error.has_error_label(label) for label in _TEMPORARY_LABELS)
 
 
 def _code(error: OperationFailure) -> int | None:
@@ -269,23 +269,23 @@ def _from_server(error: OperationFailure, fate: str, *, maybe_applied: bool) -> 
     code = _code(error)
     if code in _LOGIN_CODES:
         return ConfigurationError(
-            f"MongoDB refuses the login or lacks the right for it (code {code}); check user, password and authSource "
+            f"MongoDB refuses the login, or the user lacks a right (code {code}); check user, password and authSource "
             f"in {_URL_VARIABLE}, and the user's role on the database"
         )
     if code in _UNSATISFIABLE_WRITE_CONCERN:
         return ConfigurationError(
-            f"MongoDB lacks the members that {_URL_VARIABLE} wants to acknowledge a write (code {code}); correct w "
-            "in it"
+            f"MongoDB has fewer members than w in {_URL_VARIABLE} wants to acknowledge a write (code {code}); correct "
+            "w there"
         )
     if code in _TOO_LARGE_CODES:
         return UnsupportedValueError(_TOO_LARGE)
-    if code in _PASSING_CODES or _is_called_passing(error):
+    if code in _TEMPORARY_CODES or _is_labelled_temporary(error):
         return StoreUnavailableError(
-            f"MongoDB cannot do it now (code {code}): no primary, out of time or of disk; try again later{fate}",
+            f"MongoDB cannot do it now (code {code}): no primary, no time or no disk space left; try again later{fate}",
             maybe_applied=maybe_applied,
         )
     if code in _INDEX_CODES:
-        return IndexExistsError("an index over these keys is there, with other options")
+        return IndexExistsError("an index over these keys exists already, with other options")
     if code in {_TYPE_MISMATCH, _CONVERSION_FAILURE}:
         return NoNumberError("the stored value is no number")
     if code in {_BAD_VALUE, _BEYOND_64_BITS}:

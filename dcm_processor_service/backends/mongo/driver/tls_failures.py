@@ -30,7 +30,7 @@ _CERTIFICATE_FAULTS = {
 """Parts of the driver's message, the most specific first, with the meaning of each."""
 
 _HANDSHAKE = "ssl handshake failed"
-_PASSING = ("timed out", "eof", "reset", "refused", "broken pipe", "closed", "unreachable", "aborted")
+_TEMPORARY = ("timed out", "eof", "reset", "refused", "broken pipe", "closed", "unreachable", "aborted")
 """Parts of messages of a failed handshake that a frozen, overloaded or ending server may also cause."""
 
 
@@ -44,7 +44,7 @@ def certificate_fault(error: PyMongoError) -> str:
     for piece, meaning in _CERTIFICATE_FAULTS.items():
         if piece in text:
             return meaning
-    return "the TLS handshake fails" if _HANDSHAKE in text and not any(piece in text for piece in _PASSING) else ""
+    return "the TLS handshake fails" if _HANDSHAKE in text and not any(piece in text for piece in _TEMPORARY) else ""
 
 
 def handshake_hint(error: PyMongoError) -> str:

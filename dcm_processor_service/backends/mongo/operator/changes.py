@@ -123,12 +123,12 @@ class Changes:
         return dict(mapping(mapping(rows[0].get("data")).get("kwargs"))) if rows else {}
 
     async def fence(self, session: QueuedSession) -> None:
-        """Keeps the queue from taking those jobs of a session that are not done."""
+        """Keeps the queue from starting the jobs of a session that are not done."""
         taken = {"swept": True, "attempts": {"$max": ["$attempts", "$max_attempts", 1]}}
         await self._jobs.update_many(_open_jobs(session.jobs), [{"$set": taken}])
 
     async def unfence(self, session: QueuedSession) -> None:
-        """Releases a fenced session to the queue, as it was before."""
+        """Lets the queue start the jobs of a fenced session again."""
         waiting = [job for job in session.jobs if job.attempts_left]
         await self._jobs.update_many(_open_jobs(waiting), {"$set": {"attempts": 0}})
         await self._jobs.update_many({"_id": either(*(job.id for job in session.jobs))}, {"$unset": {"swept": ""}})

@@ -27,7 +27,7 @@ _EXITS = frozenset({"sys.exit", "os._exit", "os.abort", "exit", "quit"})
 
 
 def sources_of(packed: bytes) -> dict[str, str]:
-    """Returns the Python files of a component's archive by path; none if the archive cannot be read."""
+    """Returns the Python files of a component's archive by path; an empty dict if the archive cannot be read."""
     try:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             members = [one for one in archive.infolist() if one.filename.endswith(".py")]
