@@ -158,7 +158,7 @@ def test_an_image_without_rows_or_columns_is_refused(
 ) -> None:
     paths = edited(write(Recipe(slices=3), tmp_path), size)
     report = refused(paths, "EMPTY_IMAGE", policy)
-    assert "no row or no column" in str(report)
+    assert "no rows or columns" in str(report)
 
 
 @pytest.mark.parametrize("write", [single_frame, multi_frame])
