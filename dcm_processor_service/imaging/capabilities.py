@@ -18,7 +18,7 @@ _VERSION_TIMEOUT_S = 10
 
 @dataclass(frozen=True)
 class Capability:
-    """A decoder or converter that is installed or not; ``detail`` says how it works, or how to install it."""
+    """A decoder or converter, and whether it is installed; ``detail`` describes it, or says how to install it."""
 
     name: str
     available: bool
@@ -26,7 +26,7 @@ class Capability:
 
 
 def decoder_capabilities() -> list[Capability]:
-    """Tells for each compressed transfer syntax (PS3.5, section 10) whether its pixel data can be decoded here."""
+    """Tells for each compressed transfer syntax (PS3.5, chapter 10) whether its pixel data can be decoded here."""
     found = []
     for syntax in DECODERS:
         names = decoders_of(str(syntax))
@@ -38,7 +38,7 @@ def decoder_capabilities() -> list[Capability]:
 def converter_capabilities() -> list[Capability]:
     """Tells which engines can turn DICOM into NIfTI here."""
     return [
-        Capability("native", available=True, detail="our own, over pydicom's decoders"),
+        Capability("native", available=True, detail="part of this package; pydicom and its plugins decode the pixels"),
         _dcm2niix(),
         _package("dicom2nifti"),
     ]
@@ -68,7 +68,7 @@ def _dcm2niix() -> Capability:
 
 
 def load_extra(module: str, extra: str) -> Any:
-    """Returns a library that an extra installs.
+    """Imports a module of a library that an extra of this package installs, and returns it.
 
     Raises:
         ConfigurationError: The library is not installed, or cannot be imported.

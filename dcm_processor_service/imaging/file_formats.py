@@ -40,7 +40,7 @@ def write_value(value: object, path: Path) -> None:
 
 
 def read_value(path: Path) -> Any:
-    """Reads a value into memory; it does not need the file afterwards.
+    """Reads a value into memory in the format of the path's extension; the value does not need the file afterwards.
 
     Raises:
         UnsupportedValueError: The extension is not known.
@@ -57,7 +57,7 @@ def read_value(path: Path) -> Any:
 
 @contextmanager
 def _library_faults(kind: type[DcmProcessorError], sentence: str) -> Iterator[None]:
-    """Turns any exception of a library into one error of this package, and keeps it as the cause."""
+    """Turns any exception of a library into one error of this package, with that exception as its cause."""
     try:
         yield
     except DcmProcessorError:
@@ -91,7 +91,7 @@ def _write_array(value: object, path: Path) -> None:
     array = np.asanyarray(value)
     if array.dtype.hasobject:
         raise _mismatch(path, "an array of numbers", value)
-    with write_whole(path) as sink:  # not by path: numpy would add an extension to VOLUME.NPY
+    with write_whole(path) as sink:  # numpy would write VOLUME.NPY, if given that path, to VOLUME.NPY.npy
         np.save(sink, array, allow_pickle=False)
 
 
@@ -102,7 +102,7 @@ def _write_arrays(value: object, path: Path) -> None:
         raise _mismatch(path, "a dictionary of arrays", value)
     if any(array.dtype.hasobject for array in value.values()):
         raise _mismatch(path, "arrays of numbers", value)
-    # not by numpy.savez, which takes some names as its own parameters
+    # numpy.savez cannot store an array named "file": it takes such names as its own parameters
     with write_whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in value.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as sink:
@@ -110,7 +110,7 @@ def _write_arrays(value: object, path: Path) -> None:
 
 
 def _read_array(source: BinaryIO) -> np.ndarray[Any, Any]:
-    return np.lib.format.read_array(source, allow_pickle=False)  # numpy's load would take an archive as well
+    return np.lib.format.read_array(source, allow_pickle=False)  # numpy.load would accept an .npz archive as well
 
 
 def _read_arrays(source: BinaryIO) -> dict[str, np.ndarray[Any, Any]]:
@@ -124,7 +124,7 @@ def _read_arrays(source: BinaryIO) -> dict[str, np.ndarray[Any, Any]]:
 def _write_dataset(value: object, path: Path) -> None:
     if not isinstance(value, pydicom.Dataset):
         raise _mismatch(path, "a pydicom dataset", value)
-    with write_whole(path) as file, contained():  # pydicom's warnings quote values
+    with write_whole(path) as file, contained():  # hides pydicom's warnings, which may quote patient data
         value.save_as(file, enforce_file_format=True)
 
 
@@ -134,10 +134,10 @@ def _read_dataset(source: BinaryIO) -> pydicom.Dataset:
 
 
 def _write_json(value: object, path: Path) -> None:
-    normal = to_normal(value, limited=False)  # its error names the place of a value that does not fit
+    normal = to_normal(value, limited=False)  # raises an error that names the place of a value that does not fit
     try:
         text = json.dumps(normal, ensure_ascii=False, indent=2, allow_nan=False)
-    except (TypeError, ValueError) as error:  # bytes, datetimes and NaN are session data but not JSON
+    except (TypeError, ValueError) as error:  # session data may hold bytes, datetimes and NaN; JSON may not
         raise UnsupportedValueError(
             f"{path.name!r} takes JSON: text, finite numbers, lists and dictionaries"
         ) from error

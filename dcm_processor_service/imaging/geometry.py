@@ -1,7 +1,8 @@
 """Computes where slices lie: positions, affines, orientation names. Pure numpy, no DICOM objects.
 
-Frames: LPS is DICOM's (x to the patient's left, y to the back, z to the head), RAS is NIfTI's (right, front, head).
-An affine maps voxel indices (i, j, k, 1) = (column, row, slice, 1) to mm. Rules: PS3.3, section C.7.6.2.1.1.
+DICOM's coordinates are LPS: x grows to the patient's left, y to the back, z to the head. NIfTI's are RAS: right, front,
+head. An affine maps voxel indices (i, j, k, 1) = (column, row, slice, 1) to mm. PS3.3, section C.7.6.2.1.1, has the
+rules.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ FloatArray: TypeAlias = "NDArray[np.float64]"
 """An array of double precision."""
 
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
-# scanners write coordinates that are off by up to 5 µm, positions of oblique slices thus by 9 µm: two distances between
-# slices may then differ by four times that, and two slices at one place by twice that
+# Scanners round coordinates by up to 5 µm, so the position of an oblique slice may be wrong by 9 µm. The positions of
+# two slices at one place may then differ by twice that, and two equal distances between slices by four times that.
 LARGEST_NOISE_MM = 0.035
 _ONE_PLACE_MM = LARGEST_NOISE_MM / 2
 _SMALLEST_DISTANCE_MM = 1e-4
@@ -48,7 +49,7 @@ _STEPS_WITH_NOISE_MM = 0.1
 
 
 def slice_normal(orientation: Sequence[float] | FloatArray) -> FloatArray:
-    """Returns the unit normal of a slice, LPS: the direction of rows crossed with that of columns.
+    """Returns the unit normal of a slice, LPS: the cross product of the directions of its rows and its columns.
 
     Args:
         orientation: ImageOrientationPatient (0020,0037): six direction cosines.
@@ -99,34 +100,34 @@ def _noise_mm(ascending: FloatArray) -> float:
 
 
 def allowed_difference_mm(step_mm: float, tolerance: float = 0.01) -> float:
-    """Returns how much the distance between two slices may differ from the step, mm.
+    """Returns how much the distance between two neighbouring slices may differ from the step, mm.
 
     Args:
-        step_mm: The usual distance.
-        tolerance: Part of the step that is always allowed. The noise of positions is allowed too, up to an eighth of
-            the step.
+        step_mm: The usual distance between neighbours.
+        tolerance: The difference that is always allowed, as a fraction of the step. A difference that rounded positions
+            explain is allowed as well, up to an eighth of the step.
     """
     return max(tolerance * step_mm, min(LARGEST_NOISE_MM, step_mm / 8))
 
 
 @dataclass(frozen=True)
 class StackGeometry:
-    """The distances, the tilt and the deviations of the slices of a stack, all of one orientation."""
+    """The distances, the tilt and the deviations of the slices of a stack, which all have the same orientation."""
 
     step_mm: float
     """Median distance between neighbours along the normal; 0 for a single slice."""
 
     outliers: tuple[int, ...]
-    """Numbers of the gaps (0 is between slices 0 and 1) that differ from the median."""
+    """Numbers of the gaps that differ from the median by more than is allowed; gap 0 is between slices 0 and 1."""
 
     missing: tuple[tuple[int, int], ...]
-    """For each gap of several whole steps, its number and how many slices are missing in it."""
+    """For each gap that is several whole steps wide: its number, and how many slices are missing in it."""
 
     tilt_deg: float
     """Angle between the normal and the line through the slices' origins; 0 for an upright stack."""
 
     step_vector: tuple[float, float, float]
-    """From one slice's origin to the next, LPS mm; holds the shear of a tilted stack."""
+    """Vector from one slice's origin to the next, LPS mm; in a tilted stack it is not parallel to the normal."""
 
     along_deviation_mm: float
     """Largest distance of a slice, along the normal, from its place in an evenly spaced stack."""
@@ -202,11 +203,11 @@ def stack_affine(
 
 
 def convert_frame(affine: FloatArray, source: Frame, target: Frame) -> FloatArray:
-    """Returns the affine in another frame: between LPS and RAS the first two rows change sign, and nothing else."""
+    """Returns the affine in another frame; between LPS and RAS, only the first two rows change, namely their sign."""
     converted = np.array(affine, dtype=np.float64)
     if source != target:
         converted[:2] *= -1
-        converted += 0.0  # no negative zeros
+        converted += 0.0  # turns -0.0 into 0.0
     return converted
 
 
@@ -241,7 +242,7 @@ def orientation_angles_deg(orientation: Sequence[float] | FloatArray) -> tuple[f
         (90.0, 90.0, 0.0)
     """
     normal = np.clip(np.abs(slice_normal(orientation)), 0.0, 1.0)
-    # arccos cannot tell small angles apart: the cosine of 1e-6 rounds to 1
+    # arctan2, because arccos cannot tell small angles apart: their cosines round to 1
     sagittal, coronal, axial = (
         float(np.degrees(np.arctan2(np.linalg.norm(np.delete(normal, axis)), normal[axis]))) for axis in range(3)
     )
@@ -249,7 +250,7 @@ def orientation_angles_deg(orientation: Sequence[float] | FloatArray) -> tuple[f
 
 
 def orientation_label(orientation: Sequence[float] | FloatArray, tolerance_deg: float = 1.0) -> str:
-    """Names the plane of a slice: ``axial``, ``coronal``, ``sagittal``, else ``oblique``.
+    """Names the plane of a slice: ``axial``, ``coronal`` or ``sagittal``; ``oblique`` if it is none of these.
 
     Example:
         >>> orientation_label([1, 0, 0, 0, 0, -1])

@@ -1,1 +1,1 @@
-"""Reads how MR was acquired: phase encoding, readout and slice times, from standard and private elements."""
+"""Reads how MR images were acquired: phase encoding, readout and slice times, from standard and private elements."""

@@ -1,7 +1,7 @@
 """Makes the BIDS fields of an MR acquisition, along the axes of the image that is written.
 
-BIDS 1.10, "Magnetic Resonance Imaging": directions are those of the image's axes, i, j and k, whichever way these run
-in the patient; slice times stand in the order of the array.
+BIDS 1.10, "Magnetic Resonance Imaging", gives directions as axes of the image (i, j or k), whichever way these axes run
+in the patient, and lists slice times in the order of the array.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SIGNIFICANT = 6
 
 
 def acquisition_fields(volume: VoxelGrid) -> dict[str, Any]:
-    """Returns phase encoding, readout and slice times of a volume, as far as they are known.
+    """Returns the fields for phase encoding, readout and slice times of a volume, as far as these are known.
 
     If the volume was resampled, its lines and slices are no longer those that were acquired, and only the direction and
     the multiband factor are returned.
@@ -42,7 +42,7 @@ def acquisition_fields(volume: VoxelGrid) -> dict[str, Any]:
 
 
 def _of_the_grid(volume: VoxelGrid, acquisition: MrAcquisition) -> dict[str, Any]:
-    """Returns the fields that hold only on the grid that was acquired: readout and slice times."""
+    """Returns the fields that are true only on the grid on which the scanner acquired: readout and slice times."""
     kind = "Estimated" if acquisition.is_readout_estimated else ""
     readout = {"EffectiveEchoSpacing": acquisition.echo_spacing_s, "TotalReadoutTime": acquisition.readout_s}
     fields: dict[str, Any] = {f"{kind}{name}": _rounded(value) for name, value in readout.items() if value}
@@ -51,12 +51,12 @@ def _of_the_grid(volume: VoxelGrid, acquisition: MrAcquisition) -> dict[str, Any
     if not along or along[0] != "ijk"[volume.slice_axis] or len(times) != volume.shape[volume.slice_axis]:
         return fields
     if along[0] != "k":
-        fields["SliceEncodingDirection"] = along[0]  # absent means k
+        fields["SliceEncodingDirection"] = along[0]  # BIDS takes k if the field is absent
     return fields | {"SliceTiming": [*(times[::-1] if along.endswith("-") else times)]}
 
 
 def _axis(volume: VoxelGrid, direction: Direction | None) -> str:
-    """Returns the image axis along which a direction lies, such as ``j-``; empty if it is oblique to all."""
+    """Returns the image axis that is parallel to a direction, such as ``j-``; empty if no axis is."""
     if direction is None:
         return ""
     axes = volume.affine_lps[:3, :3] / np.linalg.norm(volume.affine_lps[:3, :3], axis=0)

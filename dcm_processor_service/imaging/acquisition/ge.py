@@ -33,7 +33,7 @@ _OLDEST_RAW_HEADER, _SHIFTED_FROM, _NEWEST_RAW_HEADER = 5.0, 25.002, 40.0
 
 
 def ge_readout(scan: MrScan) -> Readout:
-    """Reads the readout of GE's echo-planar scans; it is empty for research sequences that alternate the polarity."""
+    """Reads the values of a GE scan; none for research sequences that alternate the polarity between volumes."""
     if any("pepolar" in name.lower() for name in _sequence_names(scan.header)):
         return Readout()
     spacing, readout = _readout_s(scan)
@@ -53,12 +53,13 @@ def _sequence_names(header: Dataset) -> tuple[str, ...]:
 
 
 def _readout_s(scan: MrScan) -> tuple[float | None, float | None]:
-    """Returns effective echo spacing and total readout time.
+    """Returns effective echo spacing and total readout time, in seconds.
 
-    The scanner reads the lines of the acquisition matrix that acceleration leaves, rounded up to a multiple of two, or
-    of four with partial Fourier, at the spacing of (0043,102C) in µs. The readout time is that from the first to the
-    last of these lines, without regard to partial Fourier. The effective echo spacing is the readout time divided by
-    the number of steps between lines of the reconstructed image.
+    Acceleration leaves out some lines of the acquisition matrix; (0043,1083) states the fraction that remains. The
+    scanner rounds the number of remaining lines up to a multiple of two, or of four with partial Fourier, and reads
+    them at the spacing of (0043,102C), in µs. The readout time is the time from the first to the last of these lines;
+    it ignores that partial Fourier skips some. The effective echo spacing is the readout time divided by the number of
+    steps between lines of the reconstructed image.
     """
     spacing_us = owned_number(scan.header, 0x0043, _PARAMETERS, 0x2C)
     lines, acquired = scan.phase_lines, _acquired_lines(scan)
@@ -80,9 +81,10 @@ def _acquired_lines(scan: MrScan) -> float | None:
 
 
 def _is_positive(header: Dataset) -> bool | None:
-    """Returns the polarity that RectilinearPhaseEncodeReordering (0018,9034) or the raw header (0043,102A) states.
+    """Returns the polarity of phase encoding; None if the header does not state it.
 
-    It is None if neither states it, or if the two contradict each other.
+    RectilinearPhaseEncodeReordering (0018,9034) or the scanner's raw header in (0043,102A) states it. If the two
+    contradict each other, the polarity is None too.
     """
     said = {"LINEAR": True, "REVERSE_LINEAR": False}.get(text(header, "RectilinearPhaseEncodeReordering").upper())
     raw = _raw_polarity(owned_value(header, 0x0043, _PARAMETERS, 0x2A))
@@ -92,7 +94,10 @@ def _is_positive(header: Dataset) -> bool | None:
 
 
 def _raw_polarity(content: object) -> bool | None:
-    """Reads flags of the scanner's raw header, whose layout changed with revision 25; None if the scan is no EPI."""
+    """Reads the polarity from the scanner's raw header, whose layout changed after revision 25.
+
+    The polarity is None if the raw header is of an unknown revision or damaged, or if the scan is not echo-planar.
+    """
     if not isinstance(content, bytes):
         return None
     try:
@@ -122,10 +127,11 @@ def _multiband(header: Dataset) -> int | None:
 
 
 def _slice_times(scan: MrScan) -> tuple[float, ...]:
-    """Returns the slice times of functional MRI: slices at equal intervals, in order or odd ones first.
+    """Returns the slice times of functional MRI, whose slices follow each other at equal intervals.
 
-    Other product sequences (several phases, diffusion) order slices in ways that no element states, and software
-    releases count a delay between volumes differently: in these cases, the times are empty.
+    The slices are acquired in the order of their numbers, or first the odd and then the even numbers. The times are
+    empty for GE's other sequences (several phases, diffusion), whose order of slices no element states, and for a scan
+    with a delay between volumes, which software releases count differently.
     """
     protocol = _protocol(owned_value(scan.header, 0x0025, _SERIES, 0x1B))
     is_functional = "epirt" in map(str.lower, _sequence_names(scan.header)) or "FMRI" in protocol.get("IOPT", "")
@@ -144,7 +150,7 @@ def _slice_times(scan: MrScan) -> tuple[float, ...]:
 
 
 def _numbers_along(scan: MrScan) -> list[float]:
-    """Returns the InstanceNumbers of the first volume's slices; empty unless each differs by 1 from the one before."""
+    """Returns the InstanceNumbers of the first volume's slices; empty unless they all rise, or all fall, by 1."""
     found = [number(frame.instance.header, "InstanceNumber") for frame in scan.stack.grid[0]]
     known = [one for one in found if one is not None]
     steps = {later - earlier for earlier, later in pairwise(known)}
@@ -152,7 +158,7 @@ def _numbers_along(scan: MrScan) -> list[float]:
 
 
 def _protocol(content: object) -> dict[str, str]:
-    """Unpacks the protocol, each line of which has a name and a quoted value; empty if it is absent or damaged."""
+    """Unpacks the scan's protocol, in which each line is a name and a quoted value; empty if absent or damaged."""
     if not isinstance(content, bytes):
         return {}
     start = content.find(_GZIP)

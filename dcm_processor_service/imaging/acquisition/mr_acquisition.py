@@ -36,11 +36,13 @@ _READERS: dict[str, Callable[[MrScan], Readout]] = {
 def mr_acquisition(
     header: Dataset, stack: Stack, shape: tuple[int, ...], affine_lps: FloatArray
 ) -> MrAcquisition | None:
-    """Reads how a volume was acquired; None if it is not MR. Values that its headers lack are left out, never guessed.
+    """Reads how a volume was acquired; None if it is not MR.
+
+    Values that the headers do not state stay None or empty: nothing is guessed.
 
     Args:
         header: Whole header of the first slice's file, without pixels.
-        stack: The frames of the volume; each frame of a stack of mosaics is a volume.
+        stack: The frames of the volume; in a stack of mosaics, each frame is a whole volume.
         shape: (i, j, k[, t]) of the array.
         affine_lps: Affine of the array, shape (4, 4), to LPS mm.
     """
@@ -52,7 +54,7 @@ def mr_acquisition(
         found = Readout() if reader is None else reader(scan)
         axis = scan.phase_axis
         if scan.is_3d and scan.echo_train_length <= 1:
-            axis = None  # phase is encoded along two axes
+            axis = None  # a 3D scan without echo trains encodes phase along two axes, so neither is "the" axis
     sign = -1.0 if found.is_positive is False else 1.0
     return MrAcquisition(
         phase_encoding_lps=None if axis is None else _direction(affine_lps, axis, sign),

@@ -1,4 +1,4 @@
-"""The input and the result of the readers of each vendor's elements."""
+"""The argument and the result of the functions that read one vendor's elements."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ROW_AXIS, _COLUMN_AXIS = 0, 1
 
 
 class Readout(NamedTuple):
-    """The values that the elements of one vendor state; None or empty for those that they do not state."""
+    """The values that one vendor's elements state. A value that they do not state is None or empty."""
 
     is_positive: bool | None = None
-    """Whether phase was encoded towards growing column or row numbers."""
+    """Whether phase was encoded in the direction in which column or row numbers grow."""
 
     echo_spacing_s: float | None = None
     readout_s: float | None = None
@@ -35,14 +35,14 @@ class Readout(NamedTuple):
 
 @dataclass(frozen=True)
 class MrScan:
-    """The headers of one MR volume, or of several volumes at one place."""
+    """The headers of one MR volume, or of several volumes at the same place, such as a time series."""
 
     header: Dataset
     """Whole header of the first file, with private elements."""
 
     places: tuple[Dataset, ...]
-    """The datasets that hold the first frame's attributes, nearest first: its functional groups, the shared ones, the
-    header."""
+    """The datasets that hold the first frame's attributes, in the order in which they are searched: its own functional
+    groups, the shared functional groups, the header."""
 
     stack: Stack
     shape: tuple[int, ...]
@@ -50,7 +50,7 @@ class MrScan:
 
     @property
     def is_mosaic(self) -> bool:
-        """Whether a frame of the stack holds all slices of a volume."""
+        """Whether each frame of the stack holds all slices of a volume."""
         return len(self.stack.grid[0]) < self.shape[2]
 
     @property
@@ -66,13 +66,16 @@ class MrScan:
 
     @property
     def phase_axis(self) -> int | None:
-        """The array axis along which phase was encoded (PS3.3, C.8.3.1: ROW or COL; in enhanced objects COLUMN)."""
+        """The array axis along which phase was encoded; None if the header does not say.
+
+        The header says ROW or COL (PS3.3, section C.8.3.1); in enhanced objects, COLUMN.
+        """
         said = in_groups(self.places, "MRFOVGeometrySequence", _text_or_none, "InPlanePhaseEncodingDirection")
         return {"ROW": _ROW_AXIS, "COL": _COLUMN_AXIS, "COLUMN": _COLUMN_AXIS}.get(str(said).upper())
 
     @property
     def phase_lines(self) -> int | None:
-        """Number of lines of the reconstructed image along the axis of phase encoding."""
+        """Number of lines of the reconstructed image along the axis of phase encoding; None if it is unknown."""
         if self.phase_axis is not None:
             return self.shape[self.phase_axis]
         return self.shape[0] if self.shape[0] == self.shape[1] else None
@@ -96,11 +99,11 @@ class MrScan:
 
 
 def functional_groups(header: Dataset, frame_number: int) -> tuple[Dataset, ...]:
-    """Returns the datasets with a frame's attributes, nearest first: its groups, the shared groups, the header.
+    """Returns the datasets to search for a frame's attributes: its own functional groups, the shared ones, the header.
 
     Args:
         header: Header with all its sequences.
-        frame_number: Number of the frame, from 1; 0 for the attributes that all frames share.
+        frame_number: Number of the frame, from 1; 0 leaves out the groups of single frames.
     """
     per_frame = items(header, "PerFrameFunctionalGroupsSequence")[max(frame_number - 1, 0) : frame_number]
     return (*per_frame, *items(header, "SharedFunctionalGroupsSequence")[:1], header)

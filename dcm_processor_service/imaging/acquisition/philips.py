@@ -20,8 +20,9 @@ _WATER_FAT_PPM = 3.4
 def philips_readout(scan: MrScan) -> Readout:
     """Estimates the readout of an echo-planar scan.
 
-    The water-fat shift (2001,1022), in pixels, is how far fat moves while the lines of one excitation are read, at 3.4
-    ppm of the imaging frequency; the number of these lines is one more than EchoTrainLength.
+    The water-fat shift (2001,1022) is the number of pixels by which fat appears shifted. It equals the difference in
+    frequency between fat and water, 3.4 ppm of the imaging frequency, times the duration of one excitation's lines.
+    Their number is one more than EchoTrainLength.
     """
     shift = owned_number(scan.header, 0x2001, _CREATOR, 0x22)
     frequency = in_groups(scan.places, "MRImagingModifierSequence", number, "TransmitterFrequency")

@@ -1,4 +1,4 @@
-"""Finds private elements by the creator of their block, which may have any number (PS3.5, section 7.8.1)."""
+"""Finds private elements by the creator of their block, since a block may have any number (PS3.5, section 7.8.1)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _FIRST_BLOCK, _LAST_BLOCK = 0x10, 0xFF
 
 
 def owned_value(dataset: Header, group: int, creator: str, element: int) -> Any:
-    """Returns the value of a private element, ignoring the case of its creator's name; None if absent or malformed.
+    """Returns the value of a private element; None if it is absent or malformed.
+
+    The case of the creator's name does not matter.
 
     Args:
         dataset: A header or an item.
@@ -36,7 +38,7 @@ def owned_value(dataset: Header, group: int, creator: str, element: int) -> Any:
         >>> owned_value(header, 0x0043, "GEMS_PARM_01", 0x2C)
         388
     """
-    if isinstance(dataset, ScannedHeader):  # a scanned header holds no creators
+    if isinstance(dataset, ScannedHeader):  # a header from the fast scan has no private elements with their creators
         return None
     first, last = group << 16 | _FIRST_BLOCK, group << 16 | _LAST_BLOCK
     for tag in sorted(int(key) for key in dataset.keys() if first <= int(key) <= last):  # noqa: SIM118 iterating reads all
@@ -51,7 +53,7 @@ def owned_numbers(dataset: Header, group: int, creator: str, element: int) -> tu
     """Returns the finite numbers of a private element; empty if it is absent or holds anything else."""
     value = owned_value(dataset, group, creator, element)
     if isinstance(value, bytes):
-        return ()  # the file does not state their type
+        return ()  # bytes: the file does not state the type of the numbers
     values = value if hasattr(value, "append") else (value,)  # pydicom keeps several values in a list of its own
     try:
         found = tuple(float(one) for one in values)
@@ -61,13 +63,13 @@ def owned_numbers(dataset: Header, group: int, creator: str, element: int) -> tu
 
 
 def owned_number(dataset: Header, group: int, creator: str, element: int) -> float | None:
-    """Returns the first number of a private element, or None."""
+    """Returns the first number of a private element; None if it has no numbers."""
     found = owned_numbers(dataset, group, creator, element)
     return found[0] if found else None
 
 
 def owned_texts(dataset: Header, group: int, creator: str, element: int) -> tuple[str, ...]:
-    """Returns the text values of a private element without padding; none when absent."""
+    """Returns the text values of a private element without padding; empty if the element is absent."""
     value = owned_value(dataset, group, creator, element)
     if value is None or isinstance(value, bytes):
         return ()
@@ -76,6 +78,6 @@ def owned_texts(dataset: Header, group: int, creator: str, element: int) -> tupl
 
 
 def owned_item(dataset: Header, group: int, creator: str, element: int) -> Dataset | None:
-    """Returns the first item of a private sequence, or None."""
+    """Returns the first item of a private sequence; None if there is none."""
     value = owned_value(dataset, group, creator, element)
     return value[0] if isinstance(value, Items) and value else None

@@ -1,4 +1,4 @@
-"""Reads Siemens' CSA header, and the private sequences of enhanced objects of syngo XA."""
+"""Reads Siemens' CSA header, and the private sequences in enhanced objects from software syngo XA."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ _FRAME_CREATOR = "SIEMENS MR SDI 02"
 _DIGITS = 4
 _SECOND_US = 10**6
 _FINE = re.compile(r"\.\d{3,6}([+-]\d{4})?$")
-"""Matches a time to the millisecond or finer; a program that de-identifies headers may cut the fraction off."""
+"""Matches a time that is given to the millisecond or finer. Programs that de-identify headers may cut the fraction
+off."""
 _SAME_S = 0.006
-"""Tolerance for slice times, which have steps of 2.5 ms and may differ by two steps between volumes."""
+"""Tolerance for slice times, which are multiples of 2.5 ms and may differ by two such steps between volumes."""
 
 
 def siemens_readout(scan: MrScan) -> Readout:
-    """Reads polarity, bandwidth along phase encoding, and the times of slices."""
+    """Reads polarity, readout (from the bandwidth along phase encoding) and slice times of a Siemens scan."""
     csa = _csa(scan.header)
     private = _frame_item(scan.places[:-1])
     positive = _first(csa, "PhaseEncodingDirectionPositive")
@@ -71,7 +72,7 @@ def _csa(header: Dataset) -> Mapping[str, Any]:
         return {}
     try:
         with contained():
-            from nibabel.nicom.csareader import get_csa_header  # nibabel.nicom warns when it is imported
+            from nibabel.nicom.csareader import get_csa_header  # in contained(), as the import itself warns
 
             found = get_csa_header(header, "image")
     except Exception:  # noqa: BLE001 nibabel raises any error for a damaged header, which counts as absent
@@ -100,7 +101,7 @@ def _frame_item(groups: Sequence[Header]) -> Dataset | None:
 
 
 def _slice_times(scan: MrScan) -> tuple[float, ...]:
-    """Returns the times of the first volume's slices; empty unless the last volume has the same times."""
+    """Returns the times of the first volume's slices; empty if the last volume has other times."""
     if scan.is_3d or not scan.is_echo_planar or scan.shape[2] == 1 or scan.repetition_s is None:
         return ()
     lines = [scan.stack.grid[0], *([scan.stack.grid[-1]] if len(scan.stack.grid) > 1 else [])]
@@ -123,8 +124,8 @@ def _frame_times(line: Sequence[FrameInfo]) -> tuple[float, ...]:
     """Returns the times of one volume's frames, seconds after the first of them.
 
     TimeAfterStart, a private element, is more precise than AcquisitionTime, but wrong in the first volume of some
-    scans: it is used if both agree. Single-frame files have only AcquisitionTime. Times without their fractions of a
-    second are too coarse for slices, and are not used.
+    scans. So it is used only if both agree. Single-frame files have only AcquisitionTime, which is used only if it has
+    fractions of a second: whole seconds are too coarse for slices.
     """
     spelt = marks(line, "AcquisitionTime")
     clock = clock_times(spelt)

@@ -1,4 +1,4 @@
-"""Reads the size that a compressed frame declares in its first bytes, and that a decoder would allocate."""
+"""Reads the image size that a compressed frame declares, to find a wrong size before a decoder allocates memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 __all__ = ["Codestream", "codestream_of", "rle_fault", "without_adobe_marker"]
 
-# the two-byte codes of JPEG and JPEG-LS (ITU-T T.81, table B.1; T.87, annex C) and of JPEG 2000 (T.800, annex A)
+# the markers of JPEG (ITU-T T.81, table B.1), JPEG-LS (T.87, annex C) and JPEG 2000 (T.800, annex A)
 _JPEG_START, _J2K_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
 _JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 _FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
@@ -20,25 +20,27 @@ _ADOBE_TRANSFORM = 11
 _RLE_HEADER = struct.Struct("<16I")
 _MOST_RLE_SEGMENTS = 15
 _RLE_NOTHING = 128
-_RLE_PADDING = 2  # zeros that pad a segment decode to further bytes
+_RLE_PADDING = 2  # a segment may decode to this many bytes too many, as the zeros that pad it are decoded too
 
 
 class Codestream(NamedTuple):
     """The image that a JPEG, JPEG-LS or JPEG 2000 stream declares."""
 
     rows: int
-    """Number of rows; 0 if the stream states it only at its end."""
+    """Number of rows; 0 if the stream does not state it before its end."""
 
     columns: int
     samples: int
     bits: int
-    """Bits of one sample; the largest number if samples differ."""
+    """Bits of one sample; if samples differ, the largest number of bits."""
 
     is_signed: bool = False
 
 
 def codestream_of(frame: bytes) -> Codestream | None:
-    """Returns the image that an encoded frame declares; None if the frame does not begin as such an image does.
+    """Returns size and depth of the image that an encoded frame declares.
+
+    The result is None if the frame does not begin like a JPEG, JPEG-LS or JPEG 2000 image.
 
     Example:
         >>> codestream_of(bytes.fromhex("ffd8ffc3000b0c0200010001011100"))
@@ -47,7 +49,7 @@ def codestream_of(frame: bytes) -> Codestream | None:
     try:
         if frame.startswith(_JPEG_START):
             return _jpeg(frame)
-        # a frame may be a whole JP2 file, which has the stream inside of its boxes
+        # a frame may be a whole JP2 file, in which other data come before the stream
         start = frame.find(_J2K_START) if frame.startswith(_JP2_SIGNATURE) else 0
         return _j2k(frame, start + 4) if frame.startswith(_J2K_START, start) else None
     except (struct.error, IndexError, ValueError):
@@ -74,14 +76,14 @@ def _jpeg(frame: bytes) -> Codestream | None:
 
 
 def without_adobe_marker(frame: bytes, *, is_ybr: bool) -> bytes:
-    """Returns a JPEG frame of colours without Adobe's marker, if JFIF or the header already states their coding.
+    """Returns a colour JPEG frame without Adobe's marker, if JFIF or the header already says how colours are coded.
 
     With the marker, Pillow converts YCbCr to RGB, and pydicom converts the result once more. Without it, Pillow returns
     the colours as they were coded.
 
     Args:
         frame: One encoded frame.
-        is_ybr: Whether the header says YCbCr; JFIF, which takes precedence over Adobe, always means YCbCr.
+        is_ybr: Whether the DICOM header says YCbCr. A JFIF marker always means YCbCr, whatever Adobe's marker says.
     """
     position, says_jfif = 2, False
     while position + 4 <= len(frame) and frame[position] == _FILL and frame[position + 1] != _SCAN:
@@ -108,15 +110,15 @@ def _j2k(frame: bytes, position: int) -> Codestream:
 
 
 def rle_fault(frame: bytes, segments: int, segment_bytes: int) -> str:
-    """Returns the fault of an RLE frame (PS3.5, annex G); empty if it has none.
+    """Describes what is wrong with an RLE frame (PS3.5, annex G); empty if nothing is.
 
     Decoders take the bytes that they need from a segment and ignore the rest, so they would accept a frame of another
-    size.
+    size than the header declares.
 
     Args:
         frame: One encoded frame.
         segments: Number of segments that it should have: one for each byte of each sample.
-        segment_bytes: Number of bytes that each should decode to: one for each pixel.
+        segment_bytes: Number of bytes that each segment should decode to: one for each pixel.
     """
     if len(frame) < _RLE_HEADER.size:
         return "it is shorter than its head"

@@ -1,8 +1,8 @@
 """The libraries that decode each transfer syntax, in a fixed order of preference.
 
-Of the installed libraries of a row, the first one decodes, and the second one checks a sample of frames. If the first
-one fails, no other is tried: a decoder that tolerates damage may return another image than the one that was taken. GDCM
-and Pillow are not in the row of 12-bit JPEG, which they cannot decode.
+The first library of a row that is installed decodes all frames; the second one decodes a sample of frames again, as a
+check. If the first one fails, no other is tried, because a decoder that tolerates damage may return another image than
+the one that was acquired. GDCM and Pillow are not in the row of 12-bit JPEG, because they cannot decode it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NEEDS_CODECS = 'pip install "dcm-processor-service[codecs]"'
 
 _IMAGECODECS = "imagecodecs"
 _J2K = ("pylibjpeg", _IMAGECODECS, "gdcm", "pillow")
-# imagecodecs and pyjpegls use the same library; through pyjpegls, pydicom is slower by a third
+# imagecodecs comes first: both it and pyjpegls use CharLS, but pydicom with pyjpegls takes a third longer
 _JPEG_LS = (_IMAGECODECS, "pyjpegls", "gdcm")
 _LOSSLESS_JPEG = (_IMAGECODECS, "gdcm", "pylibjpeg")
 
@@ -59,7 +59,7 @@ exactly."""
 
 @lru_cache(maxsize=64)
 def decoders_of(transfer_syntax_uid: str) -> tuple[str, ...]:
-    """Returns the installed decoders for compressed pixels; the first one is used."""
+    """Returns the installed libraries that decode a transfer syntax, the preferred one first."""
     chosen = DECODERS.get(UID(transfer_syntax_uid), ())
     if not chosen:
         return ()

@@ -1,4 +1,4 @@
-"""Decodes one encoded frame; runs in a decoder process, where a library may fail or crash in any way."""
+"""Decodes one encoded frame. This code runs in a separate process, where a library may crash without other harm."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["ContradictionError", "EncodedImage"]
 
 _BYTE_BITS = 8
 _COLOURS = 3
-_BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # every encoded frame begins as a JPEG or JPEG 2000 image
+_BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # the first bytes of a JPEG and of a JPEG 2000 frame
 _JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})
 _JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
 _J2K_PREFIX = ("1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20")
@@ -80,10 +80,10 @@ class EncodedImage:
         Args:
             number: Number of the frame, from 1.
             decoder: Name of the library.
-            for_display: Whether colours are converted to RGB.
+            for_display: Whether to convert colours to RGB; otherwise they stay as they were coded.
 
         Raises:
-            ContradictionError: There is no such frame, or it declares another size than the header.
+            ContradictionError: There is no such frame, or it declares another image than the header.
         """
         if not 0 < number <= len(self.frames):
             raise ContradictionError(f"it holds {len(self.frames)} encoded frames, and no frame {number}")
@@ -104,7 +104,10 @@ class EncodedImage:
         return array
 
     def _checked(self, frame: bytes) -> Codestream | None:
-        """Compares the size that a frame declares with the header, before anything is allocated."""
+        """Compares the size that a frame declares with the header, before a decoder allocates memory for it.
+
+        Returns the image that the frame declares; None for RLE, whose frames declare none.
+        """
         rows, columns, samples, bits = (
             int(self.options.get(key) or 0) for key in ("rows", "columns", "samples_per_pixel", "bits_allocated")
         )
@@ -137,7 +140,8 @@ class EncodedImage:
         is_signed = self.options.get("pixel_representation") == 1
         wanted = np.dtype(f"{'i' if is_signed else 'u'}{int(self.options['bits_allocated']) // _BYTE_BITS}")
         if array.dtype.kind == "u" and is_signed:
-            spare = wanted.itemsize * _BYTE_BITS - stream.bits  # the two shifts copy the sign into these bits
+            # the decoder returned signed values as unsigned ones: two shifts copy the sign into the spare upper bits
+            spare = wanted.itemsize * _BYTE_BITS - stream.bits
             array = array.astype(wanted)
             np.left_shift(array, spare, out=array)
             np.right_shift(array, spare, out=array)
@@ -147,11 +151,11 @@ class EncodedImage:
         return array.astype(wanted, casting="safe")
 
     def _as_rgb(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Converts the colours of JPEG-LS to RGB, as pydicom does; its decoders return them as they were coded."""
+        """Converts the colours of a JPEG-LS frame to RGB, as pydicom does; imagecodecs does not convert them."""
         colours = str(self.options.get("photometric_interpretation"))
         if colours not in {"YBR_FULL", "YBR_FULL_422"} or self.options["samples_per_pixel"] != _COLOURS:
             return values
-        return convert_color_space(values, colours, "RGB")  # raises for all but 8 bits
+        return convert_color_space(values, colours, "RGB")  # raises an error unless samples have 8 bits
 
 
 def _frames(dataset: Dataset) -> list[bytes]:
@@ -176,5 +180,5 @@ def _frames(dataset: Dataset) -> list[bytes]:
 
 
 def _after_table(content: bytes) -> int:
-    """Returns where the first fragment begins: behind the Basic Offset Table (PS3.5, section A.4)."""
+    """Returns the offset of the first fragment, which follows the Basic Offset Table (PS3.5, section A.4)."""
     return 8 + int.from_bytes(content[4:8], "little")

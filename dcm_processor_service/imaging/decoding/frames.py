@@ -1,6 +1,6 @@
 """Decodes frames of compressed files in several processes at the same time.
 
-Each process has two requests at any time, so that it never waits for the next one.
+Each process is sent its next request while it still works on one, so that it never waits.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class _Request:
 
 
 def decode_frames(frames: Sequence[EncodedFrame], limits: Limits) -> Generator[tuple[int, DecodedFrame], None, None]:
-    """Decodes frames in any order; yields the index and the answer of each.
+    """Decodes frames, and yields the index of each and its answer, in the order in which they are ready.
 
-    The caller reads the pixels of an answer before it asks for the next one.
+    The caller must read the pixels of an answer before it takes the next one.
 
     Raises:
         InvalidSeriesError: A frame cannot be decoded; the message names the instance.
@@ -83,7 +83,7 @@ def decode_frames(frames: Sequence[EncodedFrame], limits: Limits) -> Generator[t
     finally:
         CHILDREN.give_back([process for process in processes if not asked[process]], most)
         for process, requests in asked.items():
-            if requests:  # after a failure, so that its late answers are not taken for those of the next series
+            if requests:  # after a failure: late answers of this process must not count as those of the next series
                 process.end()
 
 
@@ -144,7 +144,7 @@ def _answered(
     except ChildEndedError as error:
         raise _refusal(frames[index], f"in the decoder, {error}") from error
     if not answer.number:
-        requests.popleft()  # the other frames of the request get no answer
+        requests.popleft()  # the whole request failed, so its other frames get no answer
     if answer.contradiction:
         raise _refusal(frames[index], answer.contradiction)
     if answer.failure:

@@ -16,7 +16,7 @@ __all__ = ["drop_offset_tables", "put_frames"]
 
 _BYTE_BITS = 8
 _MOST_BYTES = 2**32 - 2
-"""The longest value: lengths are even, and 2**32 - 1 stands for an undefined length (PS3.5, section 7.1)."""
+"""The greatest length of a value: lengths are even, and 2**32 - 1 means an undefined length (PS3.5, section 7.1)."""
 
 
 def put_frames(dataset: Dataset, frames: Iterable[NDArray[Any]]) -> None:
@@ -24,8 +24,8 @@ def put_frames(dataset: Dataset, frames: Iterable[NDArray[Any]]) -> None:
 
     Args:
         dataset: Dataset with encapsulated PixelData. Its photometric interpretation is not changed.
-        frames: All of them in their order, little-endian, of shape (rows, columns) or (rows, columns, samples): the
-            samples of a pixel side by side.
+        frames: All frames in their order, little-endian, of shape (rows, columns) or (rows, columns, samples), in which
+            the samples of a pixel lie side by side.
 
     Raises:
         ValueError: The frames together are longer than native pixel data can be, 4 GB.

@@ -1,4 +1,7 @@
-"""Decoder processes, which start at the first compressed series, are kept for the next, and end with this process."""
+"""The processes that decode pixels.
+
+They start with the first compressed series, also decode later ones, and end when this process ends.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ _WORKER = "dcm_processor_service.imaging.decoding.worker"
 
 @dataclass
 class DecodedFrame:
-    """The answer of a decoder process for one frame; its pixels, if any, are still in the pipe."""
+    """The answer of a decoder process for one frame; the pixels, if any, must still be read from the process."""
 
     process: DecoderProcess
     number: int
-    """Number of the frame, from 1; 0 if the request failed."""
+    """Number of the frame, from 1; 0 if the request failed, and ``failure`` or ``contradiction`` says why."""
 
     shape: tuple[int, ...] = ()
     dtype: str = ""
@@ -35,7 +38,7 @@ class DecodedFrame:
         return self.read_into(np.empty(self.shape, self.dtype))
 
     def read_into(self, target: NDArray[Any]) -> NDArray[Any]:
-        """Reads the pixels into a contiguous array of their shape and type, and returns it."""
+        """Reads the pixels into a contiguous array, which must have their shape and type, and returns that array."""
         self.process.read_exactly(target.reshape(-1).view(np.uint8).data)
         return target
 
@@ -68,4 +71,4 @@ class DecoderProcess(ChildProcess):
 
 
 CHILDREN = ChildPool(DecoderProcess)
-"""One pool for the whole process, since its threads share the processors."""
+"""The decoder processes of this process: one pool for all threads, since these share the processors."""

@@ -26,7 +26,7 @@ def main() -> None:
             limit(request["seconds"] * len(request["frames"]), request["memory_bytes"] + 3 * file_bytes)
             key = (request["path"], os.stat(request["path"]).st_mtime_ns, request["syntax"])  # noqa: PTH116 one call
             if opened is None or opened[0] != key:
-                opened = None  # free the memory of the last file before the next is read
+                opened = None  # frees the memory of the last file before the next one is read
                 opened = key, EncodedImage.read(request["path"], request["syntax"])
             for number in request["frames"]:
                 values = opened[1].decode(number, request["decoder"], for_display=request["for_display"])

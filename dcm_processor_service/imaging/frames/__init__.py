@@ -1,1 +1,1 @@
-"""Makes one record for each frame from the values of headers: place, pixel format, rescale."""
+"""Makes one record for each frame from the headers: where it lies, how its pixels are stored, how they are rescaled."""

@@ -1,7 +1,7 @@
-"""Finds how far each frame lies from the first in multi-frame objects without functional groups.
+"""Finds where each frame lies in multi-frame objects without functional groups, as distance from the header's position.
 
-An RT dose grid has a vector of offsets (PS3.3, section C.8.8.3.2); a reconstructed nuclear medicine tomogram says which
-slice each frame is, and the step between slices (PS3.3, sections C.8.4.11 and C.8.4.15).
+An RT dose grid has a vector of offsets (PS3.3, section C.8.8.3.2). A reconstructed nuclear medicine tomogram states the
+slice number of each frame, and the step between slices (PS3.3, sections C.8.4.11 and C.8.4.15).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["detector", "offsets_mm"]
 _UPRIGHT = 0.9999
 _PLACE = ("ImageOrientationPatient", "ImagePositionPatient")
 _SAME_PLACE_MM = 0.1
-# if frames differ in one of these vectors besides their slice (PS3.3, section C.8.4.8), a tomogram is several volumes
+# a tomogram whose frames differ in one of these vectors (PS3.3, section C.8.4.8) holds several volumes, not one
 _NM_VECTORS = (
     "EnergyWindowVector",
     "DetectorVector",
@@ -87,7 +87,7 @@ def _dose_offsets(
 ) -> tuple[float, ...] | None:
     if offsets[0] == 0:
         return offsets
-    # absolute offsets are z coordinates of transverse planes, and the first one is that of ImagePositionPatient
+    # such offsets are absolute: z coordinates of transverse planes, the first equal to the z of ImagePositionPatient
     along = float(normal[2])
     if abs(along) < _UPRIGHT or position is None or abs(offsets[0] - position[2]) > _SAME_PLACE_MM:
         return None

@@ -1,8 +1,8 @@
 """Makes one record for each frame, in the same form for single-frame and multi-frame files.
 
 A classic file states the place of its slice at the top level. An enhanced file states the place of each frame in
-functional groups, per frame or shared by all frames (PS3.3, section C.7.6.16.2); attributes that are in neither may be
-at the top level. :mod:`dcm_processor_service.imaging.frames.classic_multiframe` reads older multi-frame objects.
+functional groups, which belong to one frame or to all (PS3.3, section C.7.6.16.2); an attribute that no group has may
+be at the top level. :mod:`dcm_processor_service.imaging.frames.classic_multiframe` reads older multi-frame objects.
 """
 
 from __future__ import annotations
@@ -70,13 +70,14 @@ class FrameInfo:
     """Number of the frame in its instance, from 1."""
 
     places: tuple[Header, ...] = field(repr=False)
-    """The datasets with the frame's attributes, nearest first: its functional groups, the shared groups, the header."""
+    """The datasets with the frame's attributes, in the order in which they are searched: its own functional groups, the
+    shared functional groups, the header."""
 
     pixel_format: PixelFormat
-    """Shared between frames whose pixels are stored alike."""
+    """How the pixels are stored; frames whose pixels are stored alike share one object."""
 
     orientation: tuple[float, ...] | None
-    """ImageOrientationPatient, its two directions of length 1."""
+    """ImageOrientationPatient: two directions, LPS, each scaled to length 1."""
 
     position: tuple[float, ...] | None
     """ImagePositionPatient: LPS, mm."""
@@ -88,14 +89,15 @@ class FrameInfo:
     intercept: float
 
     is_rescale_malformed: bool = False
-    """Whether the header has a slope or intercept that cannot be read; it then counts as absent."""
+    """Whether the header has a slope or intercept that cannot be read (it then counts as absent), or an intercept
+    without a slope."""
 
     lut: ModalityLut | None = None
     """The table that replaces slope and intercept; None if there is none."""
 
     @property
     def scaling(self) -> tuple[float, float, ModalityLut | None]:
-        """Slope, intercept and table: equal for frames whose stored values mean the same."""
+        """Slope, intercept and table; frames with equal scaling have the same relation of stored to real values."""
         return self.slope, self.intercept, self.lut
 
     @property
@@ -105,7 +107,7 @@ class FrameInfo:
 
 
 def frames_of(instance: InstanceFile) -> list[FrameInfo]:
-    """Lists the frames of an image; an object that is no image has none."""
+    """Lists the frames of an instance; empty if the instance has no pixels."""
     header = instance.header
     rows = integer(header, "Rows")
     if rows is None or instance.pixels is None:
@@ -121,14 +123,17 @@ def frames_of(instance: InstanceFile) -> list[FrameInfo]:
     frame = _classic_frame(instance, stored_as)
     if count == 1:
         return [frame]
-    # a film, or a stack whose place is unknown; a wrong NumberOfFrames must not fill memory
+    # a film or a stack of older kind; the limit prevents that a wrong NumberOfFrames fills the memory
     limit = min(count, _most_frames(instance, stored_as))
     offsets = None if frame.orientation is None else offsets_mm(header, slice_normal(frame.orientation), count)
     return [_film_frame(frame, index, offsets) for index in range(limit)]
 
 
 def _most_frames(instance: InstanceFile, stored_as: PixelFormat) -> int:
-    """Returns how many frames a file can hold, by its size and the size of a frame or of the smallest encoded one."""
+    """Returns how many frames a file can hold at most: its size divided by the size of a frame.
+
+    Encoded frames count with the smallest size that one can have.
+    """
     is_plain = not instance.is_compressed and instance.transfer_syntax_uid != DeflatedExplicitVRLittleEndian
     least_bytes = max(stored_as.frame_bytes, 1) if is_plain else _SMALLEST_ENCODED_FRAME_BYTES
     return max(instance.file_size_bytes // least_bytes, 1)
@@ -162,7 +167,7 @@ def _orientation(dataset: Header) -> tuple[float, ...] | None:
 
 @lru_cache(maxsize=256)
 def _directions(cosines: tuple[float, ...]) -> tuple[float, ...] | None:
-    """Returns two directions of length 1 from rounded cosines; None if these are no unit vectors at a right angle."""
+    """Scales two directions, which headers round, to length 1; None if they are no unit vectors at a right angle."""
     row, column = np.array(cosines[:3]), np.array(cosines[3:])
     lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
     if max(abs(length - 1) for length in lengths) > _COSINE_NOISE or abs(float(row @ column)) > _COSINE_NOISE:
@@ -208,7 +213,7 @@ def frame_of_reference_uid(frames: Iterable[FrameInfo]) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-# name: (functional group, keyword inside it, keyword at the top level, how to read)
+# name of a mark: (functional group, keyword in that group, keyword at the top level, function that reads the value)
 _MARKS: dict[str, tuple[str, str, str, Callable[[Header, str], Any]]] = {
     "TemporalPositionIdentifier": (
         "FrameContentSequence",
@@ -248,12 +253,13 @@ _MARKS: dict[str, tuple[str, str, str, Callable[[Header, str], Any]]] = {
 
 
 def mark(frame: FrameInfo, name: str) -> Any:
-    """Returns an attribute that may tell a frame apart from another at the same place; None if the header lacks it.
+    """Returns a mark: an attribute that may tell a frame apart from another at the same place.
 
-    The names are those of ``_MARKS``, and: ``ImageType`` (that of the frame if it has one), ``DimensionIndexValues``
-    without those that count positions, ``DiffusionGradientOrientation``, ``InstanceNumber`` with the frame number, GE's
-    ``ComplexPart``, ``LUTLabel`` with its unit, for parametric maps, and ``MeasurementUnitsCodeSequence``, the unit of
-    a mapping that is applied. Times of day have their date in front.
+    The mark is None if the header lacks it. A time of day is returned with its date in front. Names are the keys of
+    ``_MARKS`` and ``_TOP_LEVEL``, and these: ``ImageType`` (or the frame's FrameType, if it has one),
+    ``DimensionIndexValues`` (without the indices that count positions), ``DiffusionGradientOrientation``,
+    ``InstanceNumber`` (with the frame number), ``ComplexPart`` (of GE), ``LUTLabel`` (of a parametric map, with its
+    unit) and ``MeasurementUnitsCodeSequence`` (the unit of the real world mapping, if that is applied).
     """
     if name in _SPECIAL:
         return _SPECIAL[name](frame)
@@ -266,7 +272,7 @@ def mark(frame: FrameInfo, name: str) -> Any:
         if value not in {None, ""}:
             return _with_zone(frame.places[-1], value) if outer in _DATES else value
     value = read(frame.places[-1], outer)
-    if value and outer in _DATES:  # a scan may go on past midnight
+    if value and outer in _DATES:  # the date is needed because a scan may go on past midnight
         return _with_zone(frame.places[-1], text(frame.places[-1], _DATES[outer]) + value)
     if value in {None, ""} and outer in _OTHERWISE:
         value = read(frame.places[-1], _OTHERWISE[outer])
@@ -275,14 +281,14 @@ def mark(frame: FrameInfo, name: str) -> Any:
 
 
 def _with_zone(header: Header, when: str) -> str:
-    """Appends to a time the offset from UTC of its header (0008,0201), which changes with summer time."""
+    """Appends the header's offset from UTC (0008,0201) to a time, because the offset changes with summer time."""
     offset = text(header, "TimezoneOffsetFromUTC")
     return when + offset if _OFFSET.fullmatch(offset) and not _OFFSET.search(when[-_OFFSET_LENGTH:]) else when
 
 
 def marks(frames: Sequence[FrameInfo], name: str) -> list[Any]:
-    """Returns :func:`mark` of each frame; frames with an equal element are looked up only once."""
-    shared = {"ImageType", *_TOP_LEVEL, *_MARKS} - {*_DATES, *_OTHERWISE}  # the name of each is its keyword
+    """Returns :func:`mark` of each frame; if frames have equal bytes in an element, it is read only once."""
+    shared = {"ImageType", *_TOP_LEVEL, *_MARKS} - {*_DATES, *_OTHERWISE}  # marks that come from one element each
     if name not in shared:
         return [mark(frame, name) for frame in frames]
     known: dict[object, Any] = {}
@@ -299,7 +305,7 @@ def marks(frames: Sequence[FrameInfo], name: str) -> list[Any]:
 
 
 def _ge_complex_part(header: Header) -> float | None:
-    """Returns GE's private number for magnitude, phase, real or imaginary images; None for other makers."""
+    """Returns the number with which GE marks magnitude, phase, real and imaginary images; None for other makers."""
     if not text(header, "Manufacturer").upper().startswith("GE"):
         return None
     value = vendor_value(header, GE_COMPLEX_PART)
@@ -307,14 +313,17 @@ def _ge_complex_part(header: Header) -> float | None:
 
 
 def _mapped_unit(frame: FrameInfo) -> str | None:
-    """Returns the unit of the real world mapping that is applied; that of a parametric map is in its LUTLabel."""
+    """Returns the unit of the real world mapping, if that is applied.
+
+    It is None for a parametric map, whose mark ``LUTLabel`` has the unit already.
+    """
     if isinstance(frame.places[0], ScannedHeader) or mapped_quantity(frame.places) is not None:
         return None
     return applied_unit(frame.places, frame.slope, frame.intercept) or None
 
 
 _DATES = {"AcquisitionTime": "AcquisitionDate", "ContentTime": "ContentDate"}
-# attributes that some writers use instead at the top level
+# attributes that some writers use at the top level instead of the usual ones
 _OTHERWISE = {"AcquisitionTime": "AcquisitionDateTime", "TemporalPositionIdentifier": "TemporalPositionIndex"}
 
 
@@ -324,11 +333,14 @@ def _zero_or_number(header: Header, keyword: str) -> Any:
 
 
 def _by_type(keyword: str) -> Callable[[Header, str], Any]:
-    """Returns the function that reads an attribute: of binary numbers, a scanned header has only the bytes, no text."""
+    """Returns the function that reads an attribute: :func:`numbers` for binary numbers, :func:`texts` for others.
+
+    The fast scan of a header keeps binary numbers as bytes, so they cannot be read as text.
+    """
     return numbers if dictionary_VR(keyword) in BINARY_FORMATS else texts
 
 
-# marks that are only at the top level; numbers are in tuples, so that 0 does not count as absent
+# marks that headers have only at the top level; numbers are in tuples, so that 0 does not count as absent
 _TOP_LEVEL: dict[str, Callable[[Header, str], Any]] = {
     **{keyword: _by_type(keyword) for keyword in (*LABELS, *SETTINGS)},
     "FrameReferenceTime": _zero_or_number,
@@ -371,12 +383,12 @@ def _dimension_indices(places: tuple[Header, ...]) -> tuple[float, ...] | None:
     return tuple(value for value, pointer in zip(values, pointers, strict=True) if pointer not in _POSITION_POINTERS)
 
 
-# InStackPositionNumber, ImagePositionPatient, SliceLocation: these dimensions count slices, not volumes
+# tags of InStackPositionNumber, ImagePositionPatient and SliceLocation: dimensions that count slices, not volumes
 _POSITION_POINTERS = frozenset({0x00209057, 0x00200032, 0x00201041})
 
 
 def integer_tag(dimension: Dataset) -> int | None:
-    """Returns the tag of the attribute that a dimension counts (0020,9165)."""
+    """Returns the tag of the attribute whose values a dimension counts (0020,9165); None if it is not stated."""
     pointer = dimension.get("DimensionIndexPointer")
     return None if pointer is None else int(pointer)
 

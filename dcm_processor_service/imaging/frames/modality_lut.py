@@ -1,6 +1,6 @@
 """The Modality LUT Sequence (0028,3000): a table from stored values to real ones (PS3.3, section C.11.1).
 
-It replaces slope and intercept: a header has either a table or a rescale.
+The table takes the place of slope and intercept: a header has either the table or these.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class ModalityLut:
     """A table from stored values to real ones; files with equal tables share one object."""
 
     first: int
-    """The stored value of the first entry. Values below it get the first entry, values beyond the table the last
-    one."""
+    """The stored value to which the first entry belongs. Lower values get the first entry, values beyond the table get
+    the last one."""
 
     entries: NDArray[np.uint16]
 
@@ -59,7 +59,7 @@ def modality_lut(header: Header) -> ModalityLut | None:
     except Exception:  # noqa: BLE001 pydicom raises whatever the malformed value provokes
         return None
     if integer(header, "PixelRepresentation") == 1 and first >= _MOST_ENTRIES // 2:
-        first -= _MOST_ENTRIES  # the first value is signed if the pixels are, whatever type the element has
+        first -= _MOST_ENTRIES  # if pixels are signed, the first value is signed too, even if its VR is US
     return _table(size or _MOST_ENTRIES, first, depth, content)
 
 
@@ -75,7 +75,7 @@ def _words(table: Dataset, *, is_little: bool) -> bytes:
 def _table(size: int, first: int, depth: int, content: bytes) -> ModalityLut | None:
     if depth not in _DEPTHS:
         return None
-    if len(content) == 2 * size:  # also for entries of 8 bits, which some writers store in 16 each
+    if len(content) == 2 * size:  # some writers store even entries of 8 bits in 16 bits each
         entries = np.frombuffer(content, "<u2")
     elif depth == _DEPTHS[0] and len(content) == size + size % 2:
         entries = np.frombuffer(content, np.uint8)[:size]

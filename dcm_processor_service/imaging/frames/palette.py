@@ -1,6 +1,6 @@
 """Reads palettes: tables of red, green and blue in which stored values are looked up (PS3.3, section C.7.9).
 
-Tables that contradict each other, or whose brightness is uncertain, are not used.
+Tables that contradict each other are not used, nor are tables whose entries may mean dark or bright colours.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Palette:
     """The colours of stored values."""
 
     first: int
-    """The stored value of the first entry. Values below it get the first entry, values beyond the table the last
-    one."""
+    """The stored value to which the first entry belongs. Lower values get the first entry, values beyond the table get
+    the last one."""
 
     entries: NDArray[np.uint8]
     """Shape (entries, 3): red, green and blue."""
@@ -58,8 +58,8 @@ def is_palette(header: Header) -> bool:
 def palette_of(header: Dataset) -> Palette | None:
     """Returns the palette of an image; None if it has none, or if its colours are uncertain.
 
-    Of entries of 16 bits, the upper 8 are used, as in DCMTK. If no entry is above 255, some writers mean 8 bits and
-    others dark colours, so such a palette is not used. Signed pixels have no palette.
+    Only the upper 8 bits of entries of 16 bits are used, as in DCMTK. A palette of 16 bits in which no entry is above
+    255 is not used, because some writers mean 8 bits by it and others dark colours. Signed pixels have no palette.
     """
     if integer(header, "PixelRepresentation") != 0 or "AlphaPaletteColorLookupTableData" in header:
         return None
@@ -84,7 +84,7 @@ def palette_of(header: Dataset) -> Palette | None:
 
 
 def _plain(header: Dataset, size: int, depth: int) -> NDArray[np.uint16] | None:
-    """Returns the three tables of the header, shape (size, 3); entries of 8 bits may be stored in 16 each."""
+    """Returns the three tables of the header, shape (size, 3); entries of 8 bits may be stored in 16 bits each."""
     is_little = header.original_encoding[1] is not False
     columns = []
     for colour in _COLOURS:
@@ -99,7 +99,7 @@ def _plain(header: Dataset, size: int, depth: int) -> NDArray[np.uint16] | None:
 
 
 def _segmented(header: Dataset, size: int, first: int, depth: int) -> NDArray[np.uint16] | None:
-    """Returns three tables that the header stores in segments (C.7.9.2), which pydicom expands."""
+    """Returns the three tables of a header that stores them in segments (PS3.3, section C.7.9.2), shape (size, 3)."""
     if depth not in {_BYTE, _WORD} or (depth == _BYTE and size > _BRIGHTEST + 1):
         return None
     tables: NDArray[np.uint16] = apply_color_lut(np.arange(first, first + size), header).astype(np.uint16)

@@ -1,7 +1,7 @@
 """Reads how pixels are stored, chooses the number type of rescaled values, and rescales in place.
 
-Stored values are integers (PS3.3, section C.7.6.3.1). A rescale (C.11.1, and C.7.6.16.2.9 for frames) with whole slope
-and intercept leads to integers again, which stay integers; any other rescale leads to float32.
+Stored values are integers (PS3.3, section C.7.6.3.1). If slope and intercept of a rescale (C.11.1; C.7.6.16.2.9 for
+frames) are whole numbers, the result is of an integer type again; any other rescale leads to float32.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ class PixelFormat:
 
     @cached_property
     def number_format(self) -> tuple[int | None, ...]:
-        """The format that all pixels of one volume must share: without BitsStored and HighBit.
+        """The part of the format that must be equal in all slices of a volume.
 
-        BitsStored and HighBit may differ between slices, whose values fit into one array nevertheless.
+        BitsStored and HighBit are not part of it: slices that differ in these still fit into one array.
         """
         return self.rows, self.columns, self.bits_allocated, self.is_signed, self.samples, self.is_float
 
     @cached_property
     def frame_bytes(self) -> int:
-        """Size of one uncompressed frame."""
+        """Size of one uncompressed frame, in bytes."""
         return self.rows * self.columns * self.samples * self.bits_allocated // 8
 
     @property
@@ -89,19 +89,27 @@ class PixelFormat:
 
     @property
     def lacks_sign(self) -> bool:
-        """Whether PixelRepresentation is missing for integers; it is of type 1, so there is no default (C.7.6.3)."""
+        """Whether pixels are integers without a PixelRepresentation.
+
+        The attribute is of type 1, so it has no default (PS3.3, section C.7.6.3).
+        """
         return not self.is_float and self.is_signed is None
 
     @property
     def is_supported(self) -> bool:
-        """Whether a volume can be made of such pixels: one integer of 8, 16 or 32 bits, or one float of 32 or 64."""
+        """Whether a volume can be made of such pixels.
+
+        A pixel must have one value, which is an integer of 8, 16 or 32 bits or a float of 32 or 64 bits.
+        """
         widths = {self.float_bits} if self.is_float else {8, 16, 32}
         is_known = self.samples == 1 and self.bits_allocated in widths
         return is_known and not (self.has_odd_bits or self.is_empty or self.lacks_sign)
 
 
 def pixel_format(header: Header, *, float_bits: int = 0) -> PixelFormat:
-    """Returns the format of an image's pixels, with the standard's defaults for absent attributes.
+    """Returns the format of an image's pixels.
+
+    If BitsStored, HighBit or SamplesPerPixel are absent, they get their usual values.
 
     Args:
         header: The top level of the image's header.
@@ -114,7 +122,7 @@ def pixel_format(header: Header, *, float_bits: int = 0) -> PixelFormat:
 
 @lru_cache(maxsize=64)
 def _shared_pixel_format(elements: tuple[ScannedElement | None, ...], float_bits: int) -> PixelFormat:
-    """Returns the format for header elements, cached for the files that share these."""
+    """Returns the format that header elements state; it is cached, since the files of a series share the elements."""
     header = ScannedHeader.of(_KEYWORDS, elements)
     return _pixel_format(tuple(integer(header, keyword) for keyword in _KEYWORDS), float_bits)
 
@@ -139,12 +147,12 @@ def _pixel_format(values: tuple[int | None, ...], float_bits: int) -> PixelForma
 
 
 def is_whole(slope: float, intercept: float) -> bool:
-    """Returns whether slope and intercept are whole, so that integers stay integers."""
+    """Returns whether slope and intercept are whole numbers, so that rescaled integers are integers."""
     return slope == int(slope) and intercept == int(intercept)
 
 
 def predicted_type(pixels: PixelFormat, scalings: set[tuple[float, float, ModalityLut | None]]) -> np.dtype[Any]:
-    """Returns the array's type before any pixel is read; extreme values may still need a wider one."""
+    """Predicts the array's type before any pixel is read; if a value is outside its range, a wider one is needed."""
     if pixels.is_float or scalings == {(1.0, 0.0, None)}:
         return np.dtype(np.float32) if pixels.is_float else pixels.stored_type
     if not all(is_whole(slope, intercept) for slope, intercept, _ in scalings):
@@ -155,7 +163,7 @@ def predicted_type(pixels: PixelFormat, scalings: set[tuple[float, float, Modali
         ends += [value * slope + intercept for value in values]
     is_plain = all(slope == 1 and lut is None for slope, _, lut in scalings)
     if pixels.bits_stored == pixels.bits_allocated == 16 and is_plain:  # noqa: PLR2004 bits
-        return np.dtype(np.int16)  # a CT: its values need far less than the 16 bits that it declares
+        return np.dtype(np.int16)  # such as a CT, which declares 16 bits, but whose values need far less
     return narrowest(min(ends), max(ends), pixels.stored_type)
 
 
@@ -166,7 +174,7 @@ def _stored_range(pixels: PixelFormat) -> tuple[int, int]:
 
 
 def narrowest(low: float, high: float, stored: np.dtype[Any]) -> np.dtype[Any]:
-    """Returns the first integer type of stored, int16, uint16 and int32 that holds the range, else float32."""
+    """Returns the first of the types ``stored``, int16, uint16 and int32 that holds the range; float32 if none does."""
     for candidate in (stored, np.dtype(np.int16), np.dtype(np.uint16), np.dtype(np.int32)):
         if candidate.kind in "iu" and np.iinfo(candidate).min <= low and high <= np.iinfo(candidate).max:
             return candidate
@@ -174,7 +182,7 @@ def narrowest(low: float, high: float, stored: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def smallest_exact(array: NDArray[Any], stored: np.dtype[Any]) -> NDArray[Any]:
-    """Converts a float array to the :func:`narrowest` type if that holds it exactly, else to float32.
+    """Converts a float array to the :func:`narrowest` type, or to float32 if that type does not hold it exactly.
 
     Example:
         >>> smallest_exact(np.array([-1024.0, 3071.0]), np.dtype(np.uint16)).dtype
@@ -206,7 +214,8 @@ def in_place_rescaled(array: NDArray[Any], slope: float, intercept: float, ends:
         return (array.astype(np.float64) * slope + intercept).astype(np.float32)
     if target.itemsize != array.dtype.itemsize:
         array = array.astype(target)
-    # same width: arithmetic modulo 2**bits is exact for results that fit, whatever the sign of the type
+    # The array now has the width of the result. Unsigned arithmetic modulo 2**bits gives the right bits for every
+    # result that fits, even for negative ones.
     unsigned = array.view(f"u{array.dtype.itemsize}")
     modulus = 2 ** (8 * array.dtype.itemsize)
     if slope != 1:

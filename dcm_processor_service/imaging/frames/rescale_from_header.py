@@ -1,8 +1,8 @@
-"""Reads slope and intercept of a frame, and finds values of the header that are malformed.
+"""Reads slope and intercept of a frame, and tells whether they are malformed.
 
-Both are at the top level, in a functional group (PS3.3, section C.7.6.16.2.9), in the dose grid's scaling (C.8.8.3), or
-in a real world mapping (C.7.6.16.2.11): for a parametric map, whose values have no other meaning, and for nuclear
-medicine and PET without a rescale.
+They are at the top level, in a functional group (PS3.3, section C.7.6.16.2.9) or in the scaling of a dose grid
+(C.8.8.3). A real world mapping (C.7.6.16.2.11) states them for a parametric map, whose values have no other meaning,
+and for nuclear medicine and PET without a rescale.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ _READ = (*_RESCALE, "DoseGridScaling", "Modality", "SOPClassUID")
 
 
 def classic_rescale(header: Header) -> tuple[float, float, bool]:
-    """Returns slope, intercept, and whether one of them is malformed or missing."""
+    """Returns slope, intercept, and whether one of them is malformed or there is an intercept without a slope."""
     return _shared_rescale(header.shared(_READ)) if isinstance(header, ScannedHeader) else _rescale(header)
 
 
 @lru_cache(maxsize=256)
 def _shared_rescale(elements: tuple[ScannedElement | None, ...]) -> tuple[float, float, bool]:
-    """Returns the rescale for header elements, cached for the files that share these."""
+    """Returns what :func:`_rescale` does; it is cached, since the files of a series often share the elements."""
     return _rescale(ScannedHeader.of(_READ, elements))
 
 
@@ -95,7 +95,10 @@ def _dose_rescale(header: Header) -> tuple[float, float, bool]:
 
 
 def real_world_mapping(places: Sequence[Header]) -> tuple[float, float, bool] | None:
-    """Returns slope, intercept and False (not malformed) of the only mapping of an NM or PET frame; otherwise None."""
+    """Returns slope and intercept of the mapping of an NM or PET frame, and False for "not malformed".
+
+    The result is None for other modalities, and for a frame without a mapping or with several ones.
+    """
     mappings = _mappings(places)
     if len(mappings) != 1 or text(places[-1], "Modality") not in MAPPED_MODALITIES:
         return None
@@ -108,7 +111,7 @@ def is_mapped(places: Sequence[Header]) -> bool:
 
 
 def _mappings(places: Sequence[Header]) -> tuple[Dataset, ...]:
-    """Returns the mappings of a frame, from the nearest place that has any."""
+    """Returns the mappings of a frame, from the first of its datasets that has any."""
     found = (items(place, "RealWorldValueMappingSequence") for place in places)
     return next((mappings for mappings in found if mappings), ())
 
@@ -119,10 +122,10 @@ def _slope_and_intercept(mapping: Header) -> tuple[float, float, bool] | None:
 
 
 def are_mapped_otherwise(places: Sequence[Header], slope: float, intercept: float) -> bool:
-    """Returns whether a frame has a mapping to other real values than those that slope and intercept lead to."""
+    """Returns whether a frame has a mapping that leads to other values than its slope and intercept."""
     for mapping in _mappings(places):
         found = _slope_and_intercept(mapping)
-        if found is None:  # a table
+        if found is None:  # the mapping is a table
             return True
         if not all(math.isclose(a, b, rel_tol=_SAME_PART) for a, b in zip(found, (slope, intercept), strict=False)):
             return True
@@ -144,9 +147,9 @@ def applied_unit(places: Sequence[Header], slope: float, intercept: float) -> st
 
 
 def mapped_quantity(places: Sequence[Header]) -> tuple[str, str] | None:
-    """Returns label and unit of the quantity in a frame of a parametric map; None for other frames.
+    """Returns label and unit of the quantity that a frame of a parametric map shows; None for other frames.
 
-    One object may hold several maps, each frame with the mapping of its own (PS3.3, section C.8.32.2).
+    One object may hold maps of several quantities, so each frame states its own (PS3.3, section C.8.32.2).
     """
     if len(places) == 1 or text(places[-1], "SOPClassUID") != ParametricMapStorage:
         return None
@@ -211,5 +214,5 @@ def _map_rescale(places: Sequence[Header], *, is_float: bool) -> tuple[float, fl
 
 
 def _fault(header: Header, keyword: str) -> bool | None:
-    """Returns True for a value that is no number, or several unlike ones; None for any other, as for absent values."""
+    """Returns True if a value is no number, or is several numbers that differ; None if it is sound or absent."""
     return is_malformed(header, keyword) or len(set(numbers(header, keyword) or ())) > 1 or None

@@ -1,4 +1,4 @@
-"""Finds the unit of a frame's values, at the place in the header from which slope and intercept come."""
+"""Finds the unit of a frame's values in the part of the header from which its slope and intercept come."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_UNIT = "1"
 
 
 def unit_of(frame: FrameInfo) -> str:
-    """Returns the unit of a frame's rescaled values; empty if the header does not say."""
+    """Returns the unit of a frame's rescaled values; empty if the header does not state one."""
     for place in frame.places:
         transformation = item(place, "PixelValueTransformationSequence")
         found = text(transformation, "RescaleType") if transformation is not None else ""
@@ -28,7 +28,7 @@ def unit_of(frame: FrameInfo) -> str:
     table = item(header, "ModalityLUTSequence")
     if table is not None:
         return text(table, "ModalityLUTType")
-    # Units are of type 1 in PET (PS3.3, section C.8.9.1), whose modules have no RescaleType
+    # PET must have Units (PS3.3, section C.8.9.1: type 1), and its modules have no RescaleType
     stated = ("Units", "RescaleType") if text(header, "Modality") == "PT" else ("RescaleType", "Units")
     named = (text(header, keyword) for keyword in (*stated, "DoseUnits"))
     unit = applied_unit(frame.places, frame.slope, frame.intercept) or next(filter(None, named), "")
@@ -37,7 +37,10 @@ def unit_of(frame: FrameInfo) -> str:
 
 
 def _unit_of_same_mapping(frame: FrameInfo) -> str:
-    """Returns the unit of a mapping with the frame's slope and intercept, such as Hz of a field map; else empty."""
+    """Returns the unit of a real world mapping that has the frame's slope and intercept, such as Hz for a field map.
+
+    It is empty if there is no such mapping.
+    """
     for place in frame.places:
         mapping = item(place, "RealWorldValueMappingSequence")
         if mapping is None:
@@ -52,5 +55,5 @@ def _unit_of_same_mapping(frame: FrameInfo) -> str:
 
 
 def _specified(unit: str) -> str:
-    """Returns the unit, or empty for ``US``, which means unspecified (PS3.3, section C.11.1.1.2)."""
+    """Returns the unit; empty if it is ``US``, which means "unspecified" (PS3.3, section C.11.1.1.2)."""
     return "" if unit == "US" else unit

@@ -37,7 +37,7 @@ _PHILIPS_FRAME_BLOCK = 0x20050014
 
 
 def b_values(frames: Sequence[FrameInfo]) -> tuple[float, ...]:
-    """Lists the distinct b-values in s/mm2, ascending; empty if the series is no diffusion series."""
+    """Lists the distinct b-values in s/mm2, ascending; empty if the frames state none."""
     found: set[float] = set()
     seen: set[int] = set()
     for frame, value in zip(frames, marks(frames, "DiffusionBValue"), strict=True):
@@ -64,12 +64,15 @@ def _private_b_value(header: Header) -> float | None:
 
 
 def is_private_mosaic(header: Header) -> bool:
-    """Returns whether a private element of Siemens or UIH states several slices; ImageType may have lost MOSAIC."""
+    """Returns whether a private element of Siemens or UIH says that the image holds several slices.
+
+    Such an image is a mosaic even if its ImageType does not say MOSAIC: some programs remove that value.
+    """
     return (mosaic_count(header) or 0) > 1
 
 
 def is_uih_grid(header: Header) -> bool:
-    """Returns whether the image is a grid of slices by UIH."""
+    """Returns whether the image is a grid of slices from a scanner of UIH."""
     return text(header, "Manufacturer").upper().startswith(_UIH) and is_private_mosaic(header)
 
 
@@ -92,16 +95,17 @@ def mosaic_count(header: Header) -> float | None:
 
 
 def philips_rescale(frame: FrameInfo) -> tuple[float, float] | None:
-    """Returns slope and intercept of Philips' precise values; None for other scanners, or without a scale slope.
+    """Returns the slope and intercept that lead to Philips' precise values.
 
-    RescaleSlope leads to values scaled for display, which differ between scans of one protocol. The scale slope SS
-    (2005,100E) undoes the scaling for storage: value = stored / SS + RescaleIntercept / (RescaleSlope * SS), as
-    dcm2niix does (Chenevert et al., Translational Oncology 7, 2014: 65). Without a rescale, the scale intercept SI
-    (2005,100D) is used: value = (stored - SI) / SS.
+    The result is None for other scanners, and for a header without a scale slope. RescaleSlope leads to values that are
+    scaled for display and cannot be compared between scans. The scale slope SS (2005,100E) leads to the values that the
+    scanner measured: value = stored / SS + RescaleIntercept / (RescaleSlope * SS), as in dcm2niix (Chenevert et al.,
+    Translational Oncology 7, 2014: 65). Without a rescale, the scale intercept SI (2005,100D) takes its place:
+    value = (stored - SI) / SS.
     """
     manufacturer = text(frame.places[-1], "Manufacturer").upper()
     if manufacturer and "PHILIPS" not in manufacturer:
-        return None  # another program computed the values, even if it kept elements of the scanner's header
+        return None  # another program computed these values, even if it copied private elements of the scanner
     for place in frame.places:
         for dataset in (*_items(place), place):
             for slope_tag, intercept_tag in _philips_tags(dataset, is_named=bool(manufacturer)):
@@ -115,7 +119,7 @@ def philips_rescale(frame: FrameInfo) -> tuple[float, float] | None:
 
 
 def _philips_tags(header: Header, *, is_named: bool) -> Iterator[tuple[int, int]]:
-    """Yields the tags of scale slope and intercept, in the blocks that Philips reserved (PS3.5, section 7.8.1)."""
+    """Yields the tags of scale slope and scale intercept in each block that Philips reserved (PS3.5, section 7.8.1)."""
     creators = _philips_creators(header)
     for tag in creators:
         if block_owner(header, tag).startswith("PHILIPS") and block_owner(header, tag).endswith(_PHILIPS_SCALE_CREATOR):
@@ -130,7 +134,10 @@ def _philips_creators(header: Header) -> list[int]:
 
 
 def _items(header: Header) -> tuple[Dataset, ...]:
-    """Returns the item in which Philips describes a frame, from the block that its creator reserved in this dataset."""
+    """Returns the item in which Philips describes a frame, or nothing.
+
+    It is found by the name of its block's creator, as the block may have another number in each dataset.
+    """
     if isinstance(header, ScannedHeader):
         return ()
     owned = _philips_creators(header)
@@ -152,7 +159,7 @@ def _float(header: Header, tag: int) -> float | None:
 
 
 def with_vendor_rescale(frames: list[FrameInfo]) -> tuple[list[FrameInfo], bool]:
-    """Returns the frames, with precise scaling if the vendor states it, and whether any frame has it."""
+    """Returns the frames, with Philips' precise slope and intercept where the header has them, and whether any has."""
     result = []
     for frame in frames:
         precise = philips_rescale(frame)

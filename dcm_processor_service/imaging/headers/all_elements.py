@@ -40,7 +40,7 @@ _SEQUENCES = frozenset({"SQ", "UN"})
 def short_elements(instance: InstanceFile) -> dict[int, bytes]:
     """Returns the values of short public elements by tag, without padding; times and sequences are left out.
 
-    It is empty if the file cannot be read like that.
+    The result is empty if the file cannot be read as raw bytes, for example because it is big endian.
     """
     if instance.short_elements is not None:
         return dict(instance.short_elements)
@@ -65,7 +65,10 @@ def short_elements(instance: InstanceFile) -> dict[int, bytes]:
 
 
 def short_elements_of(head: bytes) -> dict[int, bytes]:
-    """Returns what :func:`short_elements` does, of the first bytes of a file; empty if these do not suffice."""
+    """Does the same as :func:`short_elements`, but from the first bytes of a file.
+
+    The result is empty if the header is longer than these bytes.
+    """
     try:
         return _walk(head)
     except (NeedsPydicomError, IndexError, ValueError, struct_error):
@@ -103,7 +106,7 @@ def _walk(buffer: bytes) -> dict[int, bytes]:
 
 
 def _is_left_out(tag: int, vr: bytes) -> bool:
-    """Returns whether an element is a time or a sequence; implicit syntaxes do not say, the dictionary does."""
+    """Returns whether an element is a time or a sequence; without a VR in the file, the dictionary says so."""
     name = VR_NAMES[vr] if vr else _vr_of(tag)
     return name in _TIMES or name in _SEQUENCES
 

@@ -1,7 +1,7 @@
 """Decodes text by SpecificCharacterSet (0008,0005), with code extensions (PS3.3, section C.12.1.1.2; PS3.5, 6.1.2).
 
-pydicom decodes; here its gaps are filled: terms in lower case, Latin-9 (ISO_IR 203), and the designations of GB 2312
-(ISO 2022 IR 58), which it leaves in the text.
+pydicom does the decoding. This module adds what it lacks: terms in lower case, Latin-9 (ISO_IR 203), and GB 2312 (ISO
+2022 IR 58), whose escape sequences it leaves in the text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOCAL_TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """The VRs that SpecificCharacterSet applies to."""
 
 _ESCAPE = b"\x1b"
-# an escape sequence that names a set of characters (ISO 2022), of which none is a character itself
+# the escape sequences that switch to another set of characters (ISO 2022); they are not text themselves
 _DESIGNATION = re.compile("\x1b(?:\\$[()]?|[()\\-.])[@-~]")
 _TO_ASCII = frozenset({"\x1b(B", "\x1b(J"})
 _GB_2312, _IR_58 = b"\x1b$)A", b"ISO 2022 IR 58"
@@ -29,11 +29,11 @@ _LATIN_9 = dict.fromkeys(("ISO_IR 203", "ISO 2022 IR 203"), "iso8859_15")
 
 
 def decoded(vr: str, content: bytes, character_set: bytes) -> str:
-    """Decodes a value; names and descriptions by the character set of its header, any other as Latin-1.
+    """Decodes a value: a name or description by the character set of its header, any other value as Latin-1.
 
     Args:
         vr: The value's VR.
-        content: Its bytes.
+        content: The value's bytes.
         character_set: SpecificCharacterSet (0008,0005) of the header, as bytes of the file.
 
     Example:
@@ -49,9 +49,10 @@ def decoded(vr: str, content: bytes, character_set: bytes) -> str:
 
 
 def without_designations(text: str) -> str:
-    """Returns a text without escape sequences that a decoder has left in it.
+    """Returns a text without the escape sequences that a decoder has left in it.
 
-    One that names characters beyond ASCII shows that those behind it are not decoded: U+FFFD stands in its place.
+    If such a sequence switches to characters beyond ASCII, the text after it was not decoded. U+FFFD then takes the
+    place of the sequence, to mark that.
     """
     return _DESIGNATION.sub(_left, text) if "\x1b" in text else text
 
@@ -61,7 +62,7 @@ def _left(designation: re.Match[str]) -> str:
 
 
 def names_encoding(character_set: str) -> bool:
-    r"""Returns whether one of the terms of a SpecificCharacterSet names an encoding beyond ASCII that is known.
+    r"""Returns whether a SpecificCharacterSet names, in one of its terms, a known encoding other than ASCII.
 
     Example:
         >>> names_encoding("\\ISO 2022 IR 87"), names_encoding("ISO_IR 6"), names_encoding("NONSENSE")
@@ -72,7 +73,7 @@ def names_encoding(character_set: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _encodings(character_set: bytes) -> tuple[str, ...]:
-    """Returns Python's names of the encodings, between which escape sequences switch."""
+    """Returns Python's names of the encodings that a SpecificCharacterSet names."""
     terms = [term.strip(" \0").upper() for term in character_set.decode("latin-1").split("\\")]
     with contained():
         return tuple(convert_encodings([_LATIN_9.get(term, term) for term in terms]))

@@ -19,7 +19,11 @@ _SILENT = logging.CRITICAL + 1
 
 
 class _Containment:
-    """A lock for one thread at a time; a fork waits for it, because a child forked meanwhile would stay silent."""
+    """A lock that one thread at a time may hold.
+
+    A fork of the process waits for the lock: a child that is forked while warnings are silenced would keep them
+    silenced.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -43,10 +47,10 @@ pause_at_forks(_containment)
 
 @contextmanager
 def contained(logger_name: str = "pydicom") -> Iterator[None]:
-    """Silences warnings and a library's log within a block, since both quote the values that they complain about.
+    """Silences all warnings and the log of a library within a ``with`` block, since both may quote header values.
 
-    Only one thread at a time enters it, because warning filters are global in a process. It may be nested at little
-    cost.
+    Only one thread at a time can be inside such a block, because warning filters are global in a process. Blocks may be
+    nested; an inner one costs little.
     """
     logger = logging.getLogger(logger_name)
     with _containment:

@@ -1,10 +1,11 @@
 """Reads the headers of a series' files as far as an inspection needs them.
 
 pydicom makes an object of every element, which for a thousand slices with a few hundred vendor elements each takes
-seconds. This scanner walks over a file's elements in one buffer (PS3.5, section 7.1) and keeps the few that are needed
-later. Parts that the files of a series have in common are compared and not parsed again
-(:mod:`~dcm_processor_service.imaging.headers.shared_layout`). It reads files in Part 10 format, little endian, without
-functional groups, as nearly all are. At the first element that it does not expect, it leaves the file to pydicom.
+seconds. The scanner in this module walks over a file's elements in one buffer (PS3.5, section 7.1) and keeps the few
+that are needed later. Parts that the files of a series have in common are compared and not parsed again
+(:mod:`~dcm_processor_service.imaging.headers.shared_layout`). The scanner reads files in Part 10 format, little endian,
+without functional groups; nearly all files are like that. If it meets an element that it does not expect, pydicom reads
+the file instead.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ __all__ = ["LONG_VALUE_BYTES", "SCANNED_KEYWORDS", "Scanned", "SeriesMemory", "s
 
 _LIMITS = Limits()
 LONG_VALUE_BYTES = 1 << 16
-"""Longer values need not be read to identify a file."""
+"""A limit for callers that only identify a file: they need no value that is longer."""
 
 SCANNED_KEYWORDS = (
     *LABELS,
@@ -108,21 +109,22 @@ SCANNED_KEYWORDS = (
     "Units",
     "WindowWidth",
 )
-# the element that ends a header, and those that this scanner leaves to pydicom
+# what the scanner does with some elements: end the scan, or leave the file to pydicom, for some only in certain cases
 _PIXELS, _LEFT_TO_PYDICOM, _PHILIPS_FRAME, _MAPPING = -1, -2, -3, -4
 _SPECIAL = frozenset({_PIXELS, _LEFT_TO_PYDICOM, _PHILIPS_FRAME, _MAPPING})
-_MAPPED_MODALITIES = frozenset({b"NM", b"PT"})  # whose values may stand in RealWorldValueMappingSequence alone
+# modalities in which RealWorldValueMappingSequence may be the only statement of slope and intercept
+_MAPPED_MODALITIES = frozenset({b"NM", b"PT"})
 _SCANNED: dict[int, str | int] = {
     **{tag: keyword for keyword in SCANNED_KEYWORDS if (tag := tag_for_keyword(keyword)) is not None},
     **{tag: tag for tag in PRIVATE_TAGS},
     **dict.fromkeys((0x7FE00008, 0x7FE00009, 0x7FE00010), _PIXELS),
     # ModalityLUTSequence, DetectorInformationSequence, functional groups: sequences that an inspection looks into
     **dict.fromkeys((0x00283000, 0x00540022, 0x52009229, 0x52009230), _LEFT_TO_PYDICOM),
-    # Philips' frame sequence in any block; in most files the element of the first block is a number instead
+    # Philips' sequence about a frame, in any private block; in most files, this tag of the first block is a number
     **dict.fromkeys((0x2005000F | block << 8 for block in range(0x10, 0x100)), _PHILIPS_FRAME),
     0x00409096: _MAPPING,
 }
-# Philips keeps the scale slope at the top level, in the sequence above, or in both
+# Philips writes the scale slope at the top level, in the sequence above, or in both
 _PHILIPS_SLOPE = 0x2005100E
 _KEPT = {tag: key for tag, key in _SCANNED.items() if key not in _SPECIAL}
 _VRS: dict[str | int, str] = {
@@ -136,9 +138,9 @@ _KINDS = {
 _PRESENT = ScannedElement("SQ", b"")
 """Stands for a sequence that was skipped."""
 
-# little endian files have the halves of a tag one after the other, each with its low byte first
+# tags as one 32-bit number reads them from a little endian file, in which the group comes before the element
 _BY_FILE_ORDER = {(tag & 0xFFFF) << 16 | tag >> 16: key for tag, key in _SCANNED.items()}
-_PIXELS_HEAD_BYTES = 12  # the VR of pixel data has a long head
+_PIXELS_HEAD_BYTES = 12  # tag, VR, two reserved bytes and a length of 32 bits
 _CHUNK_BYTES = 1 << 16
 _MOST_HEADER_BYTES = 1 << 24
 
@@ -150,16 +152,20 @@ SharedElements: TypeAlias = "dict[str | int, ScannedElement]"
 
 
 class SeriesMemory:
-    """The elements and the layout that the files of one series share; ``learns`` is False for a file read alone."""
+    """What the scanner remembers from file to file of one series: elements and the layout that the files share.
+
+    Args:
+        learns: Whether to learn the layout; False for a file that is read alone.
+    """
 
     def __init__(self, *, learns: bool = True) -> None:
         self.learns = learns
         self.elements: SharedElements = {}
-        """The last value of each element that was kept."""
+        """The most recent value of each element that is kept."""
 
         self.layout = HeaderLayout()
         self.model: _Model | None = None
-        """The file that the layout was learned from last."""
+        """The file from which the layout was last learned."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,7 @@ class _Model:
 
 
 class Scanned(NamedTuple):
-    """A file that was scanned, with the first bytes that were read of it."""
+    """A scanned file, with those first bytes of it that were read."""
 
     instance: InstanceFile
     head: bytes
@@ -186,15 +192,17 @@ def scan_instance(
     longest_value_bytes: int | None = None,
     limits: Limits = _LIMITS,
 ) -> InstanceFile:
-    """Reads a file as ``read_instance`` does, but keeps only the elements that are needed.
+    """Reads a file as ``read_instance`` does, but keeps only the elements that an inspection needs.
 
-    The header holds ``SCANNED_KEYWORDS``, or all elements if pydicom had to read it.
+    The header holds the elements in ``SCANNED_KEYWORDS`` and some private ones; or all elements, if pydicom had to read
+    it.
 
     Args:
         path: A DICOM file.
-        memory: Memory of the series, the same for each of its files.
-        longest_value_bytes: Longer values stay in the file until they are accessed; None reads all.
-        limits: Limits, which say how far a deflated data set may expand.
+        memory: One object for all files of a series; None for a file that is read alone.
+        longest_value_bytes: If pydicom reads the file, longer values stay in the file until they are accessed; None
+            reads all values at once.
+        limits: How far a deflated data set may expand.
 
     Raises:
         UnreadableFileError: As ``read_instance`` raises it.
@@ -214,7 +222,7 @@ def scan_file(path: Path, memory: SeriesMemory) -> Scanned | None:
 
 
 def scan_head(path: Path, head: bytes, size_bytes: int, memory: SeriesMemory) -> InstanceFile | None:
-    """Scans the first bytes of a file; returns None if its header is longer, or needs pydicom."""
+    """Scans the first bytes of a file; returns None if the header is longer, or if the file needs pydicom."""
     try:
         return _parse(path, head, size_bytes, memory)
     except _NEEDS_PYDICOM:
@@ -229,7 +237,7 @@ def _scan(path: Path, memory: SeriesMemory) -> Scanned:
             try:
                 return Scanned(_parse(path, buffer, size, memory), buffer)
             except (struct_error, IndexError):
-                # the header is longer than what was read
+                # the header is longer than the bytes that were read
                 if len(buffer) >= min(size, _MOST_HEADER_BYTES):
                     raise
                 buffer += file.read(len(buffer) * 4)
@@ -243,7 +251,7 @@ def _parse(path: Path, buffer: bytes, file_size: int, memory: SeriesMemory) -> I
 
 
 def _by_layout(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, PixelLocation, UID] | None:
-    """Reads a header that has the layout of those before it; returns None for any other."""
+    """Reads a header that has the layout of earlier files of the series; returns None for any other header."""
     model = memory.model
     matched = memory.layout.match(buffer, _KEPT.get) if memory.layout.is_of_use else None
     if model is None or matched is None:
@@ -253,7 +261,7 @@ def _by_layout(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, Pix
     for value in values:
         _keep(elements, memory.elements, _KEPT[value.tag], value.vr, value.content, value.length)
     if len(elements) != len(model.elements):
-        return None  # an element is empty in this file, or was in the model
+        return None  # an element is empty in only one of the two files, and empty elements are not kept
     return elements, replace(model.pixels, offset_bytes=position), model.syntax
 
 
@@ -309,7 +317,7 @@ def _walk(
 
 
 def _note_mapping(elements: SharedElements) -> None:
-    """Notes that there is a real world mapping; if values may stand in it alone, pydicom reads the file."""
+    """Notes that the header has a real world mapping, or leaves the file to pydicom if its values may be needed."""
     if "Modality" in elements and elements["Modality"].content in _MAPPED_MODALITIES:
         raise NeedsPydicomError
     elements["RealWorldValueMappingSequence"] = _PRESENT
@@ -318,14 +326,15 @@ def _note_mapping(elements: SharedElements) -> None:
 def _keep(
     elements: SharedElements, shared: SharedElements, key: str | int, vr: bytes, content: bytes, length: int
 ) -> None:
-    """Keeps a value; if the file before has an equal one, both share one object."""
+    """Keeps a value in ``elements``; if an earlier file had the same value, both files share one object."""
     if len(content) < length:
         raise IndexError
-    # implicit syntaxes state no type, and archives rewrite what they do not know as UN (PS3.5, section 6.2.2)
+    # If the file does not state the VR, the dictionary has it: implicit syntaxes state none, and archives write UN for
+    # elements that they do not know (PS3.5, section 6.2.2).
     vr_name = VR_NAMES[vr] if vr and vr != b"UN" else _VRS.get(key, "")
     before = shared.get(key)
     if before is None or before.content != content or before.vr != vr_name:
-        # a sequence or pixels with a wrong VR, or a value of another kind than its keyword has
+        # the VR is wrong: a sequence or pixels with the VR of a value, or a value of another kind than its keyword has
         if key in _SPECIAL or (key in _VRS and _KINDS.get(vr_name, "") != _KINDS[_VRS[key]]):
             raise NeedsPydicomError
         if key == "SpecificCharacterSet" and b"\0" in content:  # pydicom cannot read such a file

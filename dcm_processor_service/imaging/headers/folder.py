@@ -65,9 +65,9 @@ _WHOSE = ("SpecificCharacterSet", *_IDENTITY, *_UIDS[:2])
 _NO_DIRECTORY = "damaged, cut off, or no DICOMDIR: get it again"
 _RECORDS = "DirectoryRecordSequence"
 _IN_USE = 0xFFFF
-# the most files of one UID that a new file is compared with; instances that differ are refused later
+# a new file is compared with at most so many files of the same UID; callers refuse instances that differ
 _MOST_COMPARED = 4
-# instances of no patient have neither study nor series (PS3.4, section GG.3)
+# the classes of instances that belong to no patient, and so to no study and series (PS3.4, section GG.3)
 _OF_NO_PATIENT = frozenset(
     {
         ColorPaletteStorage,
@@ -83,12 +83,13 @@ _OF_NO_PATIENT = frozenset(
 
 
 def files_below(root: Path, without: Path | None = None) -> Iterator[Path | LeftOutFile]:
-    """Lists the files of a folder at any depth, in order, and those that are left out; opens none.
+    """Lists the files of a folder at any depth, in order, and those that are left out.
 
-    Only reading a file shows whether it is DICOM, or a pipe.
+    No file is opened, so the list may contain pipes and files that are not DICOM.
 
     Args:
-        root: A folder; a path that is no folder is listed itself, whatever its name, even if it does not exist.
+        root: A folder. A path that is no folder is the only entry of the list, whatever its name, even if it does not
+            exist.
         without: A folder below ``root`` that is skipped without a report.
     """
     own = None if without is None else without.resolve()
@@ -102,12 +103,12 @@ def files_below(root: Path, without: Path | None = None) -> Iterator[Path | Left
 
 
 def files_in(folder: Path) -> Iterator[Path | LeftOutFile]:
-    """Lists the files of a folder as :func:`files_below` does, without those of the folders in it."""
+    """Lists the files of a folder as :func:`files_below` does, but not those in its subfolders."""
     return (found for found, is_folder in _entries(folder) if not is_folder)
 
 
 def _entries(folder: Path) -> list[tuple[Path | LeftOutFile, bool]]:
-    """Lists the entries of a folder by name; the flag is True for a folder to walk through."""
+    """Lists the entries of a folder, sorted by name; the flag is True for a subfolder that the walk has to enter."""
     try:
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
@@ -126,7 +127,9 @@ def _entry(path: Path, entry: os.DirEntry[str]) -> tuple[Path | LeftOutFile, boo
 
 
 def dicomdir_files(dicomdir: Path) -> list[Path | None]:
-    """Returns the files of a DICOMDIR in the order of its records, None for a name outside of its folder (PS3.3, F.3).
+    """Returns the files that a DICOMDIR lists, in the order of its records (PS3.3, section F.3).
+
+    A name that leads out of the DICOMDIR's folder becomes None.
 
     Raises:
         InvalidSeriesError: The file is no DICOMDIR, is damaged or cut off, or cannot be opened.
@@ -137,7 +140,7 @@ def dicomdir_files(dicomdir: Path) -> list[Path | None]:
         directory = dcmread(file)
         records: object = directory.get_item(_RECORDS) if _RECORDS in directory else None
         if records is None or (isinstance(records, RawDataElement) and len(records.value or b"") < records.length):
-            raise unreadable(dicomdir, _NO_DIRECTORY)  # pydicom would read the records that are left
+            raise unreadable(dicomdir, _NO_DIRECTORY)  # pydicom would return only the first records, without an error
         for record in directory[_RECORDS].value:
             names = record.get("ReferencedFileID")
             if not names or record.get("RecordInUseFlag", _IN_USE) != _IN_USE:
@@ -151,16 +154,17 @@ def dicomdir_files(dicomdir: Path) -> list[Path | None]:
 class DicomFolders:
     """Reads the DICOM instances of files and folders, each instance once.
 
-    If different instances share a SOPInstanceUID by mistake, it yields each of them; the caller refuses them.
+    If different instances share a SOPInstanceUID by mistake, each of them is returned, and the caller refuses them.
     """
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, ...], list[Path]] = {}
 
     def read(self, files: Iterable[Path | LeftOutFile]) -> Iterator[InstanceFile | LeftOutFile]:
-        """Reads the files that :func:`files_below` lists, lazily; yields instances, and the files that are left out.
+        """Reads the headers of the files that :func:`files_below` lists, one after the other.
 
-        It reads only headers, and of these only the elements that ``scan_instance`` keeps.
+        It yields an instance for each file, with the elements that ``scan_instance`` keeps, or the reason why the file
+        is left out.
         """
         for file in files:
             if isinstance(file, LeftOutFile):
@@ -205,7 +209,7 @@ def glance(path: Path) -> Glance:
 
 
 def file_attributes(path: Path, keywords: Iterable[str]) -> dict[str, str]:
-    """Reads some attributes of a file as :func:`text_attributes` returns them.
+    """Reads some attributes of a file, in the form in which :func:`text_attributes` returns them.
 
     Raises:
         UnreadableFileError: The file is no DICOM instance, is damaged, or cannot be opened.
@@ -214,9 +218,9 @@ def file_attributes(path: Path, keywords: Iterable[str]) -> dict[str, str]:
 
 
 def text_attributes(header: Header, keywords: Iterable[str]) -> dict[str, str]:
-    """Returns some attributes as text, with a backslash between several values; leaves out those without a value.
+    """Returns some attributes as text, by keyword; several values are separated by a backslash.
 
-    Values that are malformed count as absent.
+    Attributes without a value, or with a malformed one, are left out.
     """
     with contained():
         found = {keyword: "\\".join(texts(header, keyword)).strip() for keyword in keywords}

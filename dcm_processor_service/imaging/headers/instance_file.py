@@ -1,4 +1,4 @@
-"""Reads one DICOM file: its header up to the pixel data, and where the pixel data lies.
+"""Reads the header of one DICOM file up to the pixel data, and finds where the pixel data lies.
 
 Other modules read files through this one, for three reasons. pydicom's warnings quote values, which may be
 patient data, so they are silenced (:func:`contained`). On bad input pydicom raises exceptions of any class, which
@@ -72,9 +72,9 @@ _INFLATED_PIECE_BYTES = 1 << 20
 _LONGEST_META_BYTES = 4096
 
 _PREFIX = slice(128, 132)
-# files without preamble begin with file meta information or with the data set, which begins with group 0008
+# the first bytes of files without a preamble: group 0002 (file meta information), or group 0008 (the data set)
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
-_RUST_PANICS = "pyo3_runtime"  # a panic of a library in Rust is a BaseException
+_RUST_PANICS = "pyo3_runtime"  # the module of the exception for a crash in a Rust library, which is a BaseException
 _MISTAKES = (AssertionError, AttributeError, ImportError, NameError, TypeError)
 
 _PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
@@ -84,11 +84,11 @@ _LONG_HEADER_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
 
 @contextmanager
 def foreign_errors_as(error: Callable[[], DcmProcessorError]) -> Iterator[None]:
-    """Raises ``error()`` in place of any exception of a library on bad input, with that exception as its cause.
+    """Raises ``error()`` instead of any exception with which a library reacts to bad input; that is its cause.
 
-    Errors of this package pass unchanged. So do mistakes in its own code, which would otherwise look like bad input: an
-    ``AssertionError``, ``AttributeError``, ``ImportError``, ``NameError`` or ``TypeError`` that was raised by a line of
-    this package and not of a library.
+    Errors of this package pass through unchanged. So do exceptions that show a mistake in its own code, which would
+    otherwise look like bad input: an ``AssertionError``, ``AttributeError``, ``ImportError``, ``NameError`` or
+    ``TypeError`` that was raised by a line of this package and not of a library.
 
     Example:
         >>> with foreign_errors_as(lambda: InvalidSeriesError("the header is damaged: get it again")):
@@ -109,7 +109,7 @@ def foreign_errors_as(error: Callable[[], DcmProcessorError]) -> Iterator[None]:
 
 
 def _is_raised_here(error: BaseException) -> bool:
-    """Returns whether a line of this package raised an error, and not a line of a library."""
+    """Returns whether the line that raised an error belongs to this package, not to a library."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -123,7 +123,9 @@ def unreadable(path: Path, reason: str, *, faulty: bool = True) -> UnreadableFil
 
 
 def open_regular(path: Path, buffering: int = -1) -> BinaryIO:
-    """Opens a regular file for reading; refuses others, because a pipe would block and a device may react to it.
+    """Opens a regular file for reading.
+
+    Anything else is refused, because opening a pipe would block, and a device may react to being opened.
 
     Raises:
         UnreadableFileError: The file cannot be opened, or is no regular file.
@@ -155,7 +157,7 @@ class PixelLocation:
     vr: str
     offset_bytes: int
     size_bytes: int | None
-    """Length that the element declares; None for compressed data, whose length is not defined (PS3.5, section A.4)."""
+    """Length that the element declares; None for compressed data, which declare none (PS3.5, section A.4)."""
 
 
 @dataclass(frozen=True)
@@ -169,19 +171,20 @@ class InstanceFile:
     file_size_bytes: int
     pixels: PixelLocation | None
     transfer_syntax_uid: UID
-    """The transfer syntax that the file states, or that was found from its encoding (PS3.5, section 10)."""
+    """The transfer syntax (PS3.5, chapter 10) that the file states; if it states none, the one that its encoding shows.
+    """
 
     is_part10: bool = True
-    """Whether it has a preamble and states its transfer syntax (PS3.10, section 7.1)."""
+    """Whether the file has a preamble and states its transfer syntax (PS3.10, section 7.1)."""
 
     is_there: bool = True
-    """Whether the file may be opened; False if only its first bytes were given, under a name that may be another's."""
+    """Whether ``path`` may be opened; False if only the file's first bytes were given, and ``path`` is a mere label."""
 
     short_elements: Mapping[int, bytes] | None = None
-    """Values of its short public elements by tag, if these were read from its first bytes."""
+    """Values of the file's short public elements by tag, if the file itself may not be opened; else None."""
 
     whole_header: Header | None = None
-    """All elements of its header, if these were read from its first bytes beside those that an inspection needs."""
+    """All elements of the header, if the file itself may not be opened and an inspection may need them; else None."""
 
     @cached_property
     def sop_instance_uid(self) -> str:
@@ -191,7 +194,7 @@ class InstanceFile:
 
     @cached_property
     def is_compressed(self) -> bool:
-        """Whether its pixels are encoded; a deflated data set does not count."""
+        """Whether the pixels are compressed; a deflated data set does not count."""
         return _encodes_pixels(str(self.transfer_syntax_uid))
 
     @property
@@ -204,7 +207,7 @@ class InstanceFile:
         """Whether the file ends before its pixel data does."""
         where = self.pixels
         if where is None:
-            return "BitsAllocated" in self.header  # an image without pixels: cut off between two elements
+            return "BitsAllocated" in self.header  # describes pixels, but has none: cut off between two elements
         if self.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
             return False
         if where.size_bytes is None:
@@ -219,15 +222,15 @@ def _encodes_pixels(transfer_syntax_uid: str) -> bool:
 
 
 def read_instance(path: Path, *, longest_value_bytes: int | None = None, limits: Limits = _LIMITS) -> InstanceFile:
-    """Reads a file up to its pixel data, and finds where these lie.
+    """Reads a file up to its pixel data, and finds where the pixel data lies.
 
     Files without the preamble of PS3.10, section 7.1, are read as well if they hold a DICOM instance. A DICOMDIR is
     refused.
 
     Args:
         path: The file.
-        longest_value_bytes: Longer values stay in the file until they are accessed; None reads all.
-        limits: Limits, which say how far a deflated data set may expand.
+        longest_value_bytes: Longer values stay in the file until they are accessed; None reads all values at once.
+        limits: How far a deflated data set may expand.
 
     Raises:
         UnreadableFileError: The file is no DICOM instance, is damaged, ends inside its header, or cannot be opened.
@@ -245,7 +248,10 @@ def read_instance(path: Path, *, longest_value_bytes: int | None = None, limits:
 
 
 def _refuse_bomb(path: Path, file: BinaryIO, limits: Limits) -> None:
-    """Refuses a deflated data set that expands beyond the limits; inflates it piece by piece (PS3.5, section A.5)."""
+    """Refuses a deflated data set (PS3.5, section A.5) that expands beyond the limits.
+
+    The data set is inflated piece by piece, so that it cannot fill the memory.
+    """
     head = file.read(_LONGEST_META_BYTES)
     file.seek(0)
     if DeflatedExplicitVRLittleEndian.encode() not in head:
@@ -270,10 +276,10 @@ def read_dataset(path: Path, limits: Limits = _LIMITS) -> FileDataset:
 
     Args:
         path: The file.
-        limits: Limits, which say how far a deflated data set may expand.
+        limits: How far a deflated data set may expand.
 
     Raises:
-        UnreadableFileError: See :func:`read_instance`; also if what follows the pixel data is damaged.
+        UnreadableFileError: See :func:`read_instance`; also if the elements after the pixel data are damaged.
         InvalidSeriesError: The file ends inside its pixel data.
     """
     instance = read_instance(path, limits=limits)
@@ -281,7 +287,7 @@ def read_dataset(path: Path, limits: Limits = _LIMITS) -> FileDataset:
         raise InvalidSeriesError(f"{instance.label} ends inside its pixel data, it was cut off: get it again")
     with open_regular(path) as file, foreign_errors_as(lambda: unreadable(path, _DAMAGED)), contained():
         dataset = dcmread(file, force=True)
-        if len(dataset) == 0:  # a last element without an end: pydicom returns nothing, and no error
+        if len(dataset) == 0:  # pydicom returns an empty dataset, not an error, if the last element has no end
             raise unreadable(path, _DAMAGED)
         dataset.file_meta.TransferSyntaxUID = instance.transfer_syntax_uid
     return dataset
@@ -292,7 +298,7 @@ def read_header(path: Path, limits: Limits = _LIMITS) -> FileDataset:
 
     Args:
         path: The file.
-        limits: Limits, which say how far a deflated data set may expand.
+        limits: How far a deflated data set may expand.
 
     Raises:
         InvalidSeriesError: The file is no DICOM file or ends inside its header.
@@ -350,7 +356,7 @@ def _check_header(path: Path, header: FileDataset, file_size: int, *, has_pixels
 
 def _ends_inside_element(header: FileDataset, file_size: int, *, has_pixels: bool) -> bool:
     if header.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        return False  # positions are those of the inflated data
+        return False  # the positions of elements count inflated bytes, so they cannot be compared with the file's size
     element: object = header.get_item(max(header.keys()), keep_deferred=True)
     if not isinstance(element, RawDataElement) or element.length == _UNDEFINED_LENGTH:
         return False

@@ -1,4 +1,4 @@
-"""Private elements that are read, as (group << 16 | element)."""
+"""Tags of the private elements that are read, as numbers (group << 16 | element)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = [
     "UIH_GRID_COUNT",
 ]
 
-# the number of slices side by side in one image: of VR US and DS
+# elements that state how many slices lie side by side in one image, of VR US and DS
 SIEMENS_MOSAIC_COUNT, UIH_GRID_COUNT = 0x0019100A, 0x00651050
 
-# Siemens (0019,100C) of VR IS; GE (0043,1039) of VR IS, the first of four values
+# elements that state b-values: of Siemens, VR IS; of GE, VR IS, the first of four values
 PRIVATE_B_VALUES = (0x0019100C, 0x00431039)
 
 GE_COMPLEX_PART = 0x0043102F
 
 GE_SEQUENCE_NAMES = (0x0019109C, 0x0019109E)
-"""GE's name of the pulse sequence, and its internal name: of VR LO."""
+"""GE's elements with the name of the pulse sequence and with its internal name, both of VR LO."""
 
 MOSAIC_GROUPS = frozenset({0x0019, 0x0065})
 """Groups of the private elements that state the number of slices in one image."""
@@ -35,7 +35,7 @@ OWNERS = {
     GE_COMPLEX_PART: "GEMS_PARM_01",
     **dict.fromkeys(GE_SEQUENCE_NAMES, "GEMS_ACQU_01"),
 }
-"""Private creator of each element's block, in upper case."""
+"""For each element above, the private creator of its block, in upper case."""
 
 _BLOCKS = range(0x10, 0x100)
 
@@ -43,4 +43,4 @@ PRIVATE_TAGS = (
     *(tag & 0xFFFF00FF | block << 8 for tag in (*OWNERS, 0x2005100D, 0x2005100E) for block in _BLOCKS),
     *(group << 16 | block for group in (0x0019, 0x0043, 0x0065, 0x2005) for block in _BLOCKS),
 )
-"""The private elements that are read, in any block of their group, and the private creators of the blocks."""
+"""The private elements that are read, in every block in which they may be, and the private creators of the blocks."""

@@ -20,12 +20,12 @@ __all__ = [
 ]
 
 FIRST_ELEMENT = 132
-"""Position after preamble and prefix (PS3.10, section 7.1)."""
+"""Position of a file's first element, after preamble and prefix (PS3.10, section 7.1)."""
 
 _META_GROUP = b"\x02\x00"
 
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
-"""VRs whose length has 16 bits; that of all others has 32."""
+"""VRs with a length field of 16 bits; all others have one of 32 bits."""
 
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 VR_NAMES = {vr: vr.decode() for vr in SHORT_VRS | _LONG_VRS}
@@ -39,11 +39,11 @@ _length = Struct("<I").unpack_from
 
 
 class NeedsPydicomError(Exception):
-    """Says that pydicom must read the file, which holds something that the scanner does not know."""
+    """Says that the file holds something that the scanner does not know, so that pydicom must read it."""
 
 
 def read_element(buffer: bytes, position: int, implicit: bool) -> tuple[int, bytes, int, int]:  # noqa: FBT001 inner loop
-    """Returns tag, VR, length and the position of the value.
+    """Returns tag, VR, length and position of the value of the element that begins at a position.
 
     Raises:
         NeedsPydicomError: The element has no known VR.
@@ -63,10 +63,10 @@ def read_element(buffer: bytes, position: int, implicit: bool) -> tuple[int, byt
 
 
 def after_undefined(buffer: bytes, position: int, implicit: bool, depth: int = 0) -> int:  # noqa: FBT001 inner loop
-    """Returns the position after a sequence of undefined length (PS3.5, section 7.5.2).
+    """Returns the position after a sequence of undefined length (PS3.5, section 7.5.2), whose first item is given.
 
     Raises:
-        NeedsPydicomError: The element is no sequence, or is nested very deeply.
+        NeedsPydicomError: The element is no sequence, or its sequences are nested very deeply.
         struct.error: The buffer ends.
     """
     if depth > _DEEPEST:
@@ -90,9 +90,9 @@ def after_undefined(buffer: bytes, position: int, implicit: bool, depth: int = 0
 
 
 def transfer_syntax(buffer: bytes) -> tuple[UID, int]:
-    """Returns the transfer syntax and where the data set begins (PS3.10, section 7.1)."""
+    """Returns the transfer syntax, and the position at which the data set begins (PS3.10, section 7.1)."""
     position, syntax = FIRST_ELEMENT, b""
-    while buffer[position : position + 2] == _META_GROUP:  # the data set after it may have no VRs
+    while buffer[position : position + 2] == _META_GROUP:  # stop there: elements of the data set may have no VR
         tag, _, length, value = read_element(buffer, position, False)
         position = value + length
         if tag == 0x00020010:  # noqa: PLR2004 TransferSyntaxUID
@@ -104,4 +104,4 @@ def transfer_syntax(buffer: bytes) -> tuple[UID, int]:
 
 @lru_cache(maxsize=64)
 def _uid(value: bytes) -> UID:
-    return UID(value.decode("ascii").strip(" \0"), validation_mode=IGNORE)  # validation would quote it
+    return UID(value.decode("ascii").strip(" \0"), validation_mode=IGNORE)  # a warning would quote the value

@@ -1,4 +1,4 @@
-"""Compares two files of one SOPInstanceUID: they hold the same instance, or two that share a UID by mistake."""
+"""Compares two files of one SOPInstanceUID: do they hold the same instance, or two that share a UID by mistake?"""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 __all__ = ["is_same_instance"]
 
 _LAST_CREATOR = 0x00FF
-# groups that archives change: patient, request, arrival, storage, original attributes
+# groups in which archives change elements: about patient, request, arrival, storage, original attributes
 _OF_ARCHIVES = frozenset(
     {0x0002, 0x0004, 0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040, 0x0088, 0x0100, 0x0400, 0x2050, 0xFFFA, 0xFFFC}
 )
-# attributes of these groups that belong to the content nevertheless
+# attributes in these groups that archives do not change, as they belong to the content
 _NOT_OF_ARCHIVES = frozenset(
     {
         0x00080008,  # ImageType
         0x00080016,  # SOPClassUID
         *(0x00080022, 0x0008002A, 0x00080032),  # AcquisitionDate, AcquisitionDateTime, AcquisitionTime
         *(0x00080023, 0x00080033),  # ContentDate, ContentTime
-        *(0x00080060, 0x00080070),  # Modality and Manufacturer: where slopes and intercepts are looked for
+        *(0x00080060, 0x00080070),  # Modality and Manufacturer, which say where to look for slope and intercept
         0x00409096,  # RealWorldValueMappingSequence
     }
 )
 _OF_REPORTS = range(0x0040A000, 0x0040E000)
 _OF_PHILIPS = 0x2005
-"""The private group with the scale of Philips' values."""
+"""The private group in which Philips states the scale of values."""
 _PRIVATE = frozenset(tag for tag in PRIVATE_TAGS if tag & 0xFFFF > _LAST_CREATOR)
-# attributes of other groups that archives and viewers change: StudyID, SeriesNumber, counts, ImageComments, the window
+# attributes in other groups that archives and viewers change: StudyID, SeriesNumber, counts, ImageComments, the window
 _CHANGED = frozenset(
     {0x00200010, 0x00200011, *range(0x00201200, 0x0020120A), 0x00204000, 0x00281050, 0x00281051, 0x00281055}
 )
@@ -53,12 +53,12 @@ _PIXELS = 0x7FE00010
 
 
 def is_same_instance(first: Path, second: Path) -> bool:
-    """Returns whether two files are equal, or have the same content at the same place, as copies of archives do.
+    """Returns whether two files are equal, or have the same content, as copies from an archive do.
 
-    The content is what an instance shows or says: pixels and what these mean, segments, structures, text. Patients,
-    requests, descriptions and windows may differ, because archives correct them. Two compressions of one instance do
-    not count as equal: one of them may have lost something. A value of the content that only one file has is a
-    difference.
+    The content is what an instance shows or says: pixels and their meaning, their place and time, segments, structures,
+    text. Patients, requests, descriptions and windows may differ, because archives correct them. A value of the content
+    that only one file has is a difference. An instance and its compressed copy count as different, because
+    compression may have lost something.
 
     Example:
         >>> from pathlib import Path
@@ -78,20 +78,23 @@ def is_same_instance(first: Path, second: Path) -> bool:
 
 
 def _encoding_of(dataset: FileDataset) -> tuple[bool, str]:
-    """Returns whether values are little endian, and the compression of pixels; deflating and VRs change no value."""
+    """Returns whether values are little endian, and the compression of pixels.
+
+    Deflation and implicit VRs do not count, because they change no value.
+    """
     syntax = dataset.file_meta.TransferSyntaxUID
     return syntax.is_little_endian, str(syntax) if syntax.is_compressed else ""
 
 
 def _is_of_content(tag: BaseTag) -> bool:
-    """Returns whether an element is of the content: what the instance shows or says, its place, and its time."""
+    """Returns whether an element belongs to the content: what the instance shows or says, its place, and its time."""
     if tag.is_private:
         return tag.group == _OF_PHILIPS or tag in _PRIVATE
     if tag in _CHANGED:
         return False
     return (
         tag.group not in _OF_ARCHIVES or tag in _NOT_OF_ARCHIVES or int(tag) in _OF_REPORTS
-    )  # in a range, Python looks up an int at once, and compares a tag with each number
+    )  # int(tag): Python finds an int in a range at once, but compares a tag with each number of it
 
 
 def _is_alike(one: Dataset, other: Dataset, counts: Callable[[BaseTag], bool]) -> bool:
@@ -108,7 +111,10 @@ def _is_empty(element: DataElement | RawDataElement) -> bool:
 
 
 def _has_equal(tag: BaseTag, one: Dataset, other: Dataset) -> bool:
-    """Returns whether an element is equal in both: first by its bytes, since pixels are many and NaN equals nothing."""
+    """Returns whether two datasets have the same value of an element.
+
+    Bytes are compared first: that is fast for pixels, and NaN would not equal itself as a number.
+    """
     raw = one.get_item(tag), other.get_item(tag)
     if all(isinstance(each, RawDataElement) for each in raw):
         types = {str(each.VR) for each in raw} - {"None", "UN"}
@@ -122,7 +128,7 @@ def _has_equal(tag: BaseTag, one: Dataset, other: Dataset) -> bool:
 
 
 def _is_equal_padded(one: bytes, other: bytes, *, is_padded: bool) -> bool:
-    """Returns whether bytes are equal, apart from a zero at the end that pads pixels of odd length."""
+    """Returns whether values are equal, apart from the zero at the end that pads pixels of odd length."""
     if not is_padded or len(one) == len(other):
         return one == other
     short, long = sorted((one, other), key=len)

@@ -1,4 +1,4 @@
-"""Attributes with one value in a scan or a reconstruction, so that several values mean several scans."""
+"""Attributes whose values tell scans, reconstructions or kinds of image apart."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LABELS = (
     "SoftwareVersions",
     "StationName",
 )
-"""Attributes in which parts of one volume may differ; but if slices with different values interleave, the slices belong
-to several volumes."""
+"""Attributes in which parts of one volume may differ. But if slices with different values interleave along the stack,
+they belong to several volumes."""
 
 SETTINGS = (
     "AccessionNumber",
@@ -81,10 +81,11 @@ SETTINGS = (
     "WindowCenter",
     "XRayTubeCurrent",
 )
-"""Attributes that may vary from slice to slice; they mean several volumes only if values alternate along the stack.
+"""Attributes that may vary from slice to slice. The slices belong to several volumes only if values alternate along the
+stack.
 
-Attributes that are measured in each pass of one scan, such as the heart rate, are not listed, because passes of an MR
-alternate too.
+Attributes that are measured anew in each pass of a scan, such as the heart rate, are not listed: an MR scanner may take
+the slices of one volume in several passes, whose slices alternate too.
 """
 
 MAKING = (
@@ -97,8 +98,8 @@ MAKING = (
     "ReconstructionMethod",
     "ScatterCorrectionMethod",
 )
-"""Attributes that say how an image was made of what was measured: images of one place that differ in one of these are
-of different kinds, as PET with and without correction for attenuation, and no volumes in time."""
+"""Attributes that say how an image was computed from the measurement. Images at one place that differ in one of these
+are different kinds of image, such as PET with and without attenuation correction, not volumes at different times."""
 
 SHOWING = (
     "BodyPartExamined",
@@ -119,5 +120,5 @@ SHOWING = (
     "SliceThickness",
     "SpacingBetweenSlices",
 )
-"""Attributes that say what an image shows: if volumes of one place differ in one of these, and no time says that they
-are volumes in time, they are of different kinds."""
+"""Attributes that say what an image shows. If volumes at one place differ in one of these, and no time separates them,
+they are different kinds of image."""

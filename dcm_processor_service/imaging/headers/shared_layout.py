@@ -1,10 +1,10 @@
 """Learns the layout that the headers of a series share, so that equal parts are compared at once and not parsed again.
 
-The files of a series hold the same elements in the same order, and most with the same values. So a header is cut into
-blocks of bytes that were the same in all files so far, and the few elements between them whose values differ. If a new
-file has the same blocks in their places, it has the elements of the file that was parsed: each begins where the one
-before ends, and its tag and VR were compared. Any other file is parsed element by element, and the layout learns from
-it.
+The files of a series hold the same elements in the same order, most of them with the same values. So a layout divides a
+header into blocks of bytes that were the same in all files so far, and the few elements between the blocks whose values
+differ. If a new file has the same blocks, and elements with the same tags and VRs between them, it has all elements of
+the file that was parsed, because each element begins where the previous one ends. Any other file is parsed element by
+element, and the layout learns from it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _long_length = Struct("<I").unpack_from
 
 
 class Value(NamedTuple):
-    """The value of an element that differs between files."""
+    """The value, in one file, of an element whose values differ between files."""
 
     tag: int
     vr: bytes
@@ -54,7 +54,7 @@ class _Element(NamedTuple):
 
 
 class HeaderLayout:
-    """The parts that all files of one series, in an explicit transfer syntax, have had in common so far."""
+    """The parts of a header that all files of one series have had in common so far; for explicit transfer syntaxes."""
 
     def __init__(self) -> None:
         self._steps: list[tuple[bytes, _Element | None]] = []
@@ -65,7 +65,7 @@ class HeaderLayout:
 
     @property
     def is_of_use(self) -> bool:
-        """Whether files have matched often enough to try the layout again."""
+        """Whether the layout has matched files so often that it is worth trying on the next one."""
         return self._misses <= _MOST_MISSES + self._hits // _HITS_PER_MISS
 
     def differing_tags(self) -> frozenset[int]:
@@ -73,7 +73,10 @@ class HeaderLayout:
         return frozenset(self._elements[index].tag for index in self._differing)
 
     def match(self, buffer: bytes, is_wanted: Callable[[int], object]) -> tuple[list[Value], int] | None:
-        """Returns those differing values that are wanted, and where the pixels begin; None if the layout differs.
+        """Compares a header with the layout.
+
+        Returns the wanted ones among the values that differ between files, and the position of the pixel data's value;
+        None if the header has another layout.
 
         Raises:
             struct.error: The buffer ends.
@@ -108,7 +111,13 @@ class HeaderLayout:
         return values, position
 
     def learn(self, buffer: bytes, pixels_start: int, pixels_value: int) -> None:
-        """Learns from a header that was parsed, given where its pixel data element begins, and where its value does."""
+        """Learns from a header that was parsed.
+
+        Args:
+            buffer: First bytes of the file.
+            pixels_start: Position at which the pixel data element begins.
+            pixels_value: Position at which its value begins.
+        """
         self._misses += 1
         elements = _split(buffer, pixels_start)
         if [one.head for one in elements] == [one.head for one in self._elements]:
@@ -120,7 +129,7 @@ class HeaderLayout:
         else:
             self._differing = set()
         if any(elements[index].head == _TRANSFER_SYNTAX for index in self._differing):
-            self._differing = set()  # the transfer syntax says how all other elements are read
+            self._differing = set()  # begin anew, because the transfer syntax says how to read all other elements
         self._buffer, self._elements = buffer[:pixels_value], elements
         self._steps = []
         begin = FIRST_ELEMENT

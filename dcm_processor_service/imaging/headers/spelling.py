@@ -1,4 +1,4 @@
-"""Compares how files encode an element, so that an element that is encoded alike is parsed only once."""
+"""Compares the bytes of an element between files, so that an element with the same bytes is parsed only once."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ABSENT = "absent"
 
 
 def spelling(header: Header, keyword: str) -> object:
-    """Returns the encoded form of an element: equal forms mean equal values.
+    """Returns the encoded form of an element, such as its VR, bytes and character set: equal forms mean equal values.
 
-    It is the type, the bytes and the character set; ``"absent"`` if the header lacks the element. It is None if the
-    bytes are not at hand, because pydicom has decoded the element or has not read it.
+    The form is ``"absent"`` if the header lacks the element. It is None if the bytes are not available, because pydicom
+    has already decoded the element or has not read it yet.
 
     Example:
         >>> from pydicom import dcmread

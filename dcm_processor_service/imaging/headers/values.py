@@ -1,8 +1,9 @@
 """Reads header values as plain numbers and text, tolerant of the errors in real headers.
 
-Empty or malformed values count as absent, and padding is removed: a report says what is missing, and no value ever
-enters an error message. Values come from a pydicom dataset or from a :class:`ScannedHeader`, which takes a tenth of the
-time: the slices of a series repeat most of their values, and their scanned headers share these.
+Empty or malformed values count as absent, and padding is removed. No function raises an error because of a value, so no
+value enters an error message. The values come from a pydicom dataset or from a :class:`ScannedHeader`. Reading the
+latter takes a tenth of the time, because the slices of a series have most values in common, and their scanned headers
+share these.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ __all__ = [
 
 
 class _Unparsed(Enum):
-    """Stands for numbers that were not parsed yet."""
+    """The type of a marker for numbers that were not parsed yet."""
 
     VALUE = auto()
 
@@ -58,7 +59,7 @@ class ScannedElement:
     __slots__ = ("_numbers", "_texts", "content", "vr")
 
     vr: str
-    """Empty for a private element of an implicit transfer syntax."""
+    """The value's VR; empty for a private element of an implicit transfer syntax."""
 
     content: bytes
     """The value, little endian."""
@@ -71,7 +72,7 @@ class ScannedElement:
 
     @property
     def numbers(self) -> tuple[float, ...] | None:
-        """The finite numbers of the value, or None."""
+        """The numbers of the value; None if it has none, or anything but finite numbers."""
         if self._numbers is _UNPARSED:
             self._numbers = _parsed_numbers(self.vr, self.content)
         return self._numbers
@@ -89,7 +90,7 @@ class ScannedElement:
 
 
 class ScannedHeader:
-    """Some elements of a header, by keyword; private ones by tag."""
+    """Some elements of a header, by keyword; private elements are there by tag."""
 
     __slots__ = ("elements",)
 
@@ -100,18 +101,18 @@ class ScannedHeader:
 
     @classmethod
     def of(cls, keywords: Iterable[str], elements: Iterable[ScannedElement | None]) -> ScannedHeader:
-        """Makes a header of elements that :meth:`shared` has returned for these keywords."""
+        """Makes a header from the elements that :meth:`shared` has returned for these keywords."""
         return cls({key: one for key, one in zip(keywords, elements, strict=True) if one is not None})
 
     def __contains__(self, keyword: str | int) -> bool:
         return keyword in self.elements
 
     def shared(self, keywords: Iterable[str | int]) -> tuple[ScannedElement | None, ...]:
-        """Returns the elements; if two headers return the same objects, their values are equal."""
+        """Returns the elements of these keywords; if two headers return the same objects, their values are equal."""
         return tuple(map(self.elements.get, keywords))
 
     def numbers(self, keyword: str) -> tuple[float, ...] | None:
-        """Returns the finite numbers of an element, or None."""
+        """Returns the numbers of an element; None if it is absent, or holds anything but finite numbers."""
         element = self.elements.get(keyword)
         return None if element is None else element.numbers
 
@@ -127,7 +128,7 @@ class ScannedHeader:
 Header: TypeAlias = "Dataset | ScannedHeader"
 
 _TAGS: dict[str, int] = {}
-_ONE_TEXT = frozenset({"LT", "ST", "UT"})  # a single value, in which a backslash is a character
+_ONE_TEXT = frozenset({"LT", "ST", "UT"})  # VRs with a single value, in which a backslash does not separate values
 BINARY_FORMATS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 """Formats of :mod:`struct` for binary numbers, by VR."""
 
@@ -145,13 +146,14 @@ def _tag(keyword: str) -> int:
 def _parsed_texts(vr: str, content: bytes, character_set: bytes) -> tuple[str, ...]:
     plain = decoded(vr, content, character_set).strip(" \0")
     values = [plain] if vr in _ONE_TEXT else plain.split("\\")
-    padding = " \0=" if vr == "PN" else " \0"  # empty groups of a name may be left out (PS3.5, section 6.2.1)
+    # "=" at the end of a person's name precedes only empty groups (PS3.5, section 6.2.1)
+    padding = " \0=" if vr == "PN" else " \0"
     return tuple(part.lstrip(" \0").rstrip(padding) for part in values) if plain else ()
 
 
 @lru_cache(maxsize=4096)
 def _parsed_numbers(vr: str, content: bytes) -> tuple[float, ...] | None:
-    """Parses little endian binary or text numbers."""
+    """Parses numbers that are little endian binary or text; None if one of them is malformed or not finite."""
     try:
         form = BINARY_FORMATS.get(vr)
         if form is not None:
@@ -165,7 +167,7 @@ def _parsed_numbers(vr: str, content: bytes) -> tuple[float, ...] | None:
 
 
 def _parsed(read: Callable[[], Any]) -> Any:
-    """Returns the result of reading from a dataset, or None if this raises an exception."""
+    """Returns the result of reading from a dataset; None if the reading raises an exception."""
     try:
         return read()
     except Exception:  # noqa: BLE001 pydicom raises whatever the malformed value provokes; malformed counts as absent
@@ -173,12 +175,12 @@ def _parsed(read: Callable[[], Any]) -> Any:
 
 
 def _value(dataset: Dataset, tag: int) -> Any:
-    """Returns the value of an element, or None when it is absent or cannot be parsed."""
+    """Returns the value of an element; None if it is absent or cannot be parsed."""
     return _parsed(lambda: dataset[tag].value) if tag in dataset else None
 
 
 def numbers(header: Header, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
-    """Returns the finite numbers of an element; None when absent, malformed, or not ``count`` of them.
+    """Returns the numbers of an element; None if it is absent or malformed, or if there are not ``count`` numbers.
 
     Example:
         >>> from pydicom import Dataset
@@ -193,7 +195,7 @@ def numbers(header: Header, keyword: str, count: int | None = None) -> tuple[flo
 
 def _dataset_numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None:
     raw: object = _parsed(lambda: dataset.get_item(_tag(keyword)))
-    if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes):  # without making an element of it
+    if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes):  # parses the bytes, faster than pydicom
         is_text, is_binary = raw.VR in {"DS", "IS"}, raw.VR in BINARY_FORMATS and raw.is_little_endian
         if is_text or is_binary:
             return _parsed_numbers(str(raw.VR), raw.value)
@@ -210,7 +212,7 @@ def _dataset_numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None
 
 
 def is_malformed(header: Header, keyword: str) -> bool:
-    """Returns whether an element has a value that should be numbers and is not.
+    """Returns whether an element has a value that should be numbers, but is not.
 
     Example:
         >>> header = ScannedHeader(
@@ -230,45 +232,45 @@ def is_malformed(header: Header, keyword: str) -> bool:
 
 
 def number(header: Header, keyword: str) -> float | None:
-    """Returns the first number of an element, or None."""
+    """Returns the first number of an element; None if it is absent or malformed."""
     values = numbers(header, keyword)
     return values[0] if values else None
 
 
 def integer(header: Header, keyword: str) -> int | None:
-    """Returns the first number of an element when it is whole, or None."""
+    """Returns the first number of an element if that is a whole number; None otherwise."""
     values = numbers(header, keyword)
     return int(values[0]) if values and values[0] == int(values[0]) else None
 
 
 def texts(header: Header, keyword: str) -> tuple[str, ...]:
-    """Returns the text values of an element without padding; empty when absent."""
+    """Returns the text values of an element without padding; empty if it is absent."""
     if isinstance(header, ScannedHeader):
         return header.texts(keyword)
     raw: object = _parsed(lambda: header.get_item(_tag(keyword)))
     if isinstance(raw, RawDataElement) and raw.VR in {"CS", "UI"} and isinstance(raw.value, bytes):
-        return _parsed_texts(str(raw.VR), raw.value, b"")  # without making an element of it
+        return _parsed_texts(str(raw.VR), raw.value, b"")  # parses the bytes, faster than pydicom
     if isinstance(raw, RawDataElement) and raw.VR in LOCAL_TEXTS and isinstance(raw.value, bytes):
         character_set = _value(header, _tag("SpecificCharacterSet"))
-        if character_set:  # pydicom splits values before it decodes them, at bytes that may be half of a character
+        if character_set:  # pydicom would split the bytes at each backslash, which may be a part of a character
             terms = (character_set,) if isinstance(character_set, str) else tuple(map(str, character_set))
             return _parsed_texts(str(raw.VR), raw.value, "\\".join(terms).encode("latin-1", "replace"))
     value = _value(header, _tag(keyword))
     if value is None or value == "":
         return ()
-    if isinstance(value, str) or not isinstance(value, Sequence):  # a person's name is one value, though a sequence
+    if isinstance(value, str) or not isinstance(value, Sequence):  # one value, not several
         value = (value,)
     return tuple(without_designations(str(part)).strip(" \0") for part in value)
 
 
 def text(header: Header, keyword: str) -> str:
-    """Returns the first text value of an element; empty when absent."""
+    """Returns the first text value of an element; empty if it is absent."""
     values = texts(header, keyword)
     return values[0] if values else ""
 
 
 def items(header: Header, keyword: str) -> tuple[Dataset, ...]:
-    """Returns the items of a sequence; an empty tuple when absent."""
+    """Returns the items of a sequence; an empty tuple if it is absent."""
     if isinstance(header, ScannedHeader):
         return ()
     value = _value(header, _tag(keyword))
@@ -276,13 +278,20 @@ def items(header: Header, keyword: str) -> tuple[Dataset, ...]:
 
 
 def item(header: Header, keyword: str) -> Dataset | None:
-    """Returns the first item of a sequence, or None."""
+    """Returns the first item of a sequence; None if there is none."""
     found = items(header, keyword)
     return found[0] if found else None
 
 
 def in_groups(places: Sequence[Header], macro: str, read: Callable[[Header, str], Any], keyword: str) -> Any:
-    """Reads an attribute from a functional group, nearest first, then from the top level."""
+    """Reads an attribute from the functional groups of a frame, or from the top level if no group has it.
+
+    Args:
+        places: The datasets to search, in this order; the last one is the header.
+        macro: Keyword of the functional group.
+        read: Function that reads the attribute from a dataset; None means that it is absent.
+        keyword: Keyword of the attribute.
+    """
     for place in places[:-1]:
         group = item(place, macro)
         value = read(group, keyword) if group is not None else None
@@ -292,7 +301,10 @@ def in_groups(places: Sequence[Header], macro: str, read: Callable[[Header, str]
 
 
 def tag_value(header: Header, tag: int) -> Any:
-    """Returns the value of the element of a tag, as bytes if its type is not known; None when absent or malformed."""
+    """Returns the value of the element with a tag; None if it is absent or malformed.
+
+    Private values of a scanned header, whose type may be unknown, are bytes, except for binary numbers.
+    """
     if isinstance(header, ScannedHeader):
         element = header.elements.get(tag)
         if element is None:

@@ -18,13 +18,16 @@ _CREATORS = range(0x10, 0x100)
 
 
 def private_tags_of(header: Header, group: int) -> list[int]:
-    """Lists the tags of a header in a private group, ascending; a scanned header has only those that it kept."""
+    """Lists the tags of a header's elements in a private group, ascending.
+
+    A scanned header holds only the private elements that the scan keeps.
+    """
     keys = header.elements if isinstance(header, ScannedHeader) else header.keys()
     return sorted(int(key) for key in keys if isinstance(key, int) and key >> 16 == group)
 
 
 def block_owner(header: Header, tag: int) -> str:
-    """Returns the private creator in the element of that tag, in upper case; empty if there is none."""
+    """Returns the private creator that the element with a tag names, in upper case; empty if there is none."""
     value = tag_value(header, tag)
     if value is None:
         return ""
@@ -32,14 +35,14 @@ def block_owner(header: Header, tag: int) -> str:
 
 
 def vendor_value(header: Header, tag: int) -> Any:
-    """Returns the value of one of the :data:`~dcm_processor_service.imaging.headers.private_tags.OWNERS`' elements.
+    """Returns the value of a private element from the block that its vendor reserved; None if there is none.
 
-    If no block has the vendor's name, which some archives lose, the value is read at the place where the vendor's
-    scanners put it, unless another creator reserved that block.
+    Some archives lose the names of blocks. If no block has the vendor's name, the value is read from the block that the
+    vendor's scanners use, unless another creator reserved that block.
 
     Args:
         header: A header or an item.
-        tag: Tag of the element in the vendor's own files, in block 10.
+        tag: A key of :data:`~dcm_processor_service.imaging.headers.private_tags.OWNERS`: the element's tag in block 10.
 
     Example:
         >>> from pydicom import Dataset
@@ -61,5 +64,5 @@ def vendor_value(header: Header, tag: int) -> Any:
 
 
 def vendor_elements(header: ScannedHeader, groups: frozenset[int]) -> Hashable:
-    """Returns a key of the elements in some private groups; it is equal if they have the same values."""
+    """Returns a key that is equal for headers with the same elements and values in some private groups."""
     return tuple((key, one) for key, one in header.elements.items() if isinstance(key, int) and key >> 16 in groups)

@@ -1,8 +1,8 @@
-"""Reads colour series with a place in the patient as RGB images, since a volume holds no colours.
+"""Reads colour series with a place in the patient as RGB images for NIfTI, since a :class:`Volume` holds no colours.
 
-NIfTI-1 has a type for them (``RGB24``, code 128: red, green and blue of 8 bits). Palettes and uncompressed RGB and YBR
-are converted, and compressed colours if the standard leaves no doubt about the meaning of the decoded numbers (PS3.5,
-section 8.2).
+NIfTI-1 has a type for such images (``RGB24``, code 128: red, green and blue of 8 bits). Palettes, uncompressed RGB and
+uncompressed YBR are converted. Compressed colours are converted only if the standard leaves no doubt about the meaning
+of the decoded numbers (PS3.5, section 8.2).
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ _PALETTE_BITS = frozenset({8, 16})
 _UNCOMPRESSED = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422"})
 _YBR_BY_JPEG = frozenset({"YBR_FULL", "YBR_FULL_422"})
 _ALIKE = frozenset({"imagecodecs", "pyjpegls"})
-"""Decoders that use the same library, so that a comparison of their results would prove nothing."""
-# photometric interpretations that are certain in each syntax; not RGB in JPEG, which the encoder may have transformed
+"""Decoders that use the same library, so that comparing their results would prove nothing."""
+# For each syntax, the photometric interpretations that can be believed. RGB in JPEG cannot: the encoder may have
+# transformed the colours.
 _COLOURS: dict[str, frozenset[str]] = {
     RLELossless: frozenset({"RGB", "YBR_FULL"}),
     JPEGLSLossless: frozenset({"RGB"}),
@@ -73,7 +74,7 @@ def colour_images(task: ConversionTask) -> list[VoxelGrid]:
     """Reads the images of a colour series that the policy chooses; each voxel is of type ``RGB24``.
 
     Raises:
-        InvalidSeriesError: The policy refuses the series, or the colours of its pixels are uncertain; carries the
+        InvalidSeriesError: The policy refuses the series, or the colours of its pixels are uncertain; the error has the
             report.
     """
     stacks = _chosen(task.inspection, task.policy)
@@ -86,7 +87,7 @@ def colour_images(task: ConversionTask) -> list[VoxelGrid]:
 
 
 def _chosen(inspection: Inspection, policy: Policy) -> list[Stack]:
-    """Returns the stacks that the policy chooses; refuses them if the colours of a frame are uncertain."""
+    """Returns the stacks that the policy chooses; raises an error if the colours of a frame are uncertain."""
     found = open_findings(inspection, policy)
     others = [finding for finding in found if finding.code != "COLOUR"]
     if others or not inspection.stacks:
@@ -124,7 +125,7 @@ def _has_certain_colours(frame: FrameInfo) -> bool:
     colours = text(frame.places[-1], "PhotometricInterpretation").upper()
     if frame.instance.is_compressed:
         return colours in _COLOURS.get(syntax, ()) and is_decodable(syntax)
-    if colours == "YBR_FULL_422":  # two pixels of a row share their hue, and lie together (PS3.3, C.7.6.3.1.2)
+    if colours == "YBR_FULL_422":  # two neighbours in a row share their hue, so columns are even (PS3.3, C.7.6.3.1.2)
         return pixels.columns % 2 == 0 and not integer(frame.places[-1], "PlanarConfiguration")
     return colours in _UNCOMPRESSED
 
@@ -144,7 +145,7 @@ def _assemble(
 
 
 def _look_up(frames: Sequence[FrameInfo], colours: NDArray[np.uint8], limits: Limits) -> None:
-    """Fills in the colours of frames from the palette of each file."""
+    """Fills ``colours`` with the colours of frames, from the palette of each file."""
     pixels = frames[0].pixel_format
     scratch = np.empty((len(frames), pixels.rows, pixels.columns), pixels.stored_type)
     for index in read_pixels(frames, scratch.__getitem__, limits):
@@ -154,7 +155,7 @@ def _look_up(frames: Sequence[FrameInfo], colours: NDArray[np.uint8], limits: Li
 
 
 def _read(frames: Sequence[FrameInfo], colours: NDArray[np.uint8], limits: Limits) -> None:
-    """Fills in the colours of frames of three samples a pixel."""
+    """Fills ``colours`` with the colours of frames that have three samples a pixel."""
     by_file: dict[int, list[int]] = defaultdict(list)
     _decode([(index, frame) for index, frame in enumerate(frames) if frame.instance.is_compressed], colours, limits)
     for index, frame in enumerate(frames):
@@ -171,10 +172,11 @@ def _read(frames: Sequence[FrameInfo], colours: NDArray[np.uint8], limits: Limit
 
 
 def _decode(numbered: Sequence[tuple[int, FrameInfo]], colours: NDArray[np.uint8], limits: Limits) -> None:
-    """Fills in the colours of compressed frames, in decoder processes.
+    """Fills ``colours`` with the colours of compressed frames, which separate processes decode.
 
     Raises:
-        InvalidSeriesError: A frame cannot be decoded, is another image than its header says, or two decoders differ.
+        InvalidSeriesError: A frame cannot be decoded, or is another image than its header says; or two decoders decode
+            it to different colours.
     """
     encoded = [_encoded(frame, decoders_of(str(frame.instance.transfer_syntax_uid))[0]) for _, frame in numbered]
     for place, answer in decode_frames(encoded, limits):
@@ -195,7 +197,11 @@ def _encoded(frame: FrameInfo, decoder: str) -> EncodedFrame:
 
 
 def _compare_with_second(frame: FrameInfo, colours: NDArray[np.uint8], limits: Limits) -> None:
-    """Refuses colours that another decoder does not return, if one is installed and decoding is lossless."""
+    """Compares colours with those that another decoder returns, if one is installed and the compression is lossless.
+
+    Raises:
+        InvalidSeriesError: The other decoder returns other colours.
+    """
     syntax = frame.instance.transfer_syntax_uid
     others = [] if syntax in LOSSY else [name for name in decoders_of(str(syntax))[1:] if name not in _ALIKE]
     if not others:
@@ -203,7 +209,7 @@ def _compare_with_second(frame: FrameInfo, colours: NDArray[np.uint8], limits: L
     try:
         second = decode_one(_encoded(frame, others[0]), limits)
     except InvalidSeriesError:
-        return  # the second decoder cannot decode it, so there is nothing to compare
+        return  # the second decoder cannot decode the frame, so there is nothing to compare
     if not np.array_equal(second, colours):
         raise InvalidSeriesError(
             f"frame {frame.number} of {frame.instance.label} ({syntax.name}) is decoded to other colours by "

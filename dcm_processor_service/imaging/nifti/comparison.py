@@ -1,8 +1,8 @@
 """Compares images of another program with the headers and pixels of the series, in the patient's space.
 
-Another program may place slices backwards, scale values otherwise, or mix volumes, and end without an error. So its
-images are compared with the inspection's stacks: each voxel must lie at the same place in millimetres and have the same
-value.
+Another program may reverse the order of slices, scale values in another way, or mix volumes, and still end without an
+error. So its images are compared with the stacks that the inspection found: each voxel must lie at the same place in
+millimetres, and have the same value.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class GridPlacement(NamedTuple):
     """For each axis of the other grid, whether the axis of this grid runs the other way."""
 
     def turned(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Reorders and flips voxels of this grid, shape (i, j, k, t), to the axes of the other."""
+        """Reorders and flips voxels of this grid, shape (i, j, k, t), to the axes of the other grid."""
         turned: NDArray[Any] = values.transpose(*self.order, _SPATIAL_AXES)
         for axis, is_flipped in enumerate(self.flipped):
             turned = np.flip(turned, axis) if is_flipped else turned
@@ -56,7 +56,7 @@ class GridPlacement(NamedTuple):
 def placement(
     affine: FloatArray, shape: Sequence[int], other: FloatArray, other_shape: Sequence[int]
 ) -> GridPlacement | None:
-    """Finds how the axes of one grid lie on another; None if the grids do not have the same voxels.
+    """Finds how the axes of one grid correspond to those of another; None if the grids do not have the same voxels.
 
     Args:
         affine: Affine of the grid, shape (4, 4), voxel to mm.
@@ -83,7 +83,7 @@ def placement(
 
 
 def _with_normal(affine: FloatArray, sizes: Sequence[int]) -> FloatArray:
-    """Returns the affine with a step of 1 mm along the normal for an axis of one voxel, whose step is arbitrary."""
+    """Returns the affine; the arbitrary step of an axis with only one voxel becomes 1 mm along the normal."""
     if 1 not in sizes:
         return affine
     thin = sizes.index(1)
@@ -103,9 +103,9 @@ def difference_from_series(
         values: Shape (i, j[, k[, t]]).
         affine_ras: Shape (4, 4), voxel to mm in RAS.
         task: Task of the series.
-        whole: Whether every voxel is compared, and not a sample.
-        any_order: Whether volumes may be in another order, as in diffusion, where the gradient table follows their
-            order.
+        whole: Whether every voxel is compared; otherwise only a sample is.
+        any_order: Whether the image may have its volumes in another order. In diffusion it may, because the gradient
+            table has the same order.
     """
     array, affine = np.asanyarray(values), np.asarray(affine_ras, dtype=np.float64)
     array = array.reshape(*array.shape, *(1,) * (4 - array.ndim))
@@ -134,7 +134,7 @@ def difference_from_series(
 def _difference_from_stack(
     turned: NDArray[Any], stack: Stack, task: ConversionTask, *, whole: bool, any_order: bool
 ) -> str:
-    """Says how an image, turned to a stack's axes, differs from all or some of its frames; empty if it does not."""
+    """Says how an image, whose axes are already those of a stack, differs from the stack; empty if it does not."""
     volumes, slices = len(stack.grid), len(stack.grid[0])
     if turned.shape[3] > volumes:
         return f"it has {turned.shape[3]} volumes, and the series {volumes}"
@@ -144,7 +144,7 @@ def _difference_from_stack(
     try:
         native = values_of(frames, task.limits)
     except UnsupportedTransferSyntaxError:
-        return ""  # the place is right, and the values cannot be decoded here for a comparison
+        return ""  # the place is right; the values cannot be compared, because they cannot be decoded here
     except InvalidSeriesError as error:
         return str(error)
     if turned.shape[3] != volumes and not any_order:
@@ -179,16 +179,16 @@ def difference_of_values(values: NDArray[Any], native: NDArray[Any], *, any_orde
         return f"its values differ by up to {worst[0]:.6g}{where}, where the greatest is {greatest:.6g}"
     left = list(range(native.shape[3]))
     for time in range(values.shape[3]):
-        # volumes are mostly in order, so the one of the same number is tried first
+        # try the volume with the same number first, because volumes are mostly in order
         same = next((other for other in sorted(left, key=lambda n: n != time) if off(time, other) <= allowed), None)
         if same is None:
-            return f"the values of its volume {time + 1} are those of no volume of the series"
+            return f"the values of its volume {time + 1} are not those of any volume of the series"
         left.remove(same)
     return ""
 
 
 def _distance(one: FloatArray, other: FloatArray) -> float:
-    """Returns the greatest difference of two arrays; it is infinite where only one of them has a finite number."""
+    """Returns the greatest difference between two arrays; infinite if a voxel is finite in only one of them."""
     with np.errstate(invalid="ignore"):
         apart = np.abs(one - other)
     greatest = float(apart.max(initial=0))

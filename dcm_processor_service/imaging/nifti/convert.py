@@ -1,7 +1,7 @@
 """Converts DICOM to NIfTI: inspects a series, applies the policy, and runs the engine that suits the series.
 
-:mod:`dcm_processor_service.imaging.nifti.engines` lists the engines and when each is chosen. Before any engine runs,
-the series is inspected, and the policy decides whether it is converted.
+The inspection says what the series is, and the policy decides whether it is converted.
+:mod:`dcm_processor_service.imaging.nifti.engines` lists the engines, and says when each is chosen.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ __all__ = ["AutoConverter"]
 
 @dataclass(frozen=True)
 class AutoConverter:
-    """Converts a series with the engine that suits it; a :class:`~dcm_processor_service.ports.NiftiConverter`.
+    """Converts a series with the engine that suits it; implements :class:`~dcm_processor_service.ports.NiftiConverter`.
 
     Args:
         timeout_s: Seconds after which dcm2niix is stopped.
-        dcm2niix_program: Path of a dcm2niix to run in place of the installed one.
+        dcm2niix_program: Path of a dcm2niix to run instead of the installed one.
         limits: Limits of memory and time for reading.
     """
 
@@ -59,8 +59,8 @@ class AutoConverter:
     ) -> NiftiFiles:
         """Writes ``destination``, plain or gzipped as its name says, with sidecars beside it.
 
-        If the policy finds several volumes, each gets its own file: ``scan.nii.gz`` becomes ``scan_<name>.nii.gz`` with
-        the name of each volume, in stable order.
+        If the policy chooses several volumes, each gets its own file: instead of ``scan.nii.gz``, there is a
+        ``scan_<name>.nii.gz`` with the name of each volume. Names and order are the same each time.
 
         Args:
             paths: The files of one series, in any order.
@@ -70,15 +70,15 @@ class AutoConverter:
                 :mod:`dcm_processor_service.imaging.series.policies`.
             sidecar: The JSON beside each image: ``bids``, ``simplified`` or ``none``.
             max_gap_mm: The widest gap between slices that policy ``resample`` fills; None for two median steps.
-            verify: Whether to convert only if this package and dcm2niix read the same value for every voxel at the same
-                place.
+            verify: Whether to convert only if this package and dcm2niix read every voxel with the same value and at the
+                same place.
 
         Raises:
-            InvalidNameError: The name ends in neither ``.nii`` nor ``.nii.gz``.
-            InvalidSeriesError: The policy refuses the series; carries the report.
-            UnsupportedTransferSyntaxError: No engine here can decode its pixels.
+            InvalidNameError: The name of ``destination`` ends neither in ``.nii`` nor in ``.nii.gz``.
+            InvalidSeriesError: The policy refuses the series; the error has the report.
+            UnsupportedTransferSyntaxError: No engine here can decode the pixels.
             UnsupportedValueError: There is no such engine or policy.
-            NiftiConversionError: The engine made no usable result, or two readings differ.
+            NiftiConversionError: The engine made no usable result, or ``verify`` found a difference.
         """
         names = ("auto", *ENGINES)
         if engine not in names:
@@ -111,7 +111,7 @@ def _converted(task: ConversionTask, engine: Engine) -> NiftiFiles:
 
 
 def _by_choice(task: ConversionTask) -> NiftiFiles:
-    """Converts with the first engine that suits the series; if it fails, with the next one that may take over."""
+    """Converts with the first engine that suits the series; if it fails, tries the next one, if that is allowed."""
     instead = ""
     for engine in ENGINES.values():
         choice = engine.chosen_for(task.inspection.report, task.policy)

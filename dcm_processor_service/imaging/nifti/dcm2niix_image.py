@@ -1,4 +1,4 @@
-"""One image that dcm2niix made."""
+"""A record of one image that dcm2niix wrote."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Dcm2niixImage:
     """One image that dcm2niix wrote into its temporary folder."""
 
     name: str
-    """Suffix that dcm2niix gave it, such as ``e1`` or ``ph``; empty for the only image."""
+    """Suffix that dcm2niix gave the image, such as ``e1`` or ``ph``; empty if there is only one image."""
 
     path: Path
     shape: tuple[int, ...]

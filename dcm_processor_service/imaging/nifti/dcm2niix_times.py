@@ -1,8 +1,8 @@
-"""Puts the times of volumes right in what dcm2niix writes of a 4D series.
+"""Corrects the times of volumes in the files that dcm2niix writes for a 4D series.
 
-dcm2niix takes RepetitionTime, or the mean of the distances, as the time between volumes, and lists the durations of PET
-frames in the order in which it found them. NIfTI has one time between volumes; where they do not follow each other
-evenly, or nobody says when they were taken, it is 0 of an unknown unit.
+dcm2niix states RepetitionTime, or the mean time difference, as the time between volumes, and lists the durations of PET
+frames in the order in which it found the files. NIfTI can state only one time between volumes. If volumes do not follow
+each other evenly, or their times are unknown, this module sets that time to 0 with an unknown unit.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ _HEADER_SIZE = struct.pack("<i", 348)
 
 
 def set_times(image: Dcm2niixImage, task: ConversionTask) -> Mapping[str, Any]:
-    """Corrects the time between volumes in an image's file; returns its metadata with the times of its volumes.
+    """Corrects the time between volumes in an image's file, and returns its metadata with the times of its volumes.
 
     Args:
         image: The only image that dcm2niix made of a series; its file is uncompressed.
-        task: Task of the series. If it is no single 4D stack of as many volumes, nothing is changed.
+        task: Conversion of the series. If the series is not one 4D stack with as many volumes as the image, nothing is
+            changed.
     """
     stacks = task.inspection.stacks
     volumes = image.shape[3] if len(image.shape) > 3 else 1  # noqa: PLR2004 the fourth axis
@@ -41,14 +42,14 @@ def set_times(image: Dcm2niixImage, task: ConversionTask) -> Mapping[str, Any]:
         return image.metadata
     times = volume_times(stacks[0])
     _set_step(image, times.step_s or 0.0)
-    # dcm2niix may put volumes of gradients in another order than that of the headers
+    # dcm2niix may write volumes of a diffusion series in another order, so their times are unknown
     return _with_frame_times(image.metadata, VolumeTimes() if image.gradients else times)
 
 
 def _set_step(image: Dcm2niixImage, step_s: float) -> None:
     with image.path.open("r+b") as file:
         if file.read(4) != _HEADER_SIZE:
-            return  # not little endian NIfTI-1, which dcm2niix does not write here
+            return  # the file is not little endian NIfTI-1; dcm2niix writes no such files here
         file.seek(_STEP_AT)
         (stated,) = struct.unpack("<f", file.read(4))
         if not math.isclose(stated, step_s, rel_tol=_SAME_PART):
@@ -59,7 +60,10 @@ def _set_step(image: Dcm2niixImage, step_s: float) -> None:
 
 
 def _with_frame_times(metadata: Mapping[str, Any], times: VolumeTimes) -> Mapping[str, Any]:
-    """Returns metadata with start and duration of each volume; lists of these by dcm2niix are in no certain order."""
+    """Returns metadata with start and duration of each volume, without dcm2niix's lists of times.
+
+    The order of these lists is not certain.
+    """
     stated = {"FrameTimesStart": times.starts_s, "FrameDuration": times.durations_s}
     kept = {
         key: value

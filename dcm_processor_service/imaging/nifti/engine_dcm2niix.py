@@ -1,9 +1,9 @@
-"""Converts DICOM to NIfTI with dcm2niix, mainly mosaics and diffusion, for which it knows every vendor.
+"""Converts DICOM to NIfTI with dcm2niix, mainly mosaics and diffusion, which it can read from every vendor.
 
-An exit code of 0 proves little: dcm2niix writes files that it should refuse, and by-products beside them. So this
-module counts the written slices against the headers, compares place and values, and ignores by-products. dcm2niix
-prints patient attributes, so its output is discarded. It writes uncompressed files, which ISA-L then compresses; this
-takes a tenth of the time of its own gzip.
+An exit code of 0 proves little: dcm2niix converts series that it should refuse, and writes by-products beside the
+image. So this module compares the number, place and values of the written slices with the series, and ignores
+by-products. dcm2niix prints patient attributes, so its output is discarded. It writes uncompressed files, which ISA-L
+then compresses in a tenth of the time that dcm2niix's own gzip would take.
 """
 
 from __future__ import annotations
@@ -42,23 +42,24 @@ __all__ = ["check_against_series", "convert", "run_dcm2niix"]
 
 _STEM = "volume"
 _SPACING_PART = 0.01
-# by-products: resampled to even steps, set upright, drawn regions
+# names of by-products: images that were resampled to even steps (Eq) or an upright grid (Tilt), and drawn regions (ROI)
 _BY_PRODUCT = re.compile(r"_(Eq|Tilt|ROI)\d*(_|$|\d)", re.IGNORECASE)
 _ARGUMENTS = ("-f", _STEM, "-z", "n", "-b", "y", "-ba", "y", "-x", "i", "-w", "2", "-d", "0", "-g", "i")
 
 
-# codes of findings about several images in a series, which dcm2niix separates
+# codes of findings about several images in one series, which dcm2niix separates itself
 _SPLITS_BY_ITSELF = frozenset(
     {"LOCALIZER", "MIXED_FORMAT", "MIXED_ORIENTATION", "MIXED_SIZE", "MULTI_VOLUME", "SINGLE_SLICE"}
 )
 
 
 def convert(task: ConversionTask, reason: str) -> NiftiFiles:
-    """Writes those images that dcm2niix makes of a series and that the policy chooses.
+    """Converts a series with dcm2niix, and writes those of the images that the policy chooses.
 
     Raises:
-        InvalidSeriesError: The policy refuses the series, or dcm2niix makes several images of it; carries the report.
-        NiftiConversionError: dcm2niix is not installed, failed, took too long, or wrote something else.
+        InvalidSeriesError: The policy refuses the series, or dcm2niix makes several images of it, which the policy does
+            not allow; the error has the report.
+        NiftiConversionError: dcm2niix is not installed, failed or took too long, or its images differ from the series.
     """
     report = task.inspection.report
     allowed = DECODED_BY_PROGRAMS | (_SPLITS_BY_ITSELF if task.policy in {"split", "largest"} else frozenset())
@@ -81,7 +82,7 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
 
 @contextmanager
 def _checked_images(task: ConversionTask) -> Iterator[tuple[Dcm2niixImage, ...]]:
-    """Runs dcm2niix, unless it ran already, and yields its images after comparing them with the series."""
+    """Yields the images of dcm2niix, which were compared with the series; runs dcm2niix unless it ran already."""
     if task.read_by_dcm2niix:
         yield task.read_by_dcm2niix
         return
@@ -99,12 +100,12 @@ def check_against_series(images: Sequence[Dcm2niixImage], task: ConversionTask, 
 
     Args:
         images: Images that dcm2niix made of the series.
-        task: Task of the series.
-        whole: Whether every voxel is compared, and not a sample.
+        task: Conversion of the series.
+        whole: Whether every voxel is compared; otherwise only a sample is.
 
     Raises:
         InvalidSeriesError: The series is a mosaic whose layout is not known, so that nothing can be compared.
-        NiftiConversionError: An image differs, or a diffusion series came without b-values.
+        NiftiConversionError: An image differs, or dcm2niix wrote no b-values for a diffusion series.
     """
     uid = task.inspection.report.series_instance_uid
     are_grids = not whole and any(is_uih_grid(instance.header) for instance in task.inspection.instances)
@@ -118,11 +119,11 @@ def check_against_series(images: Sequence[Dcm2niixImage], task: ConversionTask, 
         if differs:
             raise NiftiConversionError(
                 f"dcm2niix made another image of series {uid} than its headers say: {differs}; its result is not "
-                "taken, try the engine native"
+                "used, try the engine native"
             )
         if task.inspection.report.is_diffusion and _volumes(image) > 1 and not image.gradients:
             raise NiftiConversionError(
-                f"dcm2niix found no b-values for series {uid}, which is diffusion: its result is not taken, try the "
+                f"dcm2niix found no b-values for series {uid}, which is diffusion: its result is not used, try the "
                 "engine native"
             )
 
@@ -152,17 +153,17 @@ def _keep(images: Sequence[Dcm2niixImage], task: ConversionTask, reason: str) ->
 def run_dcm2niix(
     paths: Sequence[Path], folder: Path, report: SeriesReport, timeout_s: float, program: str = ""
 ) -> tuple[Dcm2niixImage, ...]:
-    """Converts files, checks number and spacing of the slices, and returns the images in stable order.
+    """Runs dcm2niix, checks number and spacing of the slices that it wrote, and returns its images in stable order.
 
     Args:
-        paths: The images of one series.
+        paths: The image files of one series.
         folder: Temporary folder for the result, which the caller removes.
         report: Report of the inspection.
         timeout_s: Seconds after which dcm2niix is stopped.
-        program: Path of a dcm2niix to run in place of the installed one.
+        program: Path of a dcm2niix to run instead of the installed one; empty for the installed one.
 
     Raises:
-        NiftiConversionError: dcm2niix is not installed, failed, took too long, or wrote something else.
+        NiftiConversionError: dcm2niix is not installed, failed or took too long, or wrote other slices.
     """
     uid = report.series_instance_uid
     out = folder / "out"
@@ -179,9 +180,10 @@ def run_dcm2niix(
 
 @contextmanager
 def _inputs(paths: Sequence[Path], folder: Path) -> Iterator[Path]:
-    """Yields a folder with only the given files: their own if it holds no others, else a new one with a link to each.
+    """Yields a folder that holds only the given files, because dcm2niix reads whole folders.
 
-    dcm2niix skips some names, such as hidden ones, and takes some for other formats, but never names that end in .dcm.
+    It is the files' own folder if that holds no other files, else a new one with a link to each file. The names in it
+    end in .dcm: dcm2niix skips some other names, such as hidden ones, and reads some as other formats.
     """
     own = paths[0].parent
     if set(paths) == set(own.iterdir()) and all(path.name.endswith(".dcm") for path in paths):
@@ -243,13 +245,13 @@ def _check_count(images: Sequence[Dcm2niixImage], report: SeriesReport) -> None:
     if written != report.frame_count:
         what = "volumes" if is_mosaic else "slices"
         raise NiftiConversionError(
-            f"dcm2niix wrote {written} {what} of series {report.series_instance_uid}, whose headers hold "
-            f"{report.frame_count}: its result is not taken, try the engine native"
+            f"dcm2niix wrote {written} {what} of series {report.series_instance_uid}, whose headers declare "
+            f"{report.frame_count}: its result is not used, try the engine native"
         )
 
 
 def _check_places(images: Sequence[Dcm2niixImage], report: SeriesReport) -> None:
-    """Compares the spacing of the images with that of the headers; of mosaics, it only requires several slices."""
+    """Compares the spacing of the images with the headers; images of mosaics must only have several slices."""
     if report.kind is SeriesKind.MOSAIC:
         fits = all(_slices(image) > 1 for image in images)
     else:
@@ -259,7 +261,7 @@ def _check_places(images: Sequence[Dcm2niixImage], report: SeriesReport) -> None
     if not fits:
         raise NiftiConversionError(
             f"dcm2niix placed the slices of series {report.series_instance_uid} otherwise than its headers do: its "
-            "result is not taken, try the engine native"
+            "result is not used, try the engine native"
         )
 
 

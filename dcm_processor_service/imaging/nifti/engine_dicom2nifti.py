@@ -1,8 +1,8 @@
 """Converts DICOM to NIfTI with dicom2nifti, for ordinary CT and MR volumes.
 
-dicom2nifti has global settings, returns float64 wherever there is a rescale, and raises exceptions of any class. This
-module sets its settings for one conversion at a time, converts the array back to integers, and turns its error codes
-into sentences. Loading dicom2nifti takes about a second, so no other module imports this one at its top.
+dicom2nifti has global settings, returns float64 whenever there is a rescale, and raises exceptions of any class. This
+module sets the settings for one conversion at a time, converts the array back to integers, and turns dicom2nifti's
+error codes into sentences. Loading dicom2nifti takes about a second, so other modules import this one only when needed.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ _REFUSALS = {
 
 
 def convert(task: ConversionTask, reason: str) -> NiftiFiles:
-    """Writes a series that is one volume; removes the result if its shape is not that of the headers.
+    """Converts a series that is one volume; removes the result if its shape is not that of the headers.
 
     Raises:
-        InvalidSeriesError: The series is not one volume; carries the report.
-        UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
+        InvalidSeriesError: The series is not one volume; the error has the report.
+        UnsupportedTransferSyntaxError: The pixels cannot be decoded here.
         NiftiConversionError: dicom2nifti failed, or its result has another shape.
     """
     report = task.inspection.report
@@ -92,8 +92,8 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
         for path in (*files.paths, *files.sidecars):
             path.unlink(missing_ok=True)
         raise NiftiConversionError(
-            f"dicom2nifti gave shape {got} for series {report.series_instance_uid}, whose headers hold {expected}: its "
-            "result is not taken, try the engine native"
+            f"dicom2nifti made shape {got} of series {report.series_instance_uid}, whose headers declare {expected}: "
+            "its result is not used, try the engine native"
         )
     sidecars = files.sidecars
     if task.sidecar != "none":
@@ -104,8 +104,8 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
 class Dicom2NiftiConverter:
     """Converts one ordinary CT or MR series with dicom2nifti.
 
-    The result is stored as acquired: voxel axes are column, row, slice, as the affine says. Compressed pixels are
-    decoded beforehand in separate processes, because dicom2nifti would decode them in this process.
+    The voxels of the result are not reoriented: their axes are column, row and slice, as the affine says. Compressed
+    pixels are decoded beforehand in separate processes, because dicom2nifti would decode them in this process.
 
     Args:
         limits: Limits of the processes that decode.
@@ -115,12 +115,12 @@ class Dicom2NiftiConverter:
         self._limits = limits or Limits()
 
     def convert(self, paths: Sequence[Path], destination: Path) -> NiftiFiles:
-        """Writes ``destination``: plain NIfTI when it ends in ``.nii``, gzipped when in ``.nii.gz``.
+        """Writes ``destination``: plain NIfTI if its name ends in ``.nii``, gzipped if it ends in ``.nii.gz``.
 
-        For diffusion series that dicom2nifti knows, it writes ``.bval`` and ``.bvec`` beside it.
+        For diffusion series that dicom2nifti can read as such, ``.bval`` and ``.bvec`` are written beside it.
 
         Raises:
-            InvalidNameError: The name ends in neither.
+            InvalidNameError: The name has neither ending.
             InvalidSeriesError: The series is not one volume, or a file is damaged.
             UnsupportedTransferSyntaxError: The pixels are compressed in a way that cannot be decoded here.
             NiftiConversionError: dicom2nifti failed.

@@ -1,4 +1,4 @@
-"""Converts DICOM to NIfTI with this package's own reader of volumes, which is fast, and exact in place and values."""
+"""Converts DICOM to NIfTI with this package's own reader, which is fast, and exact in places and values."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = ["convert"]
 
 
 def convert(task: ConversionTask, reason: str) -> NiftiFiles:
-    """Writes each volume that the policy finds.
+    """Writes each volume that the policy chooses.
 
     Raises:
-        InvalidSeriesError: The policy refuses the series; carries the report.
-        UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
+        InvalidSeriesError: The policy refuses the series; the error has the report.
+        UnsupportedTransferSyntaxError: The pixels cannot be decoded here.
     """
     is_colour = task.inspection.report.kind is SeriesKind.COLOUR
     tables = [] if is_colour else _gradient_tables(task)
@@ -66,7 +66,9 @@ def _volumes(task: ConversionTask) -> list[VoxelGrid]:
 
 
 def _gradient_tables(task: ConversionTask) -> list[GradientTable | None]:
-    """Returns the table of each 4D stack that the policy finds, None for other stacks; empty if it is no diffusion.
+    """Returns the gradient table of each stack that the policy chooses; None for stacks that are not 4D.
+
+    The list is empty if the series is no diffusion series.
 
     Raises:
         InvalidSeriesError: The headers of a diffusion series lack b-values or directions, or state them only in private
@@ -80,7 +82,7 @@ def _gradient_tables(task: ConversionTask) -> list[GradientTable | None]:
     tables = [gradient_table(stack) if len(stack.grid) > 1 else None for stack in stacks]
     if any(table is None and len(stack.grid) > 1 for table, stack in zip(tables, stacks, strict=True)):
         raise InvalidSeriesError(
-            f"series {report.series_instance_uid} is refused: its b-values or gradient directions stand in private "
+            f"series {report.series_instance_uid} is refused: its b-values or gradient directions are in private "
             "elements, or are missing, and without them its volumes mean nothing: use the engine dcm2niix, or read its "
             "voxels with series.volume()",
             report,
@@ -89,7 +91,7 @@ def _gradient_tables(task: ConversionTask) -> list[GradientTable | None]:
 
 
 def _report(task: ConversionTask, reports: Sequence[SeriesReport | None]) -> SeriesReport:
-    """Returns the inspection's report with the findings that reading the volumes added."""
+    """Returns the inspection's report together with the findings that were added when the volumes were read."""
     own = task.inspection.report
     added = [finding for report in reports if report for finding in report.findings[len(own.findings) :]]
     return own.model_copy(update={"findings": (*own.findings, *added)}) if added else own

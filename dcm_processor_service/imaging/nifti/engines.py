@@ -1,6 +1,6 @@
-"""The engines that convert DICOM to NIfTI, and when each is chosen; an engine is one module and one entry here.
+"""The engines that convert DICOM to NIfTI, and the rules by which ``auto`` chooses one.
 
-``auto`` tries them as this table says, and its result states which engine ran and why:
+This table shows the choice; the result of a conversion says which engine ran, and why:
 
 ===========================  ==============================================================
 a mosaic                     dcm2niix; then native
@@ -9,11 +9,12 @@ pixels not decodable here    dcm2niix, which brings decoders of its own; then di
 anything else                native
 ===========================  ==============================================================
 
-The module of an engine has one function, ``convert(task, reason)``, which takes a
+An engine is one module and one entry in :data:`ENGINES`. The module is imported when the engine runs. It has one
+function, ``convert(task, reason)``, which takes a
 :class:`~dcm_processor_service.imaging.nifti.task.ConversionTask` and returns
 :class:`~dcm_processor_service.models.images.nifti.NiftiFiles` or raises ``InvalidSeriesError``,
-``NiftiConversionError`` or ``UnsupportedTransferSyntaxError``. It is imported when the engine runs. Its name is added
-to :data:`~dcm_processor_service.models.images.nifti.Engine`, which editors and the command line show.
+``NiftiConversionError`` or ``UnsupportedTransferSyntaxError``. The name of a new engine must also be added to
+:data:`~dcm_processor_service.models.images.nifti.Engine`, which editors and the command line show.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ __all__ = ["ENGINES", "EngineChoice", "NiftiEngine"]
 
 
 class EngineChoice(NamedTuple):
-    """The reason why ``auto`` takes an engine for a series."""
+    """The reason why ``auto`` chooses an engine for a series."""
 
     reason: str
     otherwise: str = ""
-    """Reason in the result of the next engine if this one fails; empty if no other engine may take over."""
+    """The reason for the next engine, if this one fails; empty if no other engine may be tried."""
 
 
 def _never(_report: SeriesReport, _policy: Policy) -> EngineChoice | None:
@@ -53,8 +54,9 @@ class NiftiEngine:
 
     Args:
         module: Name of its module, which has ``convert(task, reason)``.
-        chosen_for: Function that returns why ``auto`` takes it for a series under a policy, or None.
-        brings_decoders: Whether it is tried if this installation cannot decode the pixels.
+        chosen_for: Function that takes the report on a series and a policy, and returns why ``auto`` chooses this
+            engine; None if ``auto`` does not.
+        brings_decoders: Whether to try it if this package cannot decode the pixels, because it has its own decoders.
     """
 
     module: str
@@ -62,7 +64,7 @@ class NiftiEngine:
     brings_decoders: bool = False
 
     def convert(self, task: ConversionTask, reason: str) -> NiftiFiles:
-        """Converts a series; the result repeats ``reason`` as the reason for the engine.
+        """Converts a series; the result states ``reason`` as the reason why this engine ran.
 
         Raises:
             InvalidSeriesError: The engine, or the policy, refuses the series.
@@ -86,7 +88,7 @@ def _dcm2niix_choice(report: SeriesReport, policy: Policy) -> EngineChoice | Non
 def _native_choice(report: SeriesReport, policy: Policy) -> EngineChoice | None:
     if report.is_convertible:
         return EngineChoice("a clean 4D stack" if report.kind is SeriesKind.FOUR_D else "one uniform volume")
-    return EngineChoice(f"policy {policy} takes the volumes out of a series that is not one: {report.kind.value}")
+    return EngineChoice(f"policy {policy} extracts volumes from a series that is not one volume: {report.kind.value}")
 
 
 _HERE = __name__.rpartition(".")[0]

@@ -1,8 +1,8 @@
-"""Writes the gradient table of a diffusion series as FSL reads it: b-values, and directions along the image's axes.
+"""Writes the gradient table of a diffusion series in FSL's format: b-values, and directions along the image's axes.
 
-FSL's directions are relative to the voxel axes, and the first component changes sign if the affine (RAS) has a positive
-determinant (FDT User Guide, "bvecs and bvals"). The header's directions are relative to the patient (PS3.3, section
-C.8.13.5.9).
+The directions in the header are relative to the patient (PS3.3, section C.8.13.5.9). FSL's are relative to the voxel
+axes, and their first component has the opposite sign if the affine (RAS) has a positive determinant (FDT User Guide,
+"bvecs and bvals").
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class GradientTable(NamedTuple):
     """The b-value of each volume, s/mm2."""
 
     directions_lps: tuple[tuple[float, float, float], ...]
-    """The gradient direction of each volume, a unit vector, or zeros without a gradient; empty if no volume has a
-    direction, as in trace-weighted images."""
+    """The gradient direction of each volume: a unit vector in LPS, or zeros if the volume has no gradient. Empty if no
+    volume has a direction, as in trace-weighted images."""
 
 
 def gradient_table(stack: Stack) -> GradientTable | None:
-    """Reads the weighting of each volume from the headers; None if they do not state it completely."""
+    """Reads the diffusion weighting of each volume from the headers; None if they do not state it completely."""
     weights: list[float] = []
     directions: list[tuple[float, float, float]] = []
     for line in stack.grid:
@@ -56,7 +56,7 @@ def gradient_table(stack: Stack) -> GradientTable | None:
 
 
 def write_gradients(table: GradientTable, affine_lps: FloatArray, target: Path) -> list[Path]:
-    """Writes ``.bval``, and ``.bvec`` if there are directions, beside an image; returns their paths.
+    """Writes ``.bval`` beside an image, and ``.bvec`` if there are directions; returns the paths of both files.
 
     Args:
         table: Table with one entry for each volume.
@@ -81,5 +81,5 @@ def _along_axes(table: GradientTable, affine_lps: FloatArray) -> list[tuple[floa
     along = np.linalg.solve(axes, np.array(table.directions_lps).T)
     if np.linalg.det(axes) > 0:
         along[0] *= -1
-    along += 0.0  # no negative zeros
+    along += 0.0  # turns -0.0 into 0.0
     return [tuple(row) for row in along.tolist()]

@@ -1,8 +1,8 @@
-"""Compares images that dcm2niix makes of UIH's grids with the series, without knowing the grids' layout.
+"""Compares images that dcm2niix makes of UIH's grids with the series.
 
-This package cannot read in which order the slices of a grid follow each other. But the series states how many slices
-there are, how large their pixels are, and which values each volume holds: an image that differs in one of these is
-wrong.
+A grid is an image in which UIH's scanners place the slices of a volume side by side. This package does not know the
+order of the slices in it. But the series states how many slices there are, how large their pixels are, and which values
+each volume holds. An image that differs in one of these is wrong.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def difference_from_grids(values: ArrayLike, affine_ras: ArrayLike, task: Conver
     Args:
         values: Shape (i, j, k[, t]).
         affine_ras: Shape (4, 4), voxel to mm in RAS.
-        task: Task of the series, each image of which is a grid of slices.
-        alone: Whether it is the only image of the series, so that it must hold every grid.
+        task: Conversion of the series, each image of which is a grid of slices.
+        alone: Whether dcm2niix made only this image of the series, so that the image must hold every grid.
 
     Raises:
         InvalidSeriesError: The pixels of a grid cannot be read.
@@ -53,7 +53,7 @@ def difference_from_grids(values: ArrayLike, affine_ras: ArrayLike, task: Conver
 def _difference_of_layout(array: NDArray[Any], affine: NDArray[Any], grids: list[FrameInfo]) -> str:
     counts = {mosaic_count(grid.instance.header) for grid in grids}
     if counts != {float(array.shape[2])}:
-        return f"it has {array.shape[2]} slices, and the grids state another number"
+        return f"it has {array.shape[2]} slices, but the grids state another number"
     pixels, tiles = grids[0].pixel_format, math.ceil(math.sqrt(array.shape[2]))
     if sorted(array.shape[:2]) != sorted((pixels.columns // tiles, pixels.rows // tiles)):
         return f"its slices are of {array.shape[0]} x {array.shape[1]} pixels, which the grids do not hold"
@@ -65,17 +65,17 @@ def _difference_of_layout(array: NDArray[Any], affine: NDArray[Any], grids: list
 
 
 def _difference_of_values(array: NDArray[Any], grids: list[FrameInfo], task: ConversionTask, *, alone: bool) -> str:
-    """Compares the sorted values of each volume, without the background value, which also fills unused tiles."""
+    """Compares the values of each volume in sorted order, without the background, which also fills unused tiles."""
     left = [_sorted(array[..., time], grids[0].intercept) for time in range(array.shape[3])]
     for grid in grids:
         try:
             own = _sorted(read_frames([grid], task.inspection.report, task.limits), grid.intercept)
         except UnsupportedTransferSyntaxError:
-            return ""  # its values cannot be decoded here for a comparison
+            return ""  # the values cannot be compared, because they cannot be decoded here
         allowed = _VALUE_PART * float(np.abs(own).max(initial=0.0))
         same = next((one for one in left if one.shape == own.shape and np.allclose(one, own, 0, allowed)), None)
         if same is None and alone:
-            return f"the values of {grid.instance.label} are those of none of its volumes"
+            return f"none of its volumes has the values of {grid.instance.label}"
         left = [one for one in left if one is not same]
     return "" if not left else f"it has {len(left)} volumes that no grid holds"
 

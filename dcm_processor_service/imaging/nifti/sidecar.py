@@ -1,4 +1,4 @@
-"""Writes the JSON beside a NIfTI file: BIDS metadata without patient attributes, or the whole header simplified."""
+"""Writes the JSON beside a NIfTI file: BIDS metadata without patient attributes, or the whole header in simple form."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ _PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0}
 
 _MILLI = 1e-3
 
-# DICOM keyword: (BIDS name, factor to BIDS's unit). BIDS 1.9, metadata of MR, PET and CT; names of dcm2niix elsewhere
+# DICOM keyword: (BIDS name, factor to BIDS's unit). The names are those of BIDS 1.9 for MR, PET and CT, or dcm2niix's
+# names for attributes that BIDS does not name.
 _BIDS_NUMBERS: dict[str, tuple[str, float]] = {
     "MagneticFieldStrength": ("MagneticFieldStrength", 1),
     "ImagingFrequency": ("ImagingFrequency", 1),
@@ -87,11 +88,12 @@ _BIDS_TEXTS: dict[str, str] = {
     "Units": "Units",
     "SeriesInstanceUID": "SeriesInstanceUID",
 }
-# these are lists if they have several values, ImageType always; several values of others are one text, as in DICOM
+# Several values of these become a list, and ImageType always is one. Several values of others stay one text, as in
+# DICOM.
 _MAY_BE_LISTS = frozenset({"ScanningSequence", "SequenceVariant", "ScanOptions"})
-# zero means "none" in these
+# attributes in which zero means that there is no value
 _NEVER_ZERO = frozenset({"EchoTime", "EffectiveEchoTime", "InversionTime", "RepetitionTime"})
-# terms of enhanced objects, and the classic ones
+# terms that enhanced objects use, and the classic terms that replace them
 _CLASSIC_TERMS = {("InPlanePhaseEncodingDirection", "COLUMN"): "COL"}
 # units of field maps, as BIDS spells them
 _FIELD_MAP_UNITS = {"hz": "Hz", "rad/s": "rad/s", "t": "T"}
@@ -111,13 +113,13 @@ _MR_GROUPS = (
 def bids_metadata(header: Dataset, frame_number: int = 1) -> dict[str, Any]:
     """Returns the BIDS metadata of a series, in BIDS's names and units (seconds, mm, degrees).
 
-    It holds no name, id, date or other attribute of the patient. Description and protocol are copied as the scanner's
-    staff wrote them.
+    The metadata has no name, id, date or other attribute of the patient. But SeriesDescription and ProtocolName are
+    copied as the scanner's staff wrote them.
 
     Args:
         header: Whole header of one file.
-        frame_number: Number, from 1, of the frame of an enhanced object whose attributes are used; 0 for those that all
-            frames share.
+        frame_number: For an enhanced object, the number, from 1, of the frame whose attributes are used; 0 uses only
+            those that all frames share.
 
     Example:
         >>> from pydicom import Dataset
@@ -142,19 +144,19 @@ def bids_metadata(header: Dataset, frame_number: int = 1) -> dict[str, Any]:
                     scaled = [_tidy(value * factor) for value in found]
                     result.setdefault(name, scaled[0] if len(scaled) == 1 else scaled)
     result["ConversionSoftware"] = "dcm-processor-service"
-    with suppress(PackageNotFoundError):  # run from a source tree without installation
+    with suppress(PackageNotFoundError):  # the package is run from its source tree, without installation
         result["ConversionSoftwareVersion"] = version("dcm-processor-service")
     return result
 
 
 def _places(header: Dataset, frame_number: int) -> list[Dataset]:
-    """Returns the header, then the functional groups of an enhanced object: those of the frame, those of all frames."""
+    """Returns the datasets to search for attributes: the header, the frame's functional groups, the shared ones."""
     groups = functional_groups(header, frame_number)[:-1]
     return [header, *(found for group in groups for name in _MR_GROUPS if (found := item(group, name)) is not None)]
 
 
 def _frame_number(volume: VoxelGrid) -> int:
-    """Returns the number of a volume's first frame in the file of its header; 0 if the volume has no sources."""
+    """Returns the number of a volume's first frame in the file from which its header is; 0 if it has no sources."""
     uid = "" if volume.header is None else text(volume.header, "SOPInstanceUID")
     sources = volume.sources[0] if volume.sources else ()
     return min((one.frame_number for one in sources if one.sop_instance_uid == uid), default=0)
@@ -170,13 +172,13 @@ def get_simplified_json(ds: Dataset, n_slices: int | None = None) -> dict[str, A
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``series.to_nifti(…, sidecar="simplified")``.
 
-    A single value is not wrapped in a list, several values are a list; PatientName is text, PatientAge whole years.
-    Sequences stay nested: their values never replace a top-level value. Binary, private, empty and unreadable elements
-    are left out. The result holds patient data.
+    Several values of an element become a list; a single value does not. PatientName is text, and PatientAge a number of
+    whole years. Sequences become nested lists of dictionaries, so their values never replace a top-level value. Binary,
+    private, empty and unreadable elements are left out. The result holds patient data.
 
     Args:
         ds: A dataset, which is not changed; its pixel data is not read.
-        n_slices: Number that is stored under ``Slices``; None leaves it out.
+        n_slices: Number to store under ``Slices``; None stores none.
 
     Example:
         >>> from pydicom import Dataset
@@ -237,7 +239,7 @@ def _plain(element: DataElement) -> Any:
 
 
 def sidecar_content(volume: VoxelGrid, kind: Sidecar) -> Mapping[str, Any]:
-    """Returns the content of a sidecar; ``simplified`` includes the number of slices in one volume."""
+    """Returns the content of a sidecar; that of kind ``simplified`` includes the number of slices in one volume."""
     if kind == "simplified":
         return get_simplified_json(volume.header, volume.shape[volume.slice_axis]) if volume.header is not None else {}
     if volume.header is None:
@@ -260,7 +262,7 @@ def _times(volume: VoxelGrid) -> dict[str, Any]:
 def write_with_sidecar(
     volume: VoxelGrid, image: nib.nifti1.Nifti1Image, path: Path, kind: Sidecar = "bids", name: str = ""
 ) -> NiftiFiles:
-    """Writes an image and its JSON; see :meth:`Volume.to_nifti`.
+    """Writes an image and its sidecar for :meth:`Volume.to_nifti`.
 
     Raises:
         UnsupportedValueError: There is no such kind of sidecar.

@@ -1,4 +1,4 @@
-"""The input of every engine: one conversion."""
+"""The description of one conversion, which every engine takes as its argument."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["DECODED_BY_PROGRAMS", "NATIVE_ONLY", "ConversionTask"]
 
 NATIVE_ONLY = frozenset({"MODALITY_LUT", "REAL_WORLD_VALUES"})
-"""Codes of findings that the native engine handles, and that dcm2niix and dicom2nifti ignore."""
+"""Codes of findings about values that only the native engine converts correctly; dcm2niix and dicom2nifti ignore what
+these findings describe."""
 
 DECODED_BY_PROGRAMS = frozenset({"MOSAIC", "COMPRESSED"})
-"""Codes of findings that do not stop dcm2niix and dicom2nifti, which decode mosaics and compressed pixels by
-themselves."""
+"""Codes of findings in spite of which dcm2niix and dicom2nifti are run, because they can read mosaics and compressed
+pixels themselves."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,16 @@ class ConversionTask:
     """Limits of memory and time for reading."""
 
     max_gap_mm: float | None = None
-    """The widest gap that is filled by interpolation; None for two median steps."""
+    """The widest gap between slices that policy ``resample`` fills; None for two median steps."""
 
     timeout_s: float = 600.0
-    """Seconds after which a program is stopped."""
+    """Seconds after which dcm2niix is stopped."""
 
     dcm2niix_program: str = ""
-    """Path of a dcm2niix to run in place of the installed one; empty for the installed one."""
+    """Path of a dcm2niix to run instead of the installed one; empty for the installed one."""
 
     read_by_dcm2niix: tuple[Dcm2niixImage, ...] = ()
-    """Images that dcm2niix made of the series, if it ran already and every voxel was compared; else empty."""
+    """The images of dcm2niix, if it has already converted the series and every voxel was compared; else empty."""
 
     @property
     def image_paths(self) -> list[Path]:
@@ -56,12 +57,12 @@ class ConversionTask:
         return [instance.path for instance in self.inspection.instances if instance.pixels is not None]
 
     def named_destination(self, name: str) -> Path:
-        """Returns the destination of one of several volumes: ``scan_<name>.nii.gz`` for ``scan.nii.gz``."""
+        """Returns the path for one of several volumes: ``scan_<name>.nii.gz`` for the destination ``scan.nii.gz``."""
         stem = nifti_stem(self.destination)
         return self.destination.with_name(f"{stem}_{name}{self.destination.name[len(stem) :]}")
 
     def write_header_sidecar(self, target: Path) -> Path:
-        """Writes the first header beside an image, in the form that ``sidecar`` names, and returns its path."""
+        """Writes a sidecar from the header of the first file beside an image, and returns the sidecar's path."""
         header = read_header(self.image_paths[0], self.limits)
         beside = sidecar_path(target)
         shape = self.inspection.report.shape

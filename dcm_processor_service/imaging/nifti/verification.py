@@ -1,4 +1,4 @@
-"""Verifies that this package and dcm2niix, which share no code, read a series alike, voxel by voxel."""
+"""Verifies that this package and dcm2niix, which share no code, read the same voxels from a series."""
 
 from __future__ import annotations
 
@@ -25,25 +25,28 @@ __all__ = ["verified", "verify_series"]
 
 
 def verify_series(paths: Sequence[Path], policy: Policy, limits: Limits, folder: Path) -> None:
-    """Compares both readings of one series, with temporary files in ``folder``; see :func:`verified`."""
+    """Does the same as :func:`verified`, without a destination; temporary files are in ``folder``."""
     with verified(ConversionTask(examine(paths, limits), folder / "volume.nii", policy, "none", limits)):
         pass
 
 
 @contextmanager
 def verified(task: ConversionTask) -> Iterator[tuple[Dcm2niixImage, ...]]:
-    """Converts a series with dcm2niix beside its destination, and compares every voxel with this package's reading.
+    """Converts a series with dcm2niix, and compares every voxel with the voxels that this package reads.
 
-    Yields the images of dcm2niix, which are removed at the end of the block.
+    Yields the images of dcm2niix. They are in a temporary folder beside the destination, which is removed at the end of
+    the ``with`` block.
 
     Raises:
         InvalidSeriesError: The policy refuses the series.
-        NiftiConversionError: The readings differ, or dcm2niix cannot read the series; the message says how.
+        NiftiConversionError: Voxels differ, or dcm2niix cannot read the series; the message says how or why.
         UnsupportedValueError: The policy is ``resample``, which interpolates voxels.
     """
     report = task.inspection.report
     if task.policy == "resample":
-        raise UnsupportedValueError("policy resample makes voxels that no other engine has: verify with another policy")
+        raise UnsupportedValueError(
+            "policy resample interpolates voxels, so nothing can be compared: verify with another policy"
+        )
     is_mosaic = report.kind is SeriesKind.MOSAIC
     expected = 1 if is_mosaic else len(chosen_stacks(task.inspection, task.policy))
     parent = task.destination.parent

@@ -1,7 +1,7 @@
 """Writes NIfTI files whole or not at all, plain or gzipped as their name says.
 
-Gzip comes from ISA-L, which is many times as fast as zlib at nearly its size. A file appears under its name only when
-all of it is written, so a reader never sees half of one.
+The library ISA-L does the gzipping, many times as fast as zlib, into files of nearly the same size. A file appears
+under its name only after all of it was written, so a reader never sees half of one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def nifti_stem(path: Path) -> str:
     """Returns the name of a NIfTI file without ``.nii`` or ``.nii.gz``.
 
     Raises:
-        InvalidNameError: The name ends in neither.
+        InvalidNameError: The name has neither ending.
 
     Example:
         >>> from pathlib import Path
@@ -64,7 +64,7 @@ def sidecar_path(path: Path, suffix: str = ".json") -> Path:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON whole or not at all: UTF-8, indented, keys in the order given.
+    """Writes a JSON file whole or not at all: in UTF-8, indented, with the keys in their order in ``content``.
 
     Raises:
         NiftiConversionError: The file cannot be written.
@@ -74,13 +74,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_nifti(image: nib.nifti1.Nifti1Image, path: Path) -> None:
-    """Writes an image whole or not at all; gzipped when the name ends in ``.nii.gz``, plain when in ``.nii``.
+    """Writes an image whole or not at all: gzipped if its name ends in ``.nii.gz``, plain if it ends in ``.nii``.
 
-    The array is written as it is in memory, without a scaling factor.
+    The values of the array are written unchanged, without a scaling factor.
 
     Raises:
-        InvalidNameError: The name ends in neither.
-        NiftiConversionError: The folder cannot be written, or the array does not fit NIfTI.
+        InvalidNameError: The name has neither ending.
+        NiftiConversionError: The file cannot be written, or NIfTI has no such type or shape of array.
     """
     nifti_stem(path)
     array = np.asanyarray(image.dataobj)
@@ -106,11 +106,12 @@ def write_nifti(image: nib.nifti1.Nifti1Image, path: Path) -> None:
 
 def _write_parts(file: BinaryIO | igzip.IGzipFile, head: bytes, array: NDArray[Any]) -> None:
     file.write(head)
-    # NIfTI stores the first axis fastest: for an array in that order the transpose is one contiguous block, no copy
+    # In NIfTI files the first axis varies fastest. If the array in memory is in this order, its transpose is one
+    # contiguous block, and need not be copied.
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     if native.flags.f_contiguous:
-        content = native.T.reshape(-1).view(np.uint8).data  # as bytes: colours have no buffer format
-        for begin in range(0, len(content), _PIECE_BYTES):  # pieces keep the compressor's output small
+        content = native.T.reshape(-1).view(np.uint8).data  # as bytes, because there is no buffer format for colours
+        for begin in range(0, len(content), _PIECE_BYTES):  # small pieces, so that the compressor needs little memory
             file.write(content[begin : begin + _PIECE_BYTES])
         return
     for last in range(native.shape[-1]):
@@ -119,7 +120,7 @@ def _write_parts(file: BinaryIO | igzip.IGzipFile, head: bytes, array: NDArray[A
 
 def _write_gzipped(file: BinaryIO, head: bytes, array: NDArray[Any]) -> None:
     if array.nbytes >= _THREADED_FROM_BYTES:
-        # each thread holds a few pieces at a time, so small images are cut into small pieces
+        # each thread keeps a few pieces in memory, so the pieces of a small image are small too
         piece_bytes = min(_PIECE_BYTES, array.nbytes // _PIECES_PER_IMAGE)
         threads = min(os.cpu_count() or 1, _MOST_THREADS)
         with igzip_threaded.open(
@@ -132,11 +133,11 @@ def _write_gzipped(file: BinaryIO, head: bytes, array: NDArray[Any]) -> None:
 
 
 def copy_nifti(source: Path, destination: Path) -> None:
-    """Copies an uncompressed NIfTI file, whole or not at all, gzipping it when ``destination`` ends in ``.nii.gz``.
+    """Copies an uncompressed NIfTI file whole or not at all; gzips the copy if its name ends in ``.nii.gz``.
 
     Raises:
-        InvalidNameError: The name ends in neither ``.nii`` nor ``.nii.gz``.
-        NiftiConversionError: The folder cannot be written.
+        InvalidNameError: The name of the copy ends neither in ``.nii`` nor in ``.nii.gz``.
+        NiftiConversionError: The copy cannot be written.
     """
     nifti_stem(destination)
     with write_whole(destination, error=NiftiConversionError) as file, source.open("rb") as plain:

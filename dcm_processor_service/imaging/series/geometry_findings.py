@@ -1,4 +1,4 @@
-"""Findings about the grouping, geometry, rescale and transfer syntaxes of a series, each with its code and remedy."""
+"""Makes findings about the grouping, geometry, rescale and transfer syntaxes of a series, with code and remedy."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _FEW_GAPS_PART = 0.2
 
 
 def uids(instances: Iterable[InstanceFile]) -> tuple[str, ...]:
-    """Returns the distinct SOPInstanceUIDs in order, 20 at most."""
+    """Returns the distinct SOPInstanceUIDs of instances in their order, but at most 20."""
     return tuple(dict.fromkeys(instance.sop_instance_uid for instance in instances))[:_MOST_UIDS]
 
 
 def transfer_syntaxes(instances: Sequence[InstanceFile]) -> tuple[TransferSyntax, ...]:
-    """Lists the transfer syntaxes of a series, and whether each can be decoded here."""
+    """Lists the transfer syntaxes of a series, most frequent first, and says whether each can be decoded here."""
     found = Counter(str(instance.transfer_syntax_uid) for instance in instances)
     return tuple(transfer_syntax(UID(uid)) for uid, _ in found.most_common())
 
 
 def transfer_syntax(uid: UID) -> TransferSyntax:
-    """Says whether pixels of a transfer syntax can be decoded here, and what to install when they cannot."""
+    """Says whether pixels of a transfer syntax can be decoded here, and what is needed if they cannot."""
     if not uid.is_transfer_syntax:
         return TransferSyntax(
             uid=uid, name="private or unknown transfer syntax", is_decodable=False, needs="its vendor"
@@ -70,7 +70,7 @@ def syntax_findings(syntaxes: Sequence[TransferSyntax]) -> list[SeriesFinding]:
 
 
 def about(code: str, instances: Sequence[InstanceFile], message: str) -> SeriesFinding:
-    """Makes a finding that names the instances it is about."""
+    """Makes a finding about some instances, whose message begins with their name or number."""
     who = (
         instances[0].label
         if len(instances) == 1
@@ -104,7 +104,7 @@ def group_findings(groups: Sequence[FrameGroup]) -> list[SeriesFinding]:
 
 
 def distinct(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
-    """Returns each instance once, in order."""
+    """Returns each instance once, in the order of first occurrence."""
     return list({id(instance): instance for instance in instances}.values())
 
 
@@ -119,7 +119,7 @@ def _mixed(code: str, what: str, groups: Sequence[FrameGroup]) -> SeriesFinding:
 
 
 def stack_findings(stack: Stack) -> list[SeriesFinding]:
-    """Returns the findings of one stack: those that keep it from being one uniform volume, and notes."""
+    """Returns the findings of one stack: those for which it is not one uniform volume, and those that only inform."""
     doubts = [_doubt(stack)] if stack.doubt else [_passes(stack)] if stack.passes_by else []
     found = [*_axis_findings(stack), *_position_findings(stack), *_line_findings(stack), *scaling_findings(stack)]
     return [*doubts, *found]
@@ -127,8 +127,8 @@ def stack_findings(stack: Stack) -> list[SeriesFinding]:
 
 def _doubt(stack: Stack) -> SeriesFinding:
     message = (
-        f"its {len(stack.grid[0])} slices may be those of several volumes that interleave: {stack.doubt}, "
-        "and no attribute separates them; convert the files of each volume by themselves"
+        f"its {len(stack.grid[0])} slices may belong to several volumes that interleave: {stack.doubt}, "
+        "and no attribute separates them; convert the files of each volume separately"
     )
     return SeriesFinding(
         code="INTERLEAVED_VOLUMES", message=message, sop_instance_uids=uids(frame.instance for frame in stack.grid[0])
@@ -137,9 +137,9 @@ def _doubt(stack: Stack) -> SeriesFinding:
 
 def _passes(stack: Stack) -> SeriesFinding:
     message = (
-        f"values of {stack.passes_by} go through its {len(stack.grid[0])} slices several times: since these lie evenly "
-        "and are numbered along the stack, they are taken for passes of one volume; if they are several volumes, "
-        "convert the files of each by themselves"
+        f"the values of {stack.passes_by} repeat along its {len(stack.grid[0])} slices: since the slices are evenly "
+        "spaced and numbered along the stack, they are assumed to be one volume that was scanned in several passes; if "
+        "they are several volumes, convert the files of each volume separately"
     )
     return SeriesFinding(code="ASSUMED_PASSES", message=message, blocking=False, attribute=stack.passes_by)
 
@@ -150,15 +150,15 @@ def _axis_findings(stack: Stack) -> list[SeriesFinding]:
         found.append(
             SeriesFinding(
                 code="SINGLE_SLICE",
-                message="one slice has no neighbour from which its thickness follows: "
-                "convert with policy largest to take the header's thickness",
+                message="a single slice has no neighbour whose distance would tell its thickness: "
+                "convert with policy largest to use the thickness in the header",
                 sop_instance_uids=uids(frame.instance for frame in stack.grid[0]),
             )
         )
     if len(stack.grid) > 1:
         count = len(stack.grid)
         order = "" if stack.ordered_by == stack.time_mark else f", in the order of {stack.ordered_by}"
-        message = f"{count} volumes at one place, told apart by {stack.time_mark}{order}: they make the fourth axis"
+        message = f"{count} volumes at one place, told apart by {stack.time_mark}{order}: they form the fourth axis"
         found.append(
             SeriesFinding(code="MULTI_VOLUME", message=message, blocking=False, attribute=stack.time_mark, count=count)
         )
@@ -178,8 +178,8 @@ def _position_findings(stack: Stack) -> list[SeriesFinding]:
             SeriesFinding(
                 code="DUPLICATE_POSITIONS",
                 message=f"{len(stack.duplicated)} of {len(along)} positions have several slices, and neither an "
-                "attribute nor a plan of their InstanceNumbers states without contradiction to which volume each "
-                "belongs: find out which are meant, and convert these by themselves",
+                "attribute nor the order of InstanceNumbers states without contradiction to which volume each slice "
+                "belongs: find out which slices are meant, and convert only these",
                 positions_mm=tuple(round(float(along[k]), 4) for k in stack.duplicated),
                 sop_instance_uids=uids(frame.instance for frame in stack.spare),
                 count=len(stack.spare),
@@ -189,9 +189,9 @@ def _position_findings(stack: Stack) -> list[SeriesFinding]:
         found.append(
             SeriesFinding(
                 code="MISSING_SLICES",
-                message=f"some of the volumes lack slices, at {len(stack.incomplete)} positions, so {len(stack.spare)} "
-                f"frames of theirs have no place ({_some(stack.spare)}): get the missing instances, or convert with "
-                "policy largest to leave these frames out",
+                message=f"some of the volumes lack slices, at {len(stack.incomplete)} positions, so their other "
+                f"{len(stack.spare)} frames cannot be used ({_some(stack.spare)}): get the missing instances, or "
+                "convert with policy largest to leave these frames out",
                 positions_mm=tuple(round(position, 4) for position in stack.incomplete),
                 sop_instance_uids=uids(frame.instance for frame in stack.spare),
                 count=len(stack.incomplete),
@@ -207,7 +207,11 @@ def _some(frames: Sequence[FrameInfo]) -> str:
 
 
 def _gap_findings(stack: Stack) -> list[SeriesFinding]:
-    """Returns ROUNDED_POSITIONS, or MISSING_SLICES for gaps of whole steps, or MIXED_SPACING for other uneven steps."""
+    """Returns a finding if the slices seem to be unevenly spaced.
+
+    It is ROUNDED_POSITIONS if rounding in the header explains that, MISSING_SLICES if the gaps are whole multiples of
+    the step, and MIXED_SPACING otherwise.
+    """
     geometry, along = stack.geometry, _along(stack)
     gaps = len(along) - 1
     if stack.rounded_to_mm:
@@ -236,7 +240,7 @@ def _gap_findings(stack: Stack) -> list[SeriesFinding]:
 
 
 def _parts(stack: Stack) -> str:
-    """Says how many parts the policy split makes of a stack, and how far slices lie off even steps in them."""
+    """Says into how many parts the policy split divides a stack, and how uneven the steps in these parts are."""
     runs = uniform_runs(stack)
     off_mm = max(uneven_by_mm(_along(run)) for run in runs)
     count = "one part" if len(runs) == 1 else f"{len(runs)} parts"
@@ -248,7 +252,7 @@ def _rounded(stack: Stack) -> SeriesFinding:
     step = float(along[-1] - along[0]) / (len(along) - 1)
     message = (
         f"positions are rounded to {stack.rounded_to_mm:g} mm, which is {stack.rounded_to_mm / step:.0%} of the step: "
-        f"slices are taken to lie evenly, {step:.4g} mm apart"
+        f"slices are assumed to be evenly spaced, {step:.4g} mm apart"
     )
     return SeriesFinding(code="ROUNDED_POSITIONS", message=message, blocking=False)
 
@@ -261,8 +265,8 @@ def _line_findings(stack: Stack) -> list[SeriesFinding]:
         found.append(
             SeriesFinding(
                 code="GANTRY_TILT",
-                message=f"slices are stacked {geometry.tilt_deg:.2f} degrees off their normal: convert with policy "
-                "resample for an upright grid, or with split for a sheared affine",
+                message=f"slices are stacked in a direction {geometry.tilt_deg:.2f} degrees off their normal: convert "
+                "with policy resample for an upright grid, or with split for a sheared affine",
             )
         )
     if not stack.is_straight:
@@ -270,7 +274,7 @@ def _line_findings(stack: Stack) -> list[SeriesFinding]:
             SeriesFinding(
                 code="SHIFTED_SLICES",
                 message=f"slices lie up to {stack.shift_mm:.3g} mm beside one straight stack: no affine describes "
-                "them, use them one by one",
+                "their places, use the slices one by one",
             )
         )
     return found

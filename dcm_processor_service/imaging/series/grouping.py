@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FrameGroup", "group_frames", "stacks_of"]
 
-# frames that differ in one of these are different kinds of image, even if no position has two of them
+# attributes in which different kinds of image differ, even if no position has frames of two kinds
 _ALWAYS_KINDS = (
     "ComplexPart",
     "EchoTime",
@@ -49,7 +49,7 @@ _ALWAYS_KINDS = (
     "RectilinearPhaseEncodeReordering",
     *IDENTITY_MARKS,
 )
-# frames that differ in one of these are different kinds if a position has several of them, or if they interleave
+# attributes that separate kinds of image only if a position has frames with different values, or if values interleave
 _KIND_MARKS = (
     "ImageType",
     *_ALWAYS_KINDS,
@@ -60,7 +60,7 @@ _KIND_MARKS = (
     "KVP",
     *MAKING,
 )
-# slices of one volume may interleave with different values of these, so only several values at one position make kinds
+# attributes whose values may alternate along one volume, so they separate kinds only by several values at one position
 _ONLY_AT_ONE_PLACE = ("InversionTime", *MAKING)
 _SAME_ECHO_MS = 0.02
 
@@ -79,14 +79,14 @@ class FrameGroup:
     is_localizer: bool
 
     orientation_number: int
-    """The same for groups whose orientations agree to a part of a pixel at the far corner of the image."""
+    """Equal for groups whose orientations are so close that the far corner of the image moves by less than a pixel."""
 
     spacing_number: int
-    """The same for groups whose pixel spacings agree to a part of a pixel at the far edge of the image."""
+    """Equal for groups whose pixel spacings are so close that the far edge of the image moves by less than a pixel."""
 
     @property
     def first(self) -> FrameInfo:
-        """The first frame, as an example of what all frames of the group share."""
+        """The first frame, for attributes that all frames of the group share."""
         return self.frames[0]
 
     @property
@@ -97,7 +97,7 @@ class FrameGroup:
 
 @lru_cache(maxsize=64)
 def _names_localizer(image_type: tuple[str, ...] | None) -> bool:
-    """Returns whether an image type is that of a localizer (PS3.3, sections C.8.2.1.1.1 and C.8.3.1.1.1)."""
+    """Returns whether ImageType says that an image is a localizer (PS3.3, sections C.8.2.1.1.1 and C.8.3.1.1.1)."""
     return any(value.upper() in {"LOCALIZER", "SCOUT"} for value in image_type or ())
 
 
@@ -115,13 +115,19 @@ def group_frames(frames: Sequence[FrameInfo]) -> list[FrameGroup]:
 
 
 def _turn_tolerance(frame: FrameInfo) -> float:
-    """Returns how much direction cosines may differ: the far corner of the image moves by a part of a pixel at most."""
+    """Returns how much direction cosines may differ between frames of one group.
+
+    The far corner of the image then moves by at most a fifth of a pixel.
+    """
     extent = float(np.hypot(frame.pixel_format.columns, frame.pixel_format.rows))
     return min(_COSINE_TOLERANCE, _CORNER_PIXELS / max(extent, 1.0))
 
 
 def _spacing_tolerance(frame: FrameInfo) -> float:
-    """Returns how much, mm, pixel spacings may differ: the far edge of the image moves by a part of a pixel at most."""
+    """Returns how much pixel spacings may differ between frames of one group, mm.
+
+    The far edge of the image then moves by at most a tenth of a pixel.
+    """
     edge = max(frame.pixel_format.columns, frame.pixel_format.rows, 1)
     return min(_SPACING_TOLERANCE, _CORNER_PIXELS / 2 * min(frame.pixel_spacing or (1.0,)) / edge)
 
@@ -135,7 +141,7 @@ def _index_of_close(known: list[tuple[float, ...]], value: tuple[float, ...], to
 
 
 def stacks_of(groups: Sequence[FrameGroup]) -> list[Stack]:
-    """Makes the stacks of all groups, each with a name of its own: the largest first, localizers last."""
+    """Makes the stacks of all groups, each with a distinct name; the largest stack is first, localizers are last."""
     made: list[tuple[bool, Stack]] = []
     for group, name in zip(groups, _group_names(groups), strict=True):
         for stack in _arrange(group):
@@ -146,7 +152,10 @@ def stacks_of(groups: Sequence[FrameGroup]) -> list[Stack]:
 
 
 def _arrange(group: FrameGroup) -> list[Stack]:
-    """Makes stacks of a group: one, or several where it holds several kinds of image, or places side by side."""
+    """Makes the stacks of a group.
+
+    There are several if the group holds several kinds of image, or stacks side by side.
+    """
     frames = group.frames
     labels = _position_labels(frames)
     values = _kind_values(frames, labels)
@@ -184,10 +193,10 @@ def _along(frames: Sequence[FrameInfo]) -> FloatArray:
 
 
 def _places(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> list[int]:
-    """Numbers stacks that lie side by side at the same positions along the normal, such as two knees in one series.
+    """Returns for each frame the number of its place, where stacks lie side by side, such as two knees in one series.
 
-    If a position along the normal lacks a frame at one of the places, the frames are one stack whose slices are
-    shifted, and all numbers are 0.
+    Such stacks have frames at the same positions along the normal. If a place lacks a frame at one of the positions,
+    the frames count as one stack with shifted slices, and all numbers are 0.
     """
     first = frames[0]
     directions = np.array(first.orientation).reshape(2, 3)
@@ -210,7 +219,10 @@ def _single_volume(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> Sta
 
 
 def _kind_values(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> dict[str, list[Any]]:
-    """Returns the marks that separate kinds of image, with their values; of marks that separate alike, the first."""
+    """Returns the marks that separate kinds of image, with the value of each frame.
+
+    If several marks separate the frames in the same way, only the first of them is returned.
+    """
     chosen: dict[str, list[Any]] = {}
     partitions: list[list[int]] = []
     along = _along(frames)
@@ -239,7 +251,7 @@ def _values_of_kind(frames: Sequence[FrameInfo], name: str) -> list[Any]:
 
 
 def _without_rounding(values: Sequence[float | None]) -> list[float | None]:
-    """Returns echo times in which values that differ only by rounding are made equal."""
+    """Returns echo times, in which those that differ only by rounding are replaced by the least of them."""
     distinct = sorted({value for value in values if value is not None})
     stands_for: dict[float | None, float | None] = {None: None}
     for before, value in zip([None, *distinct], distinct, strict=False):
@@ -249,7 +261,7 @@ def _without_rounding(values: Sequence[float | None]) -> list[float | None]:
 
 
 def _sortable(key: tuple[Any, ...]) -> tuple[tuple[bool, str, Any], ...]:
-    """Makes values of mixed types comparable: absent first, then by type, then by value."""
+    """Makes a sort key for values of mixed types: None comes first, the others follow by type, then by value."""
     return tuple((value is not None, type(value).__name__, value if value is not None else 0) for value in key)
 
 
@@ -284,7 +296,7 @@ def _word(kind: str, value: Any, distinct: Sequence[Any]) -> str:
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Returns the names, with a number behind those that occur several times."""
+    """Returns the names, and appends a number to those that occur several times."""
     counts = Counter(names)
     seen: Counter[str] = Counter()
     result = []
@@ -295,7 +307,11 @@ def _unique(names: Sequence[str]) -> list[str]:
 
 
 def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
-    """Makes stacks of frames of one kind: one, or one for each volume where volumes lie in different places."""
+    """Makes the stacks of frames of one kind.
+
+    There is one stack, or one for each volume if volumes lie in different places, or one for each kind of image if the
+    volumes turn out to be different kinds.
+    """
     labels, along = _position_labels(frames), _along(frames)
     counts = np.bincount(labels)
     if counts.max() == 1:
@@ -322,10 +338,10 @@ def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
 
 
 def _with_doubt(stack: Stack) -> Stack:
-    """Doubts volumes with uneven slices if an attribute has several values within one of them.
+    """Adds a doubt to a stack with uneven steps if an attribute separates slices within one of its volumes.
 
-    Volumes that are shifted against each other by less than a step can be taken for volumes at one place, each of which
-    would then mix slices of two.
+    Volumes that are shifted against each other by less than a step can look like volumes at one place, each of which
+    would then mix slices of two volumes.
     """
     if stack.is_uneven:
         for line in stack.grid:
@@ -336,7 +352,7 @@ def _with_doubt(stack: Stack) -> Stack:
 
 
 def _stack_for_each_kind(name: str, values: Sequence[Any], frames: Sequence[FrameInfo]) -> list[Stack]:
-    """Makes stacks of the frames that have one value of an attribute, for each value."""
+    """Makes separate stacks for each value of an attribute, from the frames that have this value."""
     keys = sorted({(value,) for value in values}, key=_sortable)
     return [
         replace(stack, name="_".join(filter(None, [word, stack.name])), kind_marks=(name,))
@@ -346,7 +362,7 @@ def _stack_for_each_kind(name: str, values: Sequence[Any], frames: Sequence[Fram
 
 
 def _stack_for_each_volume(name: str, frames: Sequence[FrameInfo], numbers: Sequence[int]) -> list[Stack]:
-    """Makes one stack of each volume, where volumes lie in different places."""
+    """Makes a separate stack of each volume, for volumes that lie in different places."""
     volumes: dict[int, list[FrameInfo]] = defaultdict(list)
     for number, frame in zip(numbers, frames, strict=True):
         volumes[number].append(frame)
@@ -358,12 +374,12 @@ def _stack_for_each_volume(name: str, frames: Sequence[FrameInfo], numbers: Sequ
 
 
 def _four_d(frames: Sequence[FrameInfo], labels: NDArray[np.intp], axis: TimeAxis) -> Stack:
-    """Makes one stack of volumes at one place; leaves out volumes that lack slices, if others are complete."""
+    """Makes one stack of the volumes at one place; volumes that lack slices are left out if others are complete."""
     counts, times = np.bincount(labels), axis.times
     cells = {(time, int(label)): frame for frame, time, label in zip(frames, times, labels, strict=True)}
     present = [[k for k in range(len(counts)) if (time, k) in cells] for time in range(max(times) + 1)]
     fullest = max(present, key=len)
-    # the complete volumes; if there are none, the first of those that lack the fewest slices
+    # keep the complete volumes; if there are none, keep only the first of those that lack the fewest slices
     kept = [time for time, slices in enumerate(present) if len(slices) == len(counts)] or [present.index(fullest)]
     grid = tuple(tuple(cells[time, k] for k in fullest) for time in kept)
     along = _along(frames)
@@ -382,7 +398,7 @@ def _four_d(frames: Sequence[FrameInfo], labels: NDArray[np.intp], axis: TimeAxi
 
 
 def _with_duplicates(frames: Sequence[FrameInfo], labels: NDArray[np.intp], counts: NDArray[np.intp]) -> Stack:
-    """Makes one stack of the first frame at each position; the other frames are spare."""
+    """Makes one stack of the first frame at each position; the other frames are left over as ``spare``."""
     order = sorted(range(len(frames)), key=lambda index: mark(frames[index], "InstanceNumber"))
     chosen: dict[int, FrameInfo] = {}
     for index in order:
@@ -395,7 +411,7 @@ def _with_duplicates(frames: Sequence[FrameInfo], labels: NDArray[np.intp], coun
 
 
 def _group_names(groups: Sequence[FrameGroup]) -> list[str]:
-    """Names groups by what differs between them: plane, size, localizer; empty for the only one."""
+    """Names groups by what differs between them (plane, size, localizer); the name of an only group is empty."""
     if len(groups) == 1:
         return [""]
     described = []

@@ -1,4 +1,4 @@
-"""Reads the headers of one series, without pixels: from disk, or from the first bytes of files."""
+"""Reads the headers of one series, without pixels, from files on disk or from the first bytes of files elsewhere."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SeriesHeads:
     """Reads the headers of a series from the first bytes of its files, if these bytes suffice.
 
     Args:
-        keeps_datasets: Whether :meth:`headers` will be called; :meth:`report` needs no datasets.
+        keeps_datasets: Whether :meth:`headers` will be called, which needs the datasets; :meth:`report` does not.
     """
 
     def __init__(self, *, keeps_datasets: bool) -> None:
@@ -50,18 +50,18 @@ class SeriesHeads:
         self._instances: list[InstanceFile] = []
         self._datasets: dict[int, FileDataset] = {}
         self._values: dict[bytes, bytes] = {}
-        """Values that files share."""
+        """The short values that were read, each by itself: files with equal values share one object."""
 
         self._has_mapping = False
 
     def add(self, path: Path, head: bytes, size_bytes: int) -> bool:
-        """Reads a header; returns False if the rest of the file is needed.
+        """Reads a header, and returns whether the first bytes were enough for that.
 
-        The rest is needed if the header is longer than ``head``, if only pydicom can read the header, and if the pixels
-        are compressed: only the end of the file shows whether they are complete.
+        They are not if the header is longer than ``head``, if only pydicom can read the header, or if the pixels are
+        compressed, because only the end of the file shows whether such pixels are complete.
 
         Args:
-            path: Path by which messages name the file; no file has to be there.
+            path: The name of the file in messages; no file has to exist under this path.
             head: First bytes of the file.
             size_bytes: Size of the whole file.
         """
@@ -77,7 +77,7 @@ class SeriesHeads:
         return True
 
     def _with_elements(self, instance: InstanceFile, head: bytes, pixels: PixelLocation) -> InstanceFile:
-        """Adds what an inspection reads of a file once more, where it has one: here it cannot open any."""
+        """Adds those elements for which an inspection would otherwise open the file, which it cannot do here."""
         known = self._values.setdefault
         short = {tag: known(value, value) for tag, value in short_elements_of(head).items()}
         whole = None
@@ -87,12 +87,12 @@ class SeriesHeads:
         return replace(instance, is_there=False, short_elements=short, whole_header=whole)
 
     def headers(self) -> list[FileDataset]:
-        """Returns the headers in slice order."""
+        """Returns the headers that were added, in slice order."""
         with contained():
             return [self._datasets[id(instance)] for instance in order_instances(self._instances)]
 
     def report(self) -> SeriesReport | None:
-        """Returns the report of the series; None if a SOPInstanceUID is absent or repeated."""
+        """Returns the report on the series; None if a SOPInstanceUID is absent or occurs twice."""
         with contained():
             uids = {text(instance.header, "SOPInstanceUID") for instance in self._instances}
         return None if len(uids) < len(self._instances) or "" in uids else report_on(self._instances)
@@ -129,10 +129,10 @@ def read_headers(paths: Iterable[Path], limits: Limits = _LIMITS) -> list[FileDa
 
 
 def _dataset(path: Path, head: bytes, pixels: PixelLocation) -> FileDataset:
-    """Makes a dataset of a header whose end the scan has found.
+    """Makes a pydicom dataset of the header of a scanned file.
 
-    The steps are those of pydicom's own reader, but without its search for two positions that are known here: the end
-    of the file meta information, and the beginning of the pixels.
+    It does the same as pydicom's own reader, but need not search for two positions that are known here: the end of the
+    file meta information, and the beginning of the pixels.
     """
     own_head = _LONG_VRS_HEAD_BYTES if pixels.vr else _SHORT_HEAD_BYTES
     is_implicit = not pixels.vr  # an element of an explicit transfer syntax has a VR
@@ -149,7 +149,7 @@ def _dataset(path: Path, head: bytes, pixels: PixelLocation) -> FileDataset:
 
 
 def _end_of_meta(head: bytes) -> int:
-    """Returns where the data set begins: behind the elements of group 0002 (PS3.10, section 7.1)."""
+    """Returns the position of the data set, which follows the elements of group 0002 (PS3.10, section 7.1)."""
     position = FIRST_ELEMENT
     while head.startswith(_META_GROUP, position):
         _tag, _vr, length, value = read_element(head, position, False)

@@ -30,13 +30,16 @@ IDENTITY_MARKS = {
     ),
     "Modality": ("MIXED_MODALITY", "modalities"),
     "SOPClassUID": ("MIXED_MODALITY", "kinds of image objects"),
-    "PhotometricInterpretation": ("MIXED_PHOTOMETRIC", "photometric interpretations, such as bright and dark for high"),
+    "PhotometricInterpretation": (
+        "MIXED_PHOTOMETRIC",
+        "photometric interpretations, such as high values shown bright and high values shown dark",
+    ),
     "Units": ("MIXED_UNITS", "units"),
     "RescaleType": ("MIXED_UNITS", "rescale types"),
     "MeasurementUnitsCodeSequence": ("MIXED_UNITS", "units of real world mappings"),
 }
-"""For each attribute that must be equal in all frames of a volume: the code and the words of the finding. A frame that
-lacks the attribute counts as equal to the others, if these have one value."""
+"""For each attribute that must be equal in all frames of a volume: the code of the finding, and what its message calls
+the differing values. Frames that lack the attribute count as equal to the others, if these have only one value."""
 
 _WHOSE = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID")
 _UNSPECIFIED = frozenset({"US", "", None})
@@ -45,7 +48,7 @@ _UNSPECIFIED = frozenset({"US", "", None})
 def identity_values(frames: Sequence[FrameInfo], name: str) -> list[Any]:
     """Returns the value of an identity mark for each frame; if only one value is stated, it applies to all frames."""
     values = marks(frames, name)
-    if name == "RescaleType":  # US is unspecified (PS3.3, section C.11.1.1.2)
+    if name == "RescaleType":  # the value US means "unspecified" (PS3.3, section C.11.1.1.2)
         values = [None if value in _UNSPECIFIED else value for value in values]
     stated = set(values) - {None}
     return [next(iter(stated))] * len(values) if len(stated) == 1 else values
@@ -58,19 +61,19 @@ def identity_findings(instances: Sequence[InstanceFile], frames: Sequence[FrameI
     patients = {patient_uid(dict(zip(_WHOSE, values, strict=True))) for values in texts}
     if len(patients) > 1:
         message = (
-            f"the files belong to {len(patients)} patients, by PatientID, or name, birth date and sex: they are never "
-            "one volume, convert those of each patient by themselves"
+            f"the files belong to {len(patients)} patients, by PatientID, or name, birth date and sex: files of two "
+            "patients are never one volume, convert the files of each patient separately"
         )
         found.append(SeriesFinding(code="MIXED_PATIENT", message=message, count=len(patients)))
     elif keywords := _conflicting(texts):
         message = (
-            f"the files have one PatientID and several {' and '.join(keywords)}: two patients are never one volume, "
-            "correct what is wrong, or convert those of each patient by themselves"
+            f"the files have one PatientID, but several {' and '.join(keywords)}: files of two patients are never one "
+            "volume, correct what is wrong, or convert the files of each patient separately"
         )
         found.append(SeriesFinding(code="MIXED_PATIENT", message=message, count=len(texts)))
     studies = {values[-1] for values in texts}
     if len(studies) > 1:
-        message = f"the files belong to {len(studies)} studies: convert those of each study by themselves"
+        message = f"the files belong to {len(studies)} studies: convert the files of each study separately"
         found.append(SeriesFinding(code="MIXED_STUDY", message=message, count=len(studies)))
     for name, (code, what) in IDENTITY_MARKS.items():
         distinct = len(set(identity_values(frames, name)) - {None})
@@ -81,12 +84,15 @@ def identity_findings(instances: Sequence[InstanceFile], frames: Sequence[FrameI
 
 
 def patient_of(header: Header) -> str:
-    """Returns the id of the patient whom a header names."""
+    """Returns an identifier of the patient whom a header names."""
     return patient_uid({keyword: _stated(header, keyword) for keyword in _WHOSE})
 
 
 def _stated(header: Header, keyword: str) -> str:
-    """Returns a text, or its bytes as Latin-1 if they could not be decoded: other bytes may decode to the same text."""
+    """Returns a text; if it could not be decoded, its bytes as Latin-1.
+
+    Two texts that could not be decoded may look equal although their bytes differ.
+    """
     spelt = spelling(header, keyword)  # before pydicom decodes the element
     found = text(header, keyword)
     if is_decoded(found):
@@ -96,7 +102,7 @@ def _stated(header: Header, keyword: str) -> str:
 
 
 def _conflicting(texts: set[tuple[str, ...]]) -> list[str]:
-    """Lists the attributes in which files of one PatientID contradict each other; absent values are ignored."""
+    """Lists the attributes in which files of one PatientID contradict each other, ignoring absent values."""
     stated = {
         "names": {_spelled_alike(name) for _, _, name, *_ in texts},
         "birth dates": {born for _, _, _, born, *_ in texts},
@@ -106,5 +112,5 @@ def _conflicting(texts: set[tuple[str, ...]]) -> list[str]:
 
 
 def _spelled_alike(name: str) -> str:
-    """Returns the alphabetic part of a name, without differences of case, spaces and empty components."""
+    """Returns the alphabetic part of a name in a form in which case, spaces and empty components do not matter."""
     return " ".join(name.partition("=")[0].casefold().replace("^", " ").split())

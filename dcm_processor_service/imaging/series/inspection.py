@@ -57,15 +57,15 @@ _PLANES = ("sagittal", "coronal", "axial")
 
 _PRECISE = SeriesFinding(
     code="PHILIPS_SCALING",
-    message="values are Philips' precise ones, comparable between scans, as dcm2niix gives them; RescaleSlope leads to "
-    "values for display",
+    message="values are Philips' precise values, which are comparable between scans, as in dcm2niix; RescaleSlope "
+    "would lead to values for display",
     blocking=False,
 )
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """A report, with the stacks and instances that it was made from; volumes are read from these."""
+    """The report on a series, and the stacks and instances that it describes, from which volumes are read."""
 
     report: SeriesReport
     stacks: tuple[Stack, ...]
@@ -75,13 +75,13 @@ class Inspection:
 
 
 def inspect_series(paths: Sequence[Path], limits: Limits = _LIMITS) -> SeriesReport:
-    """Says what the files of one series are, reading their headers only.
+    """Says what the files of one series are; reads only their headers.
 
-    A damaged file is a finding, not an error.
+    A damaged file leads to a finding, not to an error.
 
     Args:
         paths: Files of one series, in any order.
-        limits: Limits, which say how far a deflated data set may expand.
+        limits: How far a deflated data set may expand.
 
     Example:
         >>> from pathlib import Path
@@ -94,11 +94,11 @@ def inspect_series(paths: Sequence[Path], limits: Limits = _LIMITS) -> SeriesRep
 
 
 def examine(paths: Sequence[Path], limits: Limits = _LIMITS) -> Inspection:
-    """Inspects the files of one series and keeps the stacks that were found.
+    """Inspects the files of one series; returns the report together with the stacks that were found.
 
     Args:
         paths: Files of one series, in any order.
-        limits: Limits, which say how far a deflated data set may expand.
+        limits: How far a deflated data set may expand.
 
     Raises:
         InvalidSeriesError: A header is damaged in a way that no finding describes.
@@ -112,7 +112,10 @@ def examine(paths: Sequence[Path], limits: Limits = _LIMITS) -> Inspection:
 
 
 def report_on(instances: Sequence[InstanceFile]) -> SeriesReport:
-    """Makes the report of instances that were already read; they have distinct SOPInstanceUIDs and any order.
+    """Makes the report on instances whose headers were already read.
+
+    Args:
+        instances: Instances of one series with distinct SOPInstanceUIDs, in any order.
 
     Raises:
         InvalidSeriesError: A header is damaged in a way that no finding describes.
@@ -148,7 +151,10 @@ def _examined(instances: list[InstanceFile], findings: list[SeriesFinding]) -> I
 
 
 def _read(paths: Sequence[Path], limits: Limits) -> tuple[list[InstanceFile], list[SeriesFinding]]:
-    """Reads each instance once; the order of ``paths`` does not change the instances or the findings."""
+    """Reads the headers of files; returns each instance once, and findings about the files.
+
+    The order of ``paths`` does not matter.
+    """
     instances: list[InstanceFile] = []
     findings: list[SeriesFinding] = []
     memory = SeriesMemory()
@@ -166,16 +172,19 @@ def _read(paths: Sequence[Path], limits: Limits) -> tuple[list[InstanceFile], li
 
 
 def _by_number(instance: InstanceFile) -> tuple[float, str]:
-    """Returns the sort key: InstanceNumber, then SOPInstanceUID, so that the order never changes."""
+    """Returns the key by which instances are sorted: InstanceNumber, then SOPInstanceUID to make the order unique."""
     return number(instance.header, "InstanceNumber") or 0.0, instance.sop_instance_uid
 
 
 _MOST_COMPARED = 3
-"""How many different contents of one instance its other files are compared with: all files may have one UID."""
+"""With how many different contents of one UID a file is compared; a limit, because all files may have one UID."""
 
 
 def _repeated(first: InstanceFile, others: Sequence[InstanceFile]) -> list[SeriesFinding]:
-    """Returns DUPLICATE_INSTANCES if other files repeat an instance, CONFLICTING_INSTANCES if they differ from it."""
+    """Returns findings about other files with the UID of an instance.
+
+    There is DUPLICATE_INSTANCES if some have the same content as another, and CONFLICTING_INSTANCES if some differ.
+    """
     contents = [first]
     for one in others:
         if not any(_is_same(known, one) for known in contents[:_MOST_COMPARED]):
@@ -195,7 +204,7 @@ def _repeated(first: InstanceFile, others: Sequence[InstanceFile]) -> list[Serie
         finding = SeriesFinding(
             code="CONFLICTING_INSTANCES",
             message=f"{first.label} is there {times} with different content: keep one of the files "
-            "(a database that has stored both still holds both: use a new one)",
+            "(if a database has stored several, it still holds them all: use a new database)",
             sop_instance_uids=(first.sop_instance_uid,),
         )
         findings.append(finding)
@@ -252,7 +261,7 @@ def _content_findings(
 
 
 def _text_findings(instances: Sequence[InstanceFile]) -> list[SeriesFinding]:
-    """Returns CHARACTER_SET if text that rules compare is not ASCII and the header does not name its encoding."""
+    """Returns CHARACTER_SET if text by which rules choose series is not ASCII, and the header names no encoding."""
     for header in (instance.header for instance in instances[:1]):
         terms = "\\".join(texts(header, "SpecificCharacterSet"))
         if names_encoding(terms):
@@ -260,8 +269,8 @@ def _text_findings(instances: Sequence[InstanceFile]) -> list[SeriesFinding]:
         for keyword in _CHOSEN_BY:
             if not text(header, keyword).isascii():
                 message = (
-                    f"{keyword} has characters beyond ASCII, and no SpecificCharacterSet that is known says which they "
-                    "are: they are read as Latin-1, which may be wrong"
+                    f"{keyword} has characters beyond ASCII, but SpecificCharacterSet is absent or unknown: they are "
+                    "read as Latin-1, which may be wrong"
                 )
                 return [SeriesFinding(code="CHARACTER_SET", message=message, blocking=False, attribute=keyword)]
     return []
@@ -280,7 +289,7 @@ def _named(findings: list[SeriesFinding], name: str) -> list[SeriesFinding]:
 def _kind_findings(stacks: Sequence[Stack]) -> list[SeriesFinding]:
     marks = dict.fromkeys(name for stack in stacks for name in stack.kind_marks)
     several = [stack for stack in stacks if stack.kind_marks]
-    if len(several) < 2:  # noqa: PLR2004 one stack has nothing to be told apart from
+    if len(several) < 2:  # noqa: PLR2004 a single stack
         return []
     names = " and ".join(marks)
     message = f"{len(several)} volumes of different kinds, told apart by {names}: convert with policy split or largest"
@@ -293,8 +302,8 @@ def _moved_findings(stacks: Sequence[Stack]) -> list[SeriesFinding]:
         return []
     name = moved[0].moved_by
     message = (
-        f"{len(moved)} volumes that lie a little beside each other, told apart by {name}: no grid holds them all, "
-        "convert with policy split for each by itself"
+        f"{len(moved)} volumes that are shifted a little against each other, told apart by {name}: no grid holds them "
+        "all, convert with policy split to get each volume separately"
     )
     return [SeriesFinding(code="MOVED_VOLUMES", message=message, attribute=name, count=len(moved))]
 
@@ -355,7 +364,7 @@ def _report(
         is_diffusion=len(bs) > 1,
         instance_count=len(instances),
         frame_count=len(frames),
-        # the frames of a segmentation are no slices of a volume, and no rule about slices may choose it
+        # A segmentation has no parts: its frames are no slices of a volume, and rules about parts must not choose it.
         parts=() if kind is SeriesKind.SEGMENTATION else tuple(_part(stack) for stack in stacks),
         transfer_syntaxes=transfer_syntaxes(instances),
         findings=tuple(findings),

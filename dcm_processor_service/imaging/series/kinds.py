@@ -1,4 +1,4 @@
-"""Finds attributes by which volumes of one place are different kinds of image, where no time tells them apart."""
+"""Finds out whether volumes at one place are different kinds of image, if no time separates them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["showing_of_volumes"]
 
-# when an image was computed or written says nothing about when it was taken
+# marks that do not say when an image was acquired, but only when it was computed or written
 _NO_TIMES = frozenset({"InstanceNumber", "ContentTime"})
-# labels with more values than these number the volumes
+# an attribute with more values than this numbers the volumes, and does not describe kinds of image
 _MOST_KINDS = 8
 _OF_FRAMES = (
     "ContrastBolusAgentAdministered",
@@ -31,12 +31,15 @@ _OF_FRAMES = (
 def showing_of_volumes(
     frames: Sequence[FrameInfo], volumes: Sequence[int], told_apart_by: str
 ) -> tuple[str, list[Any]] | None:
-    """Returns an attribute that says what volumes show, with its value for each frame, if it differs between volumes.
+    """Returns an attribute that says what an image shows, if it differs between volumes, with its value for each frame.
+
+    The result is None if there is no such attribute.
 
     Args:
         frames: Frames of volumes at one place.
         volumes: For each frame the number of its volume.
-        told_apart_by: The attribute that tells the volumes apart; if it is a time, the result is None.
+        told_apart_by: The attribute that separates the volumes; if it says when a volume was acquired, the result is
+            None.
     """
     if told_apart_by not in _NO_TIMES:
         return None
@@ -49,6 +52,6 @@ def showing_of_volumes(
 
 
 def _are_of_kinds(values: Sequence[Any], volumes: Sequence[int]) -> bool:
-    """Returns whether each volume has one value, and volumes have a few different ones."""
+    """Returns whether each volume has only one value, and there are a few different values."""
     pairs = set(zip(values, volumes, strict=True))
     return 1 < len(set(values)) <= _MOST_KINDS and len(pairs) == len(set(volumes))

@@ -1,4 +1,4 @@
-"""Finds images whose frames are not slices of a scan; a kind of image that is not understood is refused."""
+"""Finds images whose frames are not slices of a scan, or whose meaning this package does not understand."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _SEGMENTATION = (
     "segments by their numbers, not as a volume"
 )
 _MOSAIC_LAYOUT = (
-    "is a mosaic without the private elements that say how many slices it has and how they lie: get the original, "
-    "which still has them"
+    "is a mosaic without the private elements that say how many slices it has and where they lie: get the original "
+    "file, which still has these elements"
 )
 _GE_KINDS = {
     "b0map": "a field map in Hz and its magnitude",
@@ -45,9 +45,14 @@ _CSA = "SIEMENS CSA HEADER"
 
 
 def pictures_among(frames: Sequence[FrameInfo], placed: Sequence[FrameInfo]) -> list[FrameInfo]:
-    """Returns frames without a place and of another kind than the frames that have one, such as a screenshot.
+    """Returns the frames without a place that are of another kind than the slices, such as a screenshot.
 
-    A slice that lost its position is not among them: it has the SOP class of the other slices, and one sample a pixel.
+    A slice that has lost its position is not returned: it has the SOP class of the other slices, and one sample a
+    pixel.
+
+    Args:
+        frames: All frames of a series.
+        placed: Those of the frames that have a place: the slices.
     """
     kinds = {(text(frame.places[-1], "SOPClassUID"), frame.pixel_format.number_format) for frame in placed}
     classes = {sop_class for sop_class, _ in kinds}
@@ -66,14 +71,14 @@ def picture_finding(pictures: Sequence[FrameInfo]) -> list[SeriesFinding]:
     if not pictures:
         return []
     message = (
-        "has no place in the patient and is of another kind than the slices, as a screenshot is: leave it out, or "
-        "convert with policy split or largest, which do"
+        "has no place in the patient and is of another kind than the slices, like a screenshot: leave it out, or "
+        "convert with policy split or largest, which leave it out"
     )
     return [about("PICTURE_AMONG_SLICES", distinct([frame.instance for frame in pictures]), message)]
 
 
 def meaning_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
-    """Returns SEGMENTATION for segmentations, and MOSAIC_LAYOUT for mosaics that do not say how their slices lie."""
+    """Returns SEGMENTATION for segmentations, and MOSAIC_LAYOUT for mosaics that do not say where their slices lie."""
     instances = distinct([frame.instance for frame in frames])
     segmentations = [one for one in instances if text(one.header, "SOPClassUID") in _SEGMENTATIONS]
     mosaics = [one for one in _mosaics(frames) if not _says_its_layout(one)]
@@ -111,13 +116,13 @@ def stack_meaning_findings(stack: Stack) -> list[SeriesFinding]:
         return []
     message = (
         f"GE's sequence makes {what}, and no attribute that is understood here identifies the volumes: convert "
-        "the files of each by themselves"
+        "the files of each volume separately"
     )
     return [SeriesFinding(code="UNKNOWN_KIND", message=message, count=len(stack.grid))]
 
 
 def _is_pair_of_ge(stack: Stack) -> bool:
-    """Returns whether nothing but the count of GE's images says why there are two volumes of an MR."""
+    """Returns whether a stack of GE's MR has two volumes that are told apart by nothing but InstanceNumber."""
     header = stack.first.places[-1]
     is_counted = stack.time_mark == "InstanceNumber" and len(stack.grid) == _PAIR
     return is_counted and text(header, "Manufacturer").upper().startswith("GE") and text(header, "Modality") == "MR"

@@ -1,4 +1,4 @@
-"""Findings about the pixels of a series, and about how stored values become real ones."""
+"""Makes findings about the pixels of a series, and about how stored values become real values."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
             _COLOUR,
         ),
         ("MOSAIC", having["MOSAIC"], "has the slices of a volume side by side in one image: use the engine dcm2niix"),
-        ("EMPTY_IMAGE", having["EMPTY_IMAGE"], "has no row or no column, so no pixel: get it again, or leave it out"),
+        ("EMPTY_IMAGE", having["EMPTY_IMAGE"], "has no rows or columns, so no pixels: get it again, or leave it out"),
         (
             "CONTRADICTING_BITS",
             having["CONTRADICTING_BITS"],
@@ -116,7 +116,7 @@ def _traits(frame: FrameInfo) -> tuple[str, ...]:
 
 
 def _traits_key(frame: FrameInfo) -> Hashable:
-    """Returns a key that is equal for frames with equal traits: most files of a series share it."""
+    """Returns a key; frames with equal keys have equal traits, so that traits are found only once for most files."""
     header = frame.instance.header
     if not isinstance(header, ScannedHeader):
         return id(frame)
@@ -127,7 +127,7 @@ def _table_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
     mapped = [frame for frame in frames if "ModalityLUTSequence" in frame.instance.header]
     unclear = [frame.instance for frame in mapped if not _is_table_alone(frame)]
     if unclear:
-        message = "has a table for its values that cannot be read, or that stands beside a rescale: correct it"
+        message = "has a table for its values that cannot be read, or both a table and a rescale: correct it"
         return [about("INVALID_MODALITY_LUT", unclear, message)]
     if not mapped:
         return []
@@ -145,7 +145,7 @@ def _mapping_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
         is_applied = real_world_mapping(frame.places) == (frame.slope, frame.intercept, False)
         if is_applied or are_mapped_otherwise(frame.places, frame.slope, frame.intercept):
             (applied if is_applied else left).append(frame.instance)
-    # the scanner skips the mapping of other modalities than NM and PET: one file stands for the others
+    # The fast scan skips the mapping unless the modality is NM or PET. Only one file is read again, on behalf of all.
     skipped = [frame for frame in frames if isinstance(frame.instance.header, ScannedHeader) and _has_mapping(frame)]
     skipped.sort(key=lambda frame: frame.instance.whole_header is None)
     if skipped and are_mapped_otherwise((_whole_header(skipped[0]),), skipped[0].slope, skipped[0].intercept):
@@ -155,7 +155,7 @@ def _mapping_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
         (
             "REAL_WORLD_VALUES_LEFT",
             left,
-            "also maps its values to others (RealWorldValueMappingSequence), which are not applied",
+            "also has a mapping to other values (RealWorldValueMappingSequence), which is not applied",
         ),
     ]
     found = [about(code, instances, message) for code, instances, message in messages if instances]
@@ -167,7 +167,7 @@ def _has_mapping(frame: FrameInfo) -> bool:
 
 
 def _whole_header(frame: FrameInfo) -> Header:
-    """Returns the header of a frame's file with all its elements; as it was scanned if it cannot be read anew."""
+    """Returns the whole header of a frame's file, or the scanned header if the file cannot be read again."""
     instance = frame.instance
     if instance.whole_header is not None or not instance.is_there:
         return instance.whole_header or instance.header
@@ -178,7 +178,7 @@ def _whole_header(frame: FrameInfo) -> Header:
 
 
 def _is_table_alone(frame: FrameInfo) -> bool:
-    """Returns whether the table can be read, and no rescale other than slope 1 and intercept 0 stands beside it."""
+    """Returns whether the table can be read, and the header has no rescale besides it, or one that changes nothing."""
     return frame.scaling == (1.0, 0.0, frame.lut) and frame.lut is not None and not frame.pixel_format.is_float
 
 
@@ -187,13 +187,13 @@ def _scale(frame: FrameInfo) -> Hashable:
 
 
 def _is_usable(frame: FrameInfo) -> bool:
-    """Returns whether the rescale keeps different stored values different, and none is beyond float32."""
+    """Returns whether all rescaled values fit into float32, and different stored values stay different."""
     greatest = 2.0 ** min(frame.pixel_format.bits_stored, _MOST_BITS) * abs(frame.slope) + abs(frame.intercept)
     if abs(frame.slope) < _FLOAT32_TINY or greatest > _FLOAT32_MAX:
         return False
     if greatest <= _INT32_MAX and is_whole(frame.slope, frame.intercept):
         return True
-    # not usable: an intercept so large that values which differ by one step become the same float32
+    # a very large intercept is not usable: neighbouring stored values would become the same float32
     return float(np.spacing(np.float32(abs(frame.intercept)))) <= abs(frame.slope)
 
 
@@ -213,7 +213,7 @@ def _image_type(frame: FrameInfo) -> tuple[str, ...]:
 
 
 def _declares_too_much(frame: FrameInfo) -> bool:
-    """Returns whether the header declares more pixels than the file holds, or than its size can expand to."""
+    """Returns whether the header declares more pixels than the file holds, or could hold if they are compressed."""
     declared = _declared_bytes(frame)
     if declared is None:
         return not Limits().allow_expansion(
@@ -224,7 +224,10 @@ def _declares_too_much(frame: FrameInfo) -> bool:
 
 
 def _holds_too_much(frame: FrameInfo) -> bool:
-    """Returns whether there are pixels that the header does not declare: a second image, or a size that was changed."""
+    """Returns whether the file holds pixels that the header does not declare.
+
+    They may be a second image, or somebody may have changed the size in the header.
+    """
     declared = _declared_bytes(frame)
     where = frame.instance.pixels
     if declared is None or where is None or where.size_bytes is None:
@@ -233,7 +236,7 @@ def _holds_too_much(frame: FrameInfo) -> bool:
 
 
 def _declared_bytes(frame: FrameInfo) -> int | None:
-    """Returns how long uncompressed pixel data has to be (PS3.5, section 8.1.1); None for compressed data."""
+    """Returns how many bytes of pixel data the header declares (PS3.5, section 8.1.1); None for compressed data."""
     instance, pixels = frame.instance, frame.pixel_format
     where = instance.pixels
     if where is None or where.size_bytes is None or instance.is_compressed:

@@ -2,7 +2,7 @@
 
 ============  ==========================================================================================================
 ``strict``    refuse, with the report; the default
-``split``     convert every part that is one uniform volume or a clean 4D stack, each with its name
+``split``     convert every part that is one uniform volume or a clean 4D stack; each gets a name
 ``largest``   convert the part with the most voxels
 ``resample``  fill gaps and uneven steps and set a tilted stack upright, by linear interpolation
 ============  ==========================================================================================================
@@ -63,7 +63,7 @@ def chosen_stacks(inspection: Inspection, policy: Policy) -> list[Stack]:
     """Returns the stacks that a policy converts, in stable order.
 
     Raises:
-        InvalidSeriesError: The policy refuses the series; carries the report.
+        InvalidSeriesError: The policy refuses the series; the error has the report.
         UnsupportedTransferSyntaxError: The only reason for the refusal is a missing decoder.
     """
     report, stacks = inspection.report, list(inspection.stacks)
@@ -103,7 +103,7 @@ def open_findings(inspection: Inspection, policy: Policy) -> list[SeriesFinding]
     blocking = [finding for finding in inspection.report.findings if finding.blocking]
     stacks = inspection.stacks
     if policy == "resample" and (len(stacks) > 1 or any(stack.incomplete for stack in stacks)):
-        return blocking  # interpolation fills gaps in one stack; it neither completes volumes nor joins stacks
+        return blocking  # interpolation can fill gaps in one stack, but not complete volumes or join stacks
     return [finding for finding in blocking if finding.code not in _RESOLVED[policy]]
 
 

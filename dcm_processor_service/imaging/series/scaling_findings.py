@@ -1,4 +1,4 @@
-"""Findings about slices of one volume whose stored values become real ones in different ways."""
+"""Makes findings about slices of one volume whose stored values become real values in different ways."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PRECISE = "precise scale of Philips that the others have, so their values are o
 
 
 def scaling_findings(stack: Stack) -> list[SeriesFinding]:
-    """Returns MISSING_RESCALE if some slices lack what scales the others, MIXED_RESCALE if each has its own scale."""
+    """Returns MISSING_RESCALE if some slices lack the rescale that others have, MIXED_RESCALE if rescales differ."""
     frames = [frame for line in stack.grid for frame in line]
     rescales = {frame.scaling for frame in frames}
     if len(rescales) == 1:

@@ -1,4 +1,4 @@
-"""A stack: frames in a grid of volumes and slices, and the affine that their headers define."""
+"""A stack: frames in a grid of volumes and slices, with the affine that the headers define."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STEP_TOLERANCE = 0.02
 _ALONG_PART = 0.05
 _LATERAL_PART = 0.25
 _ROUNDINGS_MM = (1.0, 0.1, 0.01)
-# part of a step by which a slice may be off because its position was rounded
+# a rounded position may be wrong by at most this fraction of a step
 _ROUNDED_PART = 0.1
 _FEWEST_FOR_A_LINE = 3
 _ALONG_AXIS = 0.01
@@ -38,40 +38,42 @@ _WHOLE = 1e-4
 
 @dataclass(frozen=True)
 class Stack:
-    """Frames in a grid of volumes and slices, slices ascending along their normal."""
+    """Frames in a grid of volumes and slices; the slices ascend along their normal."""
 
     grid: tuple[tuple[FrameInfo, ...], ...]
-    """``grid[t][k]``: complete volumes only."""
+    """The frame of volume t and slice k is ``grid[t][k]``; all volumes have the same number of slices."""
 
     name: str
-    """The name that tells it apart from the series' other stacks, such as ``echo-2``; empty for the only one."""
+    """The name that tells it apart from other stacks of the series, such as ``echo-2``; empty if there are none."""
 
     kind_marks: tuple[str, ...] = ()
     """The attributes in which it differs from stacks at the same place."""
 
     time_mark: str = ""
-    """The attribute along the fourth axis; empty for a single volume."""
+    """The attribute that separates the volumes; empty for a single volume."""
 
     ordered_by: str = ""
-    """The attribute that says in which order the volumes stand; empty for a single volume."""
+    """The attribute that orders the volumes; empty for a single volume."""
 
     moved_by: str = ""
-    """The attribute that separates it from other volumes, which lie a little further along; empty if there are none."""
+    """The attribute that separates it from other volumes, which are shifted along the normal; empty if there are none.
+    """
 
     doubt: str = ""
-    """The reason why its slices may be those of several volumes; empty if they are one volume."""
+    """The reason why its slices may belong to several volumes; empty if there is no doubt that they are one volume."""
 
     passes_by: str = ""
-    """The attribute whose interleaving values are taken for passes of one volume; empty if there is none."""
+    """The attribute whose values repeat along the slices, which are assumed to be one volume that was scanned in
+    several passes; empty if there is none."""
 
     duplicated: tuple[int, ...] = ()
-    """Indices k of slices that have several frames, which no attribute separates."""
+    """Indices k of slices for which there are several frames that no attribute separates."""
 
     incomplete: tuple[float, ...] = ()
     """Positions along the normal, mm, at which some volume lacks its slice."""
 
     spare: tuple[FrameInfo, ...] = ()
-    """Frames that have no place in the grid."""
+    """Frames that are left over: they have no place in the grid."""
 
     @property
     def first(self) -> FrameInfo:
@@ -80,7 +82,7 @@ class Stack:
 
     @property
     def origins(self) -> FloatArray:
-        """Shape (slices, 3): LPS mm, of the first volume."""
+        """ImagePositionPatient of the slices of the first volume, LPS mm, shape (slices, 3)."""
         return np.array([frame.position for frame in self.grid[0]], dtype=np.float64)
 
     @cached_property
@@ -90,13 +92,13 @@ class Stack:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Columns, rows, slices."""
+        """Numbers of columns, rows and slices."""
         pixels = self.first.pixel_format
         return pixels.columns, pixels.rows, len(self.grid[0])
 
     @property
     def is_uneven(self) -> bool:
-        """Whether slices are unevenly spaced along their normal, by more than noise and rounding in the header."""
+        """Whether slices are unevenly spaced along their normal by more than noise and rounding can explain."""
         return self._exceeds_noise and not self.rounded_to_mm
 
     @property
@@ -107,7 +109,7 @@ class Stack:
 
     @property
     def rounded_to_mm(self) -> float:
-        """The mm to which the header rounds positions, if this rounding alone makes even steps look uneven; else 0."""
+        """The mm to which the header rounds positions, if this makes even steps look uneven; 0 otherwise."""
         if len(self.grid[0]) <= _FEWEST_FOR_A_LINE or not self._exceeds_noise:
             return 0.0
         origins, normal = self.origins, np.abs(slice_normal(self.first.orientation or ()))
@@ -124,12 +126,12 @@ class Stack:
 
     @property
     def shift_mm(self) -> float:
-        """The largest distance, mm, of a slice from one straight stack, in any of the volumes."""
+        """How far slices lie beside one straight stack, at most and in any of the volumes, mm."""
         return max(self.geometry.lateral_deviation_mm, self.drift_mm)
 
     @property
     def is_straight(self) -> bool:
-        """Whether one affine describes the places of all slices, across their normal, to a quarter of a voxel."""
+        """Whether all slices lie on one straight line, with a deviation of at most a quarter of a voxel."""
         smallest = min(*(self.first.pixel_spacing or (1.0,)), self.geometry.step_mm or 1.0)
         return self.shift_mm <= _LATERAL_PART * smallest
 
@@ -142,7 +144,10 @@ class Stack:
         return float(np.linalg.norm(positions - positions[0], axis=2).max())
 
     def affine_lps(self) -> FloatArray:
-        """Maps (i, j, k, 1) to LPS mm; a single slice is as thick as its header says, or 1 mm."""
+        """Returns the affine from (i, j, k, 1) to LPS mm.
+
+        A single slice has the thickness that its header states, or 1 mm.
+        """
         first = self.first
         step: Sequence[float] | FloatArray = self.geometry.step_vector
         if len(self.grid[0]) == 1:
@@ -175,7 +180,7 @@ def uneven_by_mm(along: FloatArray) -> float:
 def uniform_runs(stack: Stack) -> list[Stack]:
     """Splits a stack wherever the distance between slices changes, so that each part has one step.
 
-    Where the distance changes little by little, a part ends before an even step would no longer describe it.
+    If the distance changes little by little, a part ends as soon as one more slice would make it uneven.
     """
     if not stack.is_uneven:
         return [stack]
@@ -186,7 +191,7 @@ def uniform_runs(stack: Stack) -> list[Stack]:
         run = runs[-1]
         if len(run) == 1:
             following = gaps[k] if k < len(gaps) else gap
-            # a slice joins its nearer neighbour
+            # the first slice of a part joins the next slice unless that is much nearer to the slice after it
             joins = gap - following <= allowed_difference_mm(following, _STEP_TOLERANCE)
         else:
             step = gaps[run[0]]

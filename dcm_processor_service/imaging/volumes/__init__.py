@@ -1,1 +1,1 @@
-"""Reads stacks as volumes, converts volumes for other libraries, and resamples them."""
+"""Reads stacks as volumes, resamples volumes, and converts them for other libraries."""

@@ -1,8 +1,8 @@
 """Converts volumes to images of nibabel, SimpleITK and MONAI, and such images back to volumes.
 
-SimpleITK and MONAI are extras, imported on first use. SimpleITK counts in LPS mm, as DICOM does; nibabel and MONAI in
-RAS mm. The affine of an image that comes back decides where the new volume lies: on the volume's own grid it keeps the
-volume's sources, on another grid it has no sources.
+SimpleITK and MONAI are extras, imported on first use. SimpleITK's coordinates are LPS mm, like DICOM's; those of
+nibabel and MONAI are RAS mm. If an image is converted back, its affine decides where the new volume lies. If it lies on
+the grid of the original volume, the new volume keeps the original's sources; otherwise it has none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["RGB24", "to_monai", "to_nifti_image", "to_sitk", "volume_like"]
 V = TypeVar("V", bound=VoxelGrid)
 
 RGB24 = np.dtype([("R", np.uint8), ("G", np.uint8), ("B", np.uint8)])
-"""A colour, as NIfTI-1 stores it (datatype 128)."""
+"""The type of a colour voxel in NIfTI-1 (datatype 128)."""
 
 _SAME_GRID_PART = 1e-3
 _SPATIAL_AXES = 3
@@ -38,7 +38,7 @@ _LARGEST_NIFTI_INTEGER_BYTES = 4
 
 @dataclass(frozen=True)
 class _Placed:
-    """An array (i, j, k[, t]), with the affine that its library states."""
+    """An array (i, j, k[, t]) from another library, with the affine that the library states for it."""
 
     array: NDArray[Any]
     affine: FloatArray | None = None
@@ -46,24 +46,24 @@ class _Placed:
 
     frame: Frame = "RAS"
     remedy: str = ""
-    """The expression that restores a lost affine in this library, for an error message."""
+    """For an error message: what restores a lost affine in the array's library."""
 
     @property
     def affine_lps(self) -> FloatArray | None:
-        """The affine in the frame of volumes."""
+        """The affine in LPS, the frame of volumes; None if there is none."""
         return None if self.affine is None else convert_frame(self.affine, self.frame, "LPS")
 
 
 def to_nifti_image(volume: VoxelGrid) -> nib.nifti1.Nifti1Image:
-    """See :meth:`Volume.to_nifti`."""
+    """Converts a volume to nibabel's image; see :meth:`Volume.to_nifti`."""
     affine = volume.affine("RAS")
-    from nibabel.nifti1 import Nifti1Image  # loads scipy, where that is installed
+    from nibabel.nifti1 import Nifti1Image  # slow to import, as it loads scipy if that is installed
 
     image = Nifti1Image(_nifti_array(volume.array), affine)
     image.set_sform(affine, code=1)
-    # the qform holds a rotation alone: for sheared axes its code marks it as not valid (NIfTI-1, method 3)
+    # a qform can only hold a rotation: code 0 says not to use it, if the axes are sheared (NIfTI-1, method 3)
     image.set_qform(affine, code=0 if volume.is_sheared else 1)
-    # an unknown time between volumes is 0 without a unit, because programs would compute with 1 s
+    # an unknown time between volumes is written as 0 without a unit, because programs would compute with 1 s
     step_s = volume.volume_step_s
     image.header.set_xyzt_units("mm", "sec" if step_s or volume.array.ndim == _SPATIAL_AXES else "unknown")
     if volume.array.ndim > _SPATIAL_AXES:
@@ -72,7 +72,7 @@ def to_nifti_image(volume: VoxelGrid) -> nib.nifti1.Nifti1Image:
 
 
 def _nifti_array(array: NDArray[Any]) -> NDArray[Any]:
-    """Returns the array in a type that NIfTI programs read, without a copy where it already is."""
+    """Returns the array in a type that NIfTI programs can read; it is copied only if its type must change."""
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind == "b":
         return array.view(np.uint8)
@@ -91,11 +91,11 @@ def _nifti_array(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def to_sitk(volume: VoxelGrid) -> Any:
-    """See :meth:`Volume.to_sitk`."""
+    """Converts a volume to SimpleITK's image; see :meth:`Volume.to_sitk`."""
     if volume.is_sheared:
         raise UnsupportedValueError(
-            "the volume's slices are tilted against their normal, and a SimpleITK image has axes at right angles: read "
-            "the series with policy resample"
+            "the volume's slices are stacked at an angle to their normal, but a SimpleITK image has axes at right "
+            "angles: read the series with policy resample"
         )
     sitk = load_extra("SimpleITK", "simpleitk")
     image = sitk.GetImageFromArray(_sitk_array(volume.array), isVector=False)
@@ -112,7 +112,7 @@ def to_sitk(volume: VoxelGrid) -> Any:
 
 
 def _sitk_array(array: NDArray[Any]) -> NDArray[Any]:
-    """Returns ([t,] k, j, i) in a type that SimpleITK has, without a copy where it already is."""
+    """Returns an array ([t,] k, j, i) of a type that SimpleITK has; it is copied only if necessary."""
     if array.dtype.kind == "b":
         array = array.view(np.uint8)
     elif array.dtype == np.float16:
@@ -123,7 +123,7 @@ def _sitk_array(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def to_monai(volume: VoxelGrid, dtype: DTypeLike | None) -> Any:
-    """See :meth:`Volume.to_monai`."""
+    """Converts a volume to MONAI's tensor; see :meth:`Volume.to_monai`."""
     data = load_extra("monai.data", "monai")
     torch = load_extra("torch", "monai")
     array = volume.array if volume.array.ndim > 3 else volume.array[..., np.newaxis]  # noqa: PLR2004 the volumes' axis
@@ -134,13 +134,13 @@ def to_monai(volume: VoxelGrid, dtype: DTypeLike | None) -> Any:
         "original_affine": volume.affine("RAS"),
         "spatial_shape": np.array(volume.shape[:3]),
         "space": "RAS",
-        "original_channel_dim": 0,  # the channel is there: EnsureChannelFirst must not add another
+        "original_channel_dim": 0,  # tells EnsureChannelFirst that there is a channel axis, so that it adds none
     }
     return data.MetaTensor(torch.from_numpy(channels_first), affine=torch.from_numpy(volume.affine("RAS")), meta=meta)
 
 
 def volume_like(volume: V, what: Any) -> V:
-    """See :meth:`Volume.like`."""
+    """Converts an image of another library to a volume; see :meth:`Volume.like`."""
     placed = _placed(what)
     array, affine_lps = placed.array, placed.affine_lps
     if array.dtype.kind not in "biuf":
@@ -186,7 +186,7 @@ def _placed(what: Any) -> _Placed:
         return _of_sitk(what)
     if library in {"torch", "monai"}:
         return _of_tensor(what)
-    spatial_images = sys.modules.get("nibabel.spatialimages")  # without the library there can be no such image
+    spatial_images = sys.modules.get("nibabel.spatialimages")  # if nibabel was not imported, this is no image of it
     if spatial_images is not None and isinstance(what, spatial_images.SpatialImage):
         return _Placed(np.asanyarray(what.dataobj), what.affine, "RAS", "the affine of volume.to_nifti()")
     return _Placed(np.asanyarray(what))
@@ -196,7 +196,7 @@ def _of_sitk(image: Any) -> _Placed:
     axes = image.GetDimension()
     if image.GetNumberOfComponentsPerPixel() > 1:
         raise UnsupportedValueError(
-            "the image has several numbers a voxel, a volume has one: take one with VectorIndexSelectionCast"
+            "the image has several numbers a voxel, a volume has one: select one with VectorIndexSelectionCast"
         )
     sitk = load_extra("SimpleITK", "simpleitk")
     array = sitk.GetArrayFromImage(image).T
@@ -209,7 +209,7 @@ def _of_sitk(image: Any) -> _Placed:
 
 def _of_tensor(tensor: Any) -> _Placed:
     array = _as_array(tensor)
-    if array.ndim == _SPATIAL_AXES + 1:  # one channel is a volume, several are its fourth axis
+    if array.ndim == _SPATIAL_AXES + 1:  # a single channel is dropped; several become the fourth axis of the volume
         array = array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)
     if not hasattr(tensor, "meta") or array.ndim < _SPATIAL_AXES or tensor.affine.shape != (4, 4):
         return _Placed(array)

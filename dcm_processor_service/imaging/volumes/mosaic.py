@@ -1,7 +1,7 @@
 """Reads Siemens mosaics, which hold the slices of a volume side by side in one image.
 
-Only Siemens' CSA header, which nibabel reads, says how many slices there are, in which direction they follow each other
-and where the first one lies. A series without it is refused.
+Only Siemens' CSA header, which nibabel reads, says how many slices there are, in which direction they follow each
+other, and where the first one lies. A series without a CSA header is refused.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RIGID = 1e-3
 
 
 class MosaicLayout(NamedTuple):
-    """The layout of a volume's slices in a mosaic, and their affine."""
+    """The layout of a volume's slices in a mosaic, and the affine of the volume."""
 
     columns: int
     rows: int
@@ -54,7 +54,7 @@ def mosaic_stack(inspection: Inspection, policy: Policy) -> Stack:
     if others or len(first.grid[0]) > 1:
         raise InvalidSeriesError(
             f"series {inspection.report.series_instance_uid} is refused: MOSAIC: its images lie at several places, or "
-            "are of several kinds, so that they are no volumes of one grid: convert each by itself",
+            "are of several kinds, so they do not share one grid: convert each of them separately",
             inspection.report,
         )
     return first
@@ -64,14 +64,14 @@ def untiled(volume: Volume, label: str) -> Volume:
     """Cuts mosaics into slices.
 
     Args:
-        volume: Shape (i, j, 1[, t]): mosaics as they are stored, with the header of the first.
+        volume: Mosaics as they are stored, shape (i, j, 1[, t]), with the header of the first one.
         label: Name of the first mosaic in error messages.
 
     Returns:
         The volume with shape (i, j, k[, t]) and the affine of its slices.
 
     Raises:
-        InvalidSeriesError: The private elements do not say how the slices lie.
+        InvalidSeriesError: The private elements do not say where the slices lie.
     """
     header = volume.header
     layout = mosaic_layout(header, label) if header is not None else None
@@ -95,23 +95,23 @@ def untiled(volume: Volume, label: str) -> Volume:
 
 
 def mosaic_layout(header: Dataset, label: str) -> MosaicLayout:
-    """Reads from the header how slices lie in a mosaic.
+    """Reads from the header of a mosaic how its slices are arranged, and where they lie in the patient.
 
     Args:
         header: Header of one mosaic, with its private elements.
         label: Name of the mosaic in error messages.
 
     Raises:
-        InvalidSeriesError: The private elements do not say it, or contradict each other.
+        InvalidSeriesError: The private elements do not say so, or contradict each other.
     """
     try:
         with contained():
-            # nibabel.nicom warns when it is imported
+            # imported in this block, because the import of nibabel.nicom itself warns
             from nibabel.nicom.dicomwrappers import MosaicWrapper, wrapper_from_data
 
             wrapper = wrapper_from_data(header)
             rows, columns, slices = wrapper.image_shape
-            # nibabel counts rows first
+            # nibabel's first axis is the row, ours is the column
             affine = np.array(wrapper.affine)[:, [1, 0, 2, 3]]
     except Exception as error:
         raise _unknown(label) from error
@@ -119,7 +119,7 @@ def mosaic_layout(header: Dataset, label: str) -> MosaicLayout:
         raise _unknown(label)
     side = int(np.ceil(np.sqrt(slices)))
     counted = mosaic_count(header)
-    with np.errstate(invalid="ignore", divide="ignore"):  # a distance of 0 leads to NaN, which is refused below
+    with np.errstate(invalid="ignore", divide="ignore"):  # a step of 0 leads to NaN, which is refused below
         turn = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
         is_rigid = np.isfinite(affine).all() and np.abs(turn.T @ turn - np.eye(3)).max() < _RIGID
     if counted not in {None, slices} or not is_rigid:
@@ -129,6 +129,6 @@ def mosaic_layout(header: Dataset, label: str) -> MosaicLayout:
 
 def _unknown(label: str) -> InvalidSeriesError:
     return InvalidSeriesError(
-        f"{label} is a mosaic whose private elements do not say how its slices lie: get the original, which "
+        f"{label} is a mosaic whose private elements do not say where its slices lie: get the original file, which "
         "still has all private elements"
     )

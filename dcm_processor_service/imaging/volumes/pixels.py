@@ -1,4 +1,4 @@
-"""Reads pixel values into arrays: uncompressed ones from the file, compressed ones through decoder processes."""
+"""Reads pixel values into arrays: uncompressed values from the file, compressed values through separate processes."""
 
 from __future__ import annotations
 
@@ -41,12 +41,13 @@ _LOSSY_NOISE = 4
 def read_pixels(
     frames: Sequence[FrameInfo], target: Callable[[int], NDArray[Any]], limits: Limits = _LIMITS
 ) -> Iterator[int]:
-    """Reads the stored values of frames, file by file; yields the index of each frame once it is read.
+    """Reads the stored values of frames, file by file; yields the index of each frame after it was read.
 
     Args:
-        frames: All of one format.
-        target: Returns, just before the frame of that index is read, a contiguous array of shape (rows, columns) and of
-            the stored type to read it into; it may be the same one every time.
+        frames: Frames whose pixels have the same format.
+        target: Function that is called with the index of a frame just before that is read. It returns the array for the
+            frame's values, which is contiguous, has shape (rows, columns), and is of the stored type. It may return the
+            same array each time.
         limits: Limits of the processes that decode compressed pixels.
 
     Raises:
@@ -86,10 +87,10 @@ class _Target:
 
 
 def _lies_plain(instance: InstanceFile, pixels: PixelFormat) -> bool:
-    """Returns whether the file holds uncompressed pixels as memory does, in either byte order."""
+    """Returns whether uncompressed pixels lie in the file as in memory, apart from their byte order."""
     if instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         return False
-    # bytes of 8 bits in big endian words come in swapped pairs (PS3.5, section 8.1.2): left to pydicom
+    # in big endian files, values of 8 bits come in swapped pairs (PS3.5, section 8.1.2); pydicom reads these
     return instance.transfer_syntax_uid != ExplicitVRBigEndian or pixels.bits_allocated > 8  # noqa: PLR2004 bits
 
 
@@ -110,7 +111,7 @@ def _read_raw(
 
 
 def _read_fully(file: Any, target: memoryview) -> int:
-    """Fills ``target`` by repeated reads, as a raw read may stop early; returns the bytes read."""
+    """Fills ``target`` by repeated reads, as one raw read may return less; returns the number of bytes read."""
     filled = 0
     while filled < len(target):
         count = file.readinto(target[filled:])
@@ -121,10 +122,12 @@ def _read_fully(file: Any, target: memoryview) -> int:
 
 
 def _clean_bits(array: NDArray[Any], frame: FrameInfo, most_bits: int) -> None:
-    """Clears spare bits, which may hold overlays, or extends the sign into them (PS3.5, section 8.1.1).
+    """Clears the bits above BitsStored, which may hold overlays; extends the sign into them if values are signed.
+
+    PS3.5, section 8.1.1, has the rules.
 
     Raises:
-        InvalidSeriesError: The spare bits are in use, and are bits of the value in other slices of the volume.
+        InvalidSeriesError: These bits are not empty, and other slices of the volume declare them as bits of the value.
     """
     pixels = frame.pixel_format
     if pixels.is_float or pixels.bits_stored == pixels.bits_allocated:
@@ -139,17 +142,17 @@ def _clean_bits(array: NDArray[Any], frame: FrameInfo, most_bits: int) -> None:
     if before is None or np.array_equal(before, array):
         return
     if np.array_equal(before & ((1 << pixels.bits_stored) - 1), before):
-        return  # the sign was not extended yet, and nothing else stood there
+        return  # the bits were all zero: only the sign was not extended yet
     raise InvalidSeriesError(
-        f"{frame.instance.label} declares {pixels.bits_stored} bits of a value and uses more, which other slices "
-        f"declare ({most_bits}): it is unknown which of them count, correct BitsStored"
+        f"{frame.instance.label} declares {pixels.bits_stored} bits of a value, but uses more bits, and other slices "
+        f"declare {most_bits}: it is unknown which bits belong to the value, correct BitsStored"
     )
 
 
 def _read_by_pydicom(
     instance: InstanceFile, pixels: PixelFormat, numbers: Sequence[int], targets: Iterator[_Target]
 ) -> Iterator[_Target]:
-    """Reads uncompressed pixels that the file stores in another form: deflated, or 8 bits in big endian words."""
+    """Reads uncompressed pixels that do not lie in the file as in memory: deflated, or 8 bits in big endian words."""
     damaged = f"the pixels of {instance.label} cannot be read: the file is damaged, get it again"
     with foreign_errors_as(lambda: InvalidSeriesError(damaged)), contained():
         dataset = dcmread(instance.path, force=True)
@@ -166,10 +169,10 @@ def _read_by_pydicom(
 def _read_encoded(
     frames: Sequence[FrameInfo], encoded: Sequence[int], target: Callable[[int], NDArray[Any]], limits: Limits
 ) -> Iterator[int]:
-    """Reads compressed frames; has a second decoder check the first frame and a random one."""
+    """Reads compressed frames, and checks the first frame and a random one with a second decoder."""
     ordered = sorted(encoded, key=lambda index: (str(frames[index].instance.path), frames[index].number))
     wanted = [EncodedFrame(frames[index].instance, frames[index].number, _decoder(frames[index])) for index in ordered]
-    # random, but seeded by the UID: each run checks the same frame and so comes to the same result
+    # the UID is the seed, so that each run checks the same random frame and comes to the same result
     sampled = {encoded[0], random.Random(frames[encoded[0]].instance.sop_instance_uid).choice(encoded)}  # noqa: S311
     samples = {}
     for place, answer in decode_frames(wanted, limits):
@@ -204,7 +207,7 @@ def _decoder(frame: FrameInfo) -> str:
 
 
 def _extend_sign(array: NDArray[Any], pixels: PixelFormat) -> None:
-    """Restores negative values that a decoder has left as unsigned numbers of BitsStored bits."""
+    """Restores negative values that a decoder has returned as unsigned numbers of BitsStored bits."""
     spare = pixels.bits_allocated - pixels.bits_stored
     if not pixels.is_signed or not spare:
         return
@@ -227,7 +230,7 @@ def _ask_second_decoder(frame: FrameInfo, values: NDArray[Any], limits: Limits) 
     try:
         second = decode_one(EncodedFrame(frame.instance, frame.number, others[0]), limits)
     except InvalidSeriesError:
-        return  # the second decoder cannot decode it, so there is nothing to compare
+        return  # the second decoder cannot decode the frame, so there is nothing to compare
     if second.shape != values.shape:
         difference = math.inf
     else:

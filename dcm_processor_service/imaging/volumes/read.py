@@ -1,7 +1,7 @@
 """Reads volumes from DICOM files with pydicom's decoders and numpy.
 
-Uncompressed pixels are read from the file directly into their place in the array. The array is laid out as NIfTI stores
-it, so that writing it copies nothing.
+Uncompressed pixels are read from the file directly into their place in the array. The array has the same order in
+memory as in a NIfTI file, so that it can be written without being copied.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ def read_volume(
         limits: Limits of memory and time for reading.
 
     Raises:
-        InvalidSeriesError: The series is not one uniform volume or clean 4D stack, or files are damaged; carries the
-            report.
-        UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
+        InvalidSeriesError: The policy refuses the series, or finds several volumes, or files are damaged; the error has
+            the report.
+        UnsupportedTransferSyntaxError: The pixels cannot be decoded here.
 
     Example:
         >>> from pathlib import Path
@@ -91,7 +91,7 @@ def read_volume(
         names = ", ".join(volume.name for volume in volumes)
         raise InvalidSeriesError(
             f"series {volumes[0].series_instance_uid} holds {len(volumes)} volumes ({names}): read them with "
-            "read_volumes, or take one with policy largest",
+            "read_volumes, or read only one with policy largest",
             volumes[0].report,
         )
     return volumes[0]
@@ -104,7 +104,7 @@ def read_volumes(
     max_gap_mm: float | None = None,
     limits: Limits = _LIMITS,
 ) -> tuple[Volume, ...]:
-    """Reads the files of one series as all the volumes that the policy finds in them, in stable order.
+    """Reads all volumes that the policy chooses from the files of one series, in stable order.
 
     Args:
         paths: Files of one series, in any order.
@@ -113,8 +113,8 @@ def read_volumes(
         limits: Limits of memory and time for reading.
 
     Raises:
-        InvalidSeriesError: The policy refuses the series, or files are damaged; carries the report.
-        UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
+        InvalidSeriesError: The policy refuses the series, or files are damaged; the error has the report.
+        UnsupportedTransferSyntaxError: The pixels cannot be decoded here.
     """
     return volumes_of(examine(paths, limits), policy, max_gap_mm=max_gap_mm, limits=limits)
 
@@ -126,7 +126,7 @@ def volumes_of(
     max_gap_mm: float | None = None,
     limits: Limits = _LIMITS,
 ) -> tuple[Volume, ...]:
-    """Reads the volumes of a series that was inspected; see :func:`read_volumes`."""
+    """Does the same as :func:`read_volumes`, for a series that was already inspected."""
     if max_gap_mm is not None and not max_gap_mm > 0:
         raise UnsupportedValueError(f"max_gap_mm is a positive number of mm, or None, not {max_gap_mm!r}")
     report = inspection.report
@@ -159,14 +159,14 @@ def read_stack(stack: Stack, report: SeriesReport, limits: Limits, assemble: _As
 
     Args:
         stack: Stack to read.
-        report: Report of its series.
+        report: Report on the series.
         limits: Limits of memory and time for reading.
-        assemble: Function that reads frames, given in the order (t, k), and returns an array (i, j, k[, t]) with the
-            list of constant frames; None reads rescaled values.
+        assemble: Function that reads frames, given in the order (t, k), and returns an array (i, j, k[, t]) and a list
+            of the frames that have the same value in every pixel; None reads rescaled values.
 
     Raises:
-        InvalidSeriesError: Its pixels are damaged, or beyond the limits.
-        UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
+        InvalidSeriesError: The pixels are damaged, or exceed the limits.
+        UnsupportedTransferSyntaxError: The pixels cannot be decoded here.
     """
     frames = [frame for line in stack.grid for frame in line]
     _refuse_beyond_limits(frames, report, limits)
@@ -203,21 +203,21 @@ def values_of(grid: Sequence[Sequence[FrameInfo]], limits: Limits) -> NDArray[An
     """Reads the rescaled values of some frames of a stack.
 
     Args:
-        grid: ``grid[t][k]``: volumes of as many slices each.
+        grid: The frame of volume t and slice k is ``grid[t][k]``; all volumes have the same number of slices.
         limits: Limits of the processes that decode compressed pixels.
 
     Returns:
-        Shape (i, j, k) of one volume, else (i, j, k, t).
+        An array (i, j, k) for one volume, (i, j, k, t) for several.
     """
     frames = [frame for line in grid for frame in line]
     return _assemble(frames, len(grid), len(grid[0]), limits)[0]
 
 
 def read_frames(frames: Sequence[FrameInfo], report: SeriesReport, limits: Limits = _LIMITS) -> NDArray[Any]:
-    """Reads a few frames of one format, rescaled, as an array (i, j, frames).
+    """Reads the rescaled values of a few frames with the same pixel format, as an array (i, j, frames).
 
     Raises:
-        InvalidSeriesError: Files are damaged, or declare more than the limits allow.
+        InvalidSeriesError: Files are damaged, or declare more data than the limits allow.
         UnsupportedTransferSyntaxError: The pixels cannot be decoded here.
     """
     _refuse_beyond_limits(frames, report, limits)
@@ -225,10 +225,10 @@ def read_frames(frames: Sequence[FrameInfo], report: SeriesReport, limits: Limit
 
 
 def _refuse_beyond_limits(frames: Sequence[FrameInfo], report: SeriesReport, limits: Limits) -> None:
-    """Compares what the headers declare with the limits, and with the files, before any of it is allocated.
+    """Compares the size that the headers declare with the limits and the files, before any memory is allocated.
 
     Raises:
-        InvalidSeriesError: The headers declare more than the limits allow, or than the files can hold.
+        InvalidSeriesError: The headers declare more data than the limits allow, or than the files can hold.
     """
     pixels = frames[0].pixel_format
     voxel_bytes = max(np.dtype(np.float32).itemsize, pixels.stored_type.itemsize)
@@ -236,8 +236,8 @@ def _refuse_beyond_limits(frames: Sequence[FrameInfo], report: SeriesReport, lim
     uid = report.series_instance_uid
     if need > limits.volume_bytes:
         raise InvalidSeriesError(
-            f"series {uid} declares a volume of {need >> 20} MiB, and {limits.volume_bytes >> 20} MiB are allowed: "
-            "raise volume_bytes of the limits when that is right",
+            f"series {uid} declares a volume of {need >> 20} MiB, but only {limits.volume_bytes >> 20} MiB are "
+            "allowed: raise volume_bytes of the limits if the volume is really so large",
             report,
         )
     packed = {id(frame.instance): frame.instance.file_size_bytes for frame in frames if frame.instance.is_compressed}
@@ -245,14 +245,17 @@ def _refuse_beyond_limits(frames: Sequence[FrameInfo], report: SeriesReport, lim
     if not limits.allow_expansion(sum(packed.values()), unpacked):
         raise InvalidSeriesError(
             f"series {uid} declares {unpacked >> 20} MiB of pixels, which {sum(packed.values()) >> 10} KiB of files "
-            "cannot hold: they are damaged, or meant to exhaust memory; raise expansion of the limits when that is "
-            "right",
+            "cannot hold: they are damaged, or meant to exhaust memory; raise expansion of the limits if they really "
+            "expand so much",
             report,
         )
 
 
 def _with_constant_frames(report: SeriesReport, constant: Sequence[FrameInfo], count: int) -> SeriesReport:
-    """Adds CONSTANT_FRAME for frames of one value among others: failed decoders and transfers leave such frames."""
+    """Adds CONSTANT_FRAME if some, but not all, frames have one value in every pixel.
+
+    Such frames may result from a failed decoder or transfer.
+    """
     if not 0 < len(constant) < count:
         return report
     message = "has the same value in every pixel, unlike other frames: look at it, its pixels may be lost"
@@ -290,14 +293,14 @@ def _assemble(
 
 @dataclass
 class _Reading:
-    """Reads frames one after the other, and records those that have one value in every pixel."""
+    """Reads frames one after the other, and records which of them have the same value in every pixel."""
 
     frames: Sequence[FrameInfo]
     limits: Limits
     constant: list[int] = field(default_factory=list)
 
     def into(self, target: Callable[[int], NDArray[Any]]) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yields each frame's index and stored values; see :func:`read_pixels`."""
+        """Yields the index and the stored values of each frame; see :func:`read_pixels` for ``target``."""
         targets: dict[int, NDArray[Any]] = {}
 
         def remembered(index: int) -> NDArray[Any]:
@@ -324,13 +327,16 @@ def _assemble_stored(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[
     array = np.empty(shape, first.pixel_format.stored_type)
     ends: list[int] = []
     for _, stored in reading.into(array.__getitem__):
-        if (first.slope, first.intercept) != (1.0, 0.0):  # now, while the slice is in the processor's cache
+        if (first.slope, first.intercept) != (1.0, 0.0):  # done here, while the slice is in the processor's cache
             ends += (int(stored.min()), int(stored.max()))
     return in_place_rescaled(array, first.slope, first.intercept, (min(ends), max(ends))) if ends else array
 
 
 def _assemble_wide(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[Any]:
-    """Reads frames with different integer rescales, or with tables: computes exactly, then takes the narrowest type."""
+    """Reads frames with different integer rescales, or with tables.
+
+    The values are computed exactly in a wide type, and then converted to the narrowest type that holds them.
+    """
     pixels = reading.frames[0].pixel_format
     greatest = max(_greatest_value(frame) for frame in reading.frames)
     if greatest > np.iinfo(np.int64).max:
@@ -345,16 +351,16 @@ def _assemble_wide(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[An
 
 
 def _greatest_value(frame: FrameInfo) -> int:
-    """Returns how far from zero a frame's values may lie; Python's integers do not overflow."""
+    """Returns how far from zero a frame's values can lie at most; computed in Python's integers, without overflow."""
     bits = frame.pixel_format.bits_allocated if frame.lut is None else _TABLE_BITS
     return (1 << bits) * abs(int(frame.slope)) + abs(int(frame.intercept))
 
 
 def _assemble_float(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[Any]:
-    """Reads frames with fractional values: computes slice by slice in double precision, and keeps float32.
+    """Reads frames with fractional values; computes each slice in double precision, and stores it as float32.
 
     Raises:
-        InvalidSeriesError: A value is beyond what float32 holds.
+        InvalidSeriesError: A value is too large for float32.
     """
     array = np.empty(shape, np.float32)
     scratch = np.empty(shape[1:], reading.frames[0].pixel_format.stored_type)
@@ -366,13 +372,13 @@ def _assemble_float(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[A
                 array[index] = values.astype(np.float64) * frame.slope + frame.intercept
         except FloatingPointError as error:
             raise InvalidSeriesError(
-                f"{frame.instance.label} has values beyond what float32 holds: scale them down at the source"
+                f"{frame.instance.label} has values that are too large for float32: scale them down at the source"
             ) from error
     return array
 
 
 def display_window(frame: FrameInfo) -> DisplayWindow | None:
-    """Returns the first window that the header proposes, in rescaled values; None where it proposes none."""
+    """Returns the first window that the header proposes, in rescaled values; None if it proposes none."""
     for place in frame.places:
         voi = item(place, "FrameVOILUTSequence")
         for dataset in (place,) if voi is None else (voi, place):

@@ -21,7 +21,7 @@ __all__ = ["Interpolation", "apply_window", "percentile_window", "reorient", "re
 V = TypeVar("V", bound=VoxelGrid)
 
 Interpolation: TypeAlias = Literal["nearest", "linear", "cubic"]
-"""The interpolation between voxels: nearest voxel (for labels), or a spline of order 1 or 3."""
+"""The interpolation between voxels: the nearest voxel (for labels), or a spline of order 1 (linear) or 3 (cubic)."""
 
 _SIXTEEN_BITS = 1 << 16
 _SPLINE_ORDER = {"nearest": 0, "linear": 1, "cubic": 3}
@@ -29,11 +29,11 @@ _PATIENT_AXIS = {"L": "LR", "R": "LR", "P": "PA", "A": "PA", "S": "SI", "I": "SI
 
 
 def reorient(volume: V, axes: str) -> V:
-    """See :meth:`Volume.reorient`."""
+    """Implements :meth:`Volume.reorient`."""
     wanted = str(axes).upper()
     if sorted(_PATIENT_AXIS.get(letter, "") for letter in wanted) != ["LR", "PA", "SI"]:
         raise UnsupportedValueError(
-            f"axes name one of L/R, one of P/A and one of S/I, such as RAS or LPS, not {axes!r}"
+            f"axes are one of L/R, one of P/A and one of S/I in any order, such as RAS or LPS, not {axes!r}"
         )
     have = axis_codes(volume.affine_lps)
     order = [next(i for i, own in enumerate(have) if _PATIENT_AXIS[own] == _PATIENT_AXIS[want]) for want in wanted]
@@ -54,7 +54,7 @@ def reorient(volume: V, axes: str) -> V:
 
 
 def resample(volume: V, spacing_mm: tuple[float, ...], interpolation: Interpolation) -> V:
-    """See :meth:`Volume.resample`."""
+    """Implements :meth:`Volume.resample`."""
     try:
         steps = np.asarray(spacing_mm, dtype=np.float64)
     except (TypeError, ValueError):
@@ -66,7 +66,7 @@ def resample(volume: V, spacing_mm: tuple[float, ...], interpolation: Interpolat
     old = np.asarray(volume.spacing_mm)
     zoom = steps / old
     shape = tuple(max(1, round(size / factor)) for size, factor in zip(volume.shape[:3], zoom, strict=True))
-    # the outer faces of the outer voxels stay where they are: voxel centres move by half the difference in size
+    # The outer faces of the outermost voxels must not move, so their centres move by half the difference in size.
     offset = (zoom - 1) / 2
     change = np.eye(4)
     change[:3, :3] = np.diag(zoom)
@@ -80,9 +80,10 @@ def resample_grid(
 ) -> NDArray[Any]:
     """Interpolates an array (i, j, k[, t]) at ``matrix @ index + offset`` for every index of a grid of ``shape``.
 
-    Beyond the outermost voxel centres the nearest voxel counts. Integers stay integers, rounded and clipped.
+    Beyond the outermost voxel centres, the value of the nearest voxel is used. Results for an integer array are rounded
+    and clipped to its type.
     """
-    from scipy import ndimage  # a third of a second to load, and most volumes are never resampled
+    from scipy import ndimage  # imported here, because it takes a third of a second and is rarely needed
 
     volumes = array.shape[3:]
     result = np.empty((*shape, *volumes), dtype=array.dtype, order="F")
@@ -115,7 +116,7 @@ def percentile_window(array: NDArray[Any]) -> DisplayWindow:
 
 
 def apply_window(array: NDArray[Any], window: DisplayWindow, *, is_monochrome1: bool = False) -> NDArray[np.uint8]:
-    """Maps values to 0..255 (PS3.3, C.11.2.1.2.1: linear, exact at the window's borders); NaN becomes 0.
+    """Maps the values in a window linearly to 0..255 (PS3.3, section C.11.2.1.2.1); NaN becomes 0.
 
     Args:
         array: Any shape.
@@ -123,7 +124,7 @@ def apply_window(array: NDArray[Any], window: DisplayWindow, *, is_monochrome1: 
         is_monochrome1: Whether the least value is shown white (PS3.3, section C.7.6.3.1.2).
     """
     if array.dtype.kind in "iu" and array.dtype.itemsize == 2 and array.dtype.isnative and array.size > _SIXTEEN_BITS:  # noqa: PLR2004 bytes
-        # a table of all values there can be costs less than arithmetic with each voxel
+        # a table of all possible values takes less time than arithmetic with each voxel
         table = apply_window(
             np.arange(_SIXTEEN_BITS, dtype=np.uint16).view(array.dtype), window, is_monochrome1=is_monochrome1
         )

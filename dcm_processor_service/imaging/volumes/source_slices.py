@@ -1,4 +1,4 @@
-"""Voxels on the slices of a series, which need not be evenly spaced or upright: each slice has its own affine."""
+"""Voxels on the slices of a series; each slice has its own affine, so they need not be evenly spaced or upright."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["SourceSlices"]
 
 @dataclass(frozen=True, eq=False)
 class SourceSlices:
-    """Voxels on the scanner's own slices: what :meth:`DicomSeries.to_source` returns and ``derive`` takes.
+    """Voxels on the scanner's own slices; :meth:`DicomSeries.to_source` returns them, and ``derive`` accepts them.
 
-    A :class:`~dcm_processor_service.Volume` has one affine, which cannot describe uneven slices; here each slice has
-    its own affine.
+    A :class:`~dcm_processor_service.Volume` has only one affine, which cannot describe unevenly spaced slices. Here,
+    each slice has its own affine.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context, synthetic_series
@@ -41,7 +41,8 @@ class SourceSlices:
     """The DICOM frame of each slice."""
 
     affines_lps: FloatArray = field(repr=False)
-    """Shape (k, 4, 4): for each slice (i, j, 0, 1) to mm in LPS; the third column is the normal, 1 mm long."""
+    """Shape (k, 4, 4): the affine of each slice from (i, j, 0, 1) to mm in LPS. Its third column is the slice's normal,
+    1 mm long."""
 
     frame_of_reference_uid: str = ""
 
@@ -49,17 +50,17 @@ class SourceSlices:
         count = len(self.sources)
         if self.array.ndim != 3 or self.array.shape[2] != count or self.affines_lps.shape != (count, 4, 4):  # noqa: PLR2004
             raise UnsupportedValueError(
-                f"slices have an array (i, j, k), and a source and an affine for each k, not {self.array.shape}, "
-                f"{count} and {self.affines_lps.shape}"
+                "source slices have an array (i, j, k), and a source and an affine for each k, not an array "
+                f"{self.array.shape}, {count} sources and affines {self.affines_lps.shape}"
             )
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(i, j, k)."""
+        """Shape of the array: (i, j, k)."""
         return self.array.shape
 
     def like(self, array: NDArray[Any]) -> SourceSlices:
-        """Returns an array as values on the same slices, such as one label: ``slices.like(slices.array == 1)``.
+        """Puts another array on the same slices, such as one label: ``slices.like(slices.array == 1)``.
 
         Raises:
             UnsupportedValueError: The array has another shape.
@@ -69,6 +70,6 @@ class SourceSlices:
         return replace(self, array=array)
 
     def place_lps(self, column: float, row: float, index: int) -> tuple[float, float, float]:
-        """Returns where the centre of a voxel of slice ``index`` lies, mm in LPS."""
+        """Returns where the centre of a voxel in slice ``index`` lies, in LPS mm."""
         x, y, z, _one = self.affines_lps[index] @ np.array([column, row, 0.0, 1.0])
         return float(x), float(y), float(z)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["on_even_grid"]
 
-# shifts up to this part of a pixel are noise of the positions
+# shifts up to this fraction of a pixel are noise in the positions
 _NO_SHIFT_PIXELS = 0.05
 _MOST_STEPS = 2
 _SAME_PLACE_PART = 0.05
@@ -32,12 +32,12 @@ def refuse_wide_gaps(stack: Stack, report: SeriesReport, max_gap_mm: float | Non
     """Refuses a stack with gaps that are too wide to be filled by interpolation.
 
     Args:
-        stack: One volume, or several at one place.
-        report: Report of its series.
+        stack: One volume, or several volumes at one place.
+        report: Report on the series.
         max_gap_mm: The widest gap between slices that is filled; None for two median steps.
 
     Raises:
-        InvalidSeriesError: A gap is wider; carries the report.
+        InvalidSeriesError: A gap is wider; the error has the report.
     """
     if len(stack.grid[0]) == 1:
         return
@@ -58,16 +58,16 @@ def refuse_wide_gaps(stack: Stack, report: SeriesReport, max_gap_mm: float | Non
 
 
 def on_even_grid(volume: V, stack: Stack) -> V:
-    """Interpolates a volume linearly to a grid whose slices are evenly spaced, at right angles to their normal.
+    """Interpolates a volume linearly to a grid whose slices are evenly spaced and stacked along their normal.
 
-    The first and the last slice keep their places, and the step between is as near as possible to the median distance
-    of the slices. The grid is wide enough for every slice; voxels outside of the slices get the volume's least value. A
-    stack that is even and upright is returned unchanged. ``invented`` of the result is True for slices at places where
-    no slice was measured.
+    The first and the last slice keep their positions along the normal, and the step is as near as possible to the
+    median distance between slices. The grid is wide enough for every slice; voxels outside of the slices get the
+    volume's least value. If the stack is already even and upright, the volume is returned unchanged. In the result,
+    ``invented`` is True for slices at places where no slice was measured.
 
     Args:
-        volume: Volume that was read from ``stack``, array (i, j, k[, t]).
-        stack: Stack that ``volume`` was read from, with the places of its slices.
+        volume: Volume with array (i, j, k[, t]) that was read from ``stack``.
+        stack: Stack with the places of the slices.
     """
     geometry = stack.geometry
     if len(stack.grid[0]) == 1 or not (stack.is_uneven or volume.is_sheared):
@@ -78,14 +78,14 @@ def on_even_grid(volume: V, stack: Stack) -> V:
     origins = stack.origins
     along = (origins - origins[0]) @ normal
     lateral = origins - origins[0] - along[:, np.newaxis] * normal
-    # how many columns and rows each slice is shifted against the first
+    # by how many columns and rows each slice is shifted against the first slice
     shifts = np.column_stack([lateral @ orientation[:3] / column_distance, lateral @ orientation[3:] / row_distance])
     shifts[:, np.abs(shifts).max(axis=0) < _NO_SHIFT_PIXELS] = 0.0
     low, high = np.floor(shifts.min(axis=0) + 1e-6), np.ceil(shifts.max(axis=0) - 1e-6)
     steps = (max(round(float(along[-1]) / geometry.step_mm), 1) if stack.is_uneven else len(along) - 1) + 1
     step_mm = float(along[-1]) / (steps - 1)
     targets = np.linspace(0.0, float(along[-1]), steps)
-    # rounded: a slice shifted by noise against whole pixels would lose its outermost row
+    # rounded, because a slice whose shift differs by noise from whole pixels would lose its outermost row
     array = _interpolated(volume.array, along, np.round(shifts - low, 5), targets, (high - low).astype(int))
     origin = origins[0] + low[0] * column_distance * orientation[:3] + low[1] * row_distance * orientation[3:]
     affine = stack_affine(orientation, (row_distance, column_distance), origin, normal * step_mm)
@@ -97,7 +97,7 @@ def on_even_grid(volume: V, stack: Stack) -> V:
 def _interpolated(
     array: NDArray[Any], along: FloatArray, shifts: FloatArray, targets: FloatArray, margin: NDArray[Any]
 ) -> NDArray[Any]:
-    """Interpolates between the two slices around each target position, after shifting both to their places."""
+    """Shifts slices to their places in the wider grid, and interpolates between the two next to each target."""
     columns, rows = array.shape[0] + int(margin[0]), array.shape[1] + int(margin[1])
     result = np.empty((columns, rows, len(targets), *array.shape[3:]), array.dtype, order="F")
     background = float(array.min())
@@ -105,7 +105,7 @@ def _interpolated(
         at_t = (slice(None),) * 3 + t
         source, target = array[at_t], result[at_t]
         for k, position in enumerate(targets):
-            above = max(int(np.searchsorted(along, position)), 1)  # no target lies behind the last slice
+            above = max(int(np.searchsorted(along, position)), 1)  # there is one: no target lies after the last slice
             weight = float((position - along[above - 1]) / (along[above] - along[above - 1]))
             mixed = np.zeros((columns, rows))
             for index, part in ((above - 1, 1 - weight), (above, weight)):
@@ -116,7 +116,7 @@ def _interpolated(
 
 
 def _shifted(image: NDArray[Any], shift: FloatArray, shape: tuple[int, int], background: float) -> NDArray[Any]:
-    """Places a slice into a wider frame at a fractional offset."""
+    """Places a slice in a larger image, at an offset that need not be a whole number of pixels."""
     from scipy import ndimage
 
     placed: NDArray[Any] = ndimage.affine_transform(

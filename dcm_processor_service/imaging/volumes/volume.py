@@ -1,4 +1,4 @@
-"""The class :class:`Volume` of the public API: voxels with methods to compute with them, show them and write them."""
+"""The public class :class:`Volume`: voxels with methods to compute with them, show them and write them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ M = TypeVar("M", bound="Callable[..., Any]")
 
 def _guarded(method: M) -> M:
     """Wraps a public method, so that exceptions of libraries become this package's errors."""
-    message = f"the volume, or what was given to {method.__name__}, is not what a library can work with"
+    message = f"the volume, or an argument of {method.__name__}, cannot be processed"
 
     @wraps(method)
     def guarded(*args: Any, **keywords: Any) -> Any:
@@ -62,8 +62,8 @@ class Volume(VoxelGrid):
         """Returns a view of the same voxels with the axes in another order and direction; does not resample.
 
         Args:
-            axes: The patient directions in which i, j and k grow: ``RAS`` means right, anterior, superior. The letters
-                mean the same in LPS and in RAS frames.
+            axes: The patient directions in which i, j and k grow: ``RAS`` means right, anterior, superior. The frame of
+                the affine does not matter.
 
         Raises:
             UnsupportedValueError: ``axes`` does not name each patient axis once.
@@ -78,10 +78,11 @@ class Volume(VoxelGrid):
     ) -> Volume:
         """Returns the volume on a grid of another spacing that covers the same space.
 
-        Integers stay integers, rounded. The result has no ``sources``: its voxels mix slices.
+        If the array has integers, results are rounded to integers. The result has no ``sources``, because its voxels
+        mix slices.
 
         Args:
-            spacing_mm: Distances between voxels along i, j and k, or one for all axes.
+            spacing_mm: Distances between voxels along i, j and k, or one distance for all axes.
             interpolation: ``nearest`` (right for masks), ``linear`` or ``cubic``.
         """
         from dcm_processor_service.imaging.volumes.resampling import resample
@@ -91,17 +92,17 @@ class Volume(VoxelGrid):
 
     @_guarded
     def like(self, image: NDArray[Any] | SpatialImage | SimpleITK.Image | torch.Tensor) -> Volume:
-        """Returns what was computed from this volume, such as a mask, as a volume of the same series.
+        """Makes a volume of the same series from voxels that were computed from this volume, such as a mask.
 
-        An array (i, j, k[, t]) and a plain tensor (channel, i, j, k) take this volume's place. An image of nibabel or
-        SimpleITK and a MetaTensor of MONAI have an affine of their own. If it puts the image on the volume's grid, to a
-        thousandth of a voxel, the result keeps the sources of the slices; on another grid, as after resampling or
-        cropping, the result has that grid and no sources. A 3D result of a 4D volume keeps the sources of the first
-        volume.
+        An array (i, j, k[, t]) and a plain tensor (channel, i, j, k) lie where this volume lies. An image of nibabel or
+        SimpleITK and a MetaTensor of MONAI lie where their own affine says. If that is this volume's grid, to a
+        thousandth of a voxel, the result keeps the sources of the slices. If it is another grid, for example after
+        resampling or cropping, the result has that grid and no sources. A 3D result of a 4D volume keeps the sources of
+        the first volume.
 
         Raises:
-            UnsupportedValueError: An array has another shape; an image has lost its origin, spacing and direction, or
-                has a batch axis or several numbers a voxel.
+            UnsupportedValueError: An array has another shape than this volume; or an image has lost its origin, spacing
+                and direction, or has a batch axis or several numbers a voxel.
 
         Example:
             >>> import numpy as np
@@ -115,11 +116,11 @@ class Volume(VoxelGrid):
 
     @_guarded
     def to_sitk(self) -> SimpleITK.Image:
-        """Returns the volume as a SimpleITK image, a copy, for ``sitk.Resample(volume.to_sitk(), …)`` and its filters.
+        """Returns a copy as a SimpleITK image, for filters such as ``sitk.Resample(volume.to_sitk(), …)``.
 
         Origin, spacing and direction are in LPS mm, as SimpleITK expects them. A 4D volume becomes a 4D image, whose
-        fourth spacing is the time step in seconds (1 if it is not known); filters of three axes take ``image[:, :,
-        :, t]``. :meth:`like` takes the result back. Needs the extra ``simpleitk``.
+        fourth spacing is the time step in seconds (1 if it is unknown). Filters for three axes need ``image[:, :, :,
+        t]``. :meth:`like` converts the result of a filter to a volume. Needs the extra ``simpleitk``.
 
         Raises:
             ConfigurationError: SimpleITK is not installed.
@@ -140,11 +141,11 @@ class Volume(VoxelGrid):
     def to_monai(self, dtype: DTypeLike | None = "float32") -> MetaTensor:
         """Returns a copy as a MetaTensor of MONAI, like that of ``LoadImage(ensure_channel_first=True)`` for a file.
 
-        Its shape is (channel, i, j, k) with one channel, or with one for each volume of a 4D series. Its affine is RAS
-        mm. :meth:`like` takes the result back. Needs the extra ``monai``.
+        Its shape is (channel, i, j, k), with one channel for each volume of a 4D series, or only one. Its affine is in
+        RAS mm. :meth:`like` converts a tensor to a volume. Needs the extra ``monai``.
 
         Args:
-            dtype: Type of the tensor's elements; None for that of the array.
+            dtype: Type of the tensor's elements; None for the type of the array.
 
         Raises:
             ConfigurationError: MONAI is not installed.
@@ -156,10 +157,10 @@ class Volume(VoxelGrid):
 
     @_guarded
     def window(self, center: float | None = None, width: float | None = None) -> NDArray[np.uint8]:
-        """Returns display values 0 to 255 through a linear window (PS3.3, section C.11.2.1.2.1).
+        """Maps the values in a window linearly to 0..255, for display (PS3.3, section C.11.2.1.2.1).
 
-        Unless both numbers are given, it takes the header's window, else the 1st to 99th percentile. A MONOCHROME1
-        image, in which low values mean white, is inverted.
+        Unless both center and width are given, the window is that of the header; if the header has none, it goes from
+        the 1st to the 99th percentile. A MONOCHROME1 image, in which low values mean white, is inverted.
         """
         from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
 
@@ -178,17 +179,17 @@ class Volume(VoxelGrid):
     ) -> nib.nifti1.Nifti1Image | NiftiFiles:
         """Returns the volume as a NIfTI image in memory, or writes it to a file.
 
-        An image in memory shares the volume's array where NIfTI has its type. A file appears whole or not at all,
-        gzipped when its name ends in ``.nii.gz``, with a JSON sidecar beside it.
+        An image in memory shares the volume's array if NIfTI has its type. A file appears whole or not at all, gzipped
+        if its name ends in ``.nii.gz``, with a JSON sidecar beside it.
 
         Args:
             path: File name, which ends in ``.nii`` or ``.nii.gz``; None for an image in memory.
-            sidecar: ``bids`` (no patient attributes), ``simplified`` (the whole header, as the 0.0.1 API
-                wrote it; holds patient data) or ``none``.
+            sidecar: ``bids`` (without patient attributes), ``simplified`` (the whole header in the form of the 0.0.1
+                API, with patient data) or ``none``.
 
         Raises:
-            UnsupportedValueError: The array's type does not exist in NIfTI.
-            InvalidNameError: The file name ends in neither.
+            UnsupportedValueError: NIfTI has no type for the array.
+            InvalidNameError: The file name ends neither in ``.nii`` nor in ``.nii.gz``.
             NiftiConversionError: The file cannot be written.
         """
         from dcm_processor_service.imaging.volumes.interop import to_nifti_image

@@ -1,11 +1,12 @@
 """Reads from the headers when each volume of a 4D series was acquired.
 
 RepetitionTime is not the time between volumes: in a dynamic MR series it may be a thousandth of that time, and PET and
-CT have none. It is taken as the time between volumes only where an echo-planar scan takes one slice of every position
-in each repetition, and no volume has a time of its own.
+CT have none. It is used as the time between volumes only if the scan is echo-planar and acquires one slice of every
+position in each repetition, and if no volume has a time of its own.
 
-FrameReferenceTime is not the start of a frame: it is when its counts were at their average (PS3.3, section C.8.9.4),
-which for a frame of five minutes is minutes later. It tells how far frames are apart only where all last equally long.
+FrameReferenceTime is not the start of a frame, but the time at which the count rate had its average (PS3.3, section
+C.8.9.4). For a frame of five minutes, this is minutes after the start. Its differences are those of the starts only if
+all frames have the same duration.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ __all__ = ["VolumeTimes", "is_echo_planar", "volume_times"]
 
 _MILLI, _MICRO = 1e-3, 1e-6
 _EVEN_PART = 0.05
-_EVEN_S = 0.02  # tolerance for the clock of a scanner: some write hundredths of a second
-_CLOCK_S = 1.1  # some clocks count whole seconds
+_EVEN_S = 0.02  # tolerance for even steps: some scanners write times in hundredths of a second
+_CLOCK_S = 1.1  # tolerance between two clocks, because some count whole seconds
 
 
 class VolumeTimes(NamedTuple):
-    """Times of volumes in seconds; empty or None where the headers do not say."""
+    """Times of volumes in seconds; empty or None if the headers do not state them."""
 
     starts_s: tuple[float, ...] = ()
-    """Start of each volume, counted from the start of the first."""
+    """Start of each volume, in seconds after the start of the first volume."""
 
     durations_s: tuple[float, ...] = ()
     step_s: float | None = None
-    """Time between volumes that follow each other evenly."""
+    """Time between the starts of two volumes; None if it is unknown, or differs between volumes."""
 
 
 def volume_times(stack: Stack) -> VolumeTimes:
@@ -59,7 +60,7 @@ def volume_times(stack: Stack) -> VolumeTimes:
 
 
 def _candidates(stack: Stack, firsts: Sequence[FrameInfo], durations: Sequence[float]) -> Iterator[tuple[float, ...]]:
-    """Yields the times of volumes, in seconds, from one attribute after the other, most reliable first."""
+    """Yields the times of the volumes, in seconds, by one attribute after the other, most reliable first."""
     yield _complete([_offset_s(frame) for frame in firsts])
     taken = _complete(clock_times(marks(firsts, "AcquisitionTime")), _MICRO)
     references = _complete([number(frame.places[-1], "FrameReferenceTime") for frame in firsts], _MILLI)
@@ -77,12 +78,13 @@ def _ascend(times: Sequence[float]) -> bool:
 def _starts_of_references(
     references: tuple[float, ...], taken: Sequence[float], durations: Sequence[float]
 ) -> tuple[float, ...]:
-    """Returns the starts of frames by their FrameReferenceTime; empty if they do not follow from it.
+    """Computes the starts of frames from their FrameReferenceTime; empty if these do not determine them.
 
-    If frames last equally long, their starts are as far apart. Otherwise the time is taken as the start of a frame, or
-    as its middle, from which decay moves the average by little. Frames that would overlap rule out one of both, and so
-    does an AcquisitionTime that does not agree, which some files state to the second. That one counts by which each
-    frame begins where the one before ends; pauses between frames are believed only if AcquisitionTime confirms them.
+    If all frames have the same duration, differences between their FrameReferenceTimes are those between their starts.
+    Otherwise FrameReferenceTime may be the start of a frame, as some files state it, or near its middle. One of these
+    two readings is ruled out if frames would overlap, or if AcquisitionTime contradicts it. A reading is believed if
+    each frame begins when the previous one ends. If there would be pauses between frames, it is believed only if
+    AcquisitionTime confirms it.
     """
     if not _ascend(references) or min(durations, default=1.0) <= 0:
         return ()
@@ -94,13 +96,17 @@ def _starts_of_references(
         for starts in (references, middles)
         if (pauses := _pauses(starts, durations)) is not None and (not _ascend(taken) or _agree(starts, taken))
     ]
-    # decay moves the average of a long frame so far that its middle may seem ruled out: only a clock confirms pauses
+    # Decay moves the average of a long frame away from its middle, so that the true reading may seem ruled out. So a
+    # reading with pauses counts only if AcquisitionTime confirms it.
     certain = [one for one in possible if not one[0]] or (possible if _ascend(taken) else [])
     return certain[0][1] if len(certain) == 1 else ()
 
 
 def _pauses(starts: Sequence[float], durations: Sequence[float]) -> bool | None:
-    """Returns whether there are pauses between frames; None if frames overlap, each by a twentieth of the shorter."""
+    """Returns whether there are pauses between frames; None if frames overlap.
+
+    Less than a twentieth of the shorter of two neighbouring frames counts neither as a pause nor as an overlap.
+    """
     gaps = [
         (later - earlier - lasts) / min(lasts, following)
         for (earlier, later), (lasts, following) in zip(pairwise(starts), pairwise(durations), strict=True)
@@ -109,7 +115,7 @@ def _pauses(starts: Sequence[float], durations: Sequence[float]) -> bool | None:
 
 
 def _agree(times: Sequence[float], others: Sequence[float]) -> bool:
-    """Returns whether two clocks, each from its own zero, measure the same times to a second and a bit."""
+    """Returns whether two clocks, each counted from its first time, agree to about a second."""
     return len(times) == len(others) > 0 and all(
         abs((time - times[0]) - (other - others[0])) <= _CLOCK_S for time, other in zip(times, others, strict=True)
     )
@@ -143,19 +149,19 @@ def _repetition_s(stack: Stack) -> float | None:
         return None
     repetition_s: float = found * _MILLI
     triggers = _complete(marks([line[0] for line in stack.grid], "TriggerTime"), _MILLI)
-    # volumes that are triggered at other times do not follow each other at once, as where a delay was asked for
+    # if trigger times have other steps than RepetitionTime, there are pauses between volumes, such as a planned delay
     is_other = _ascend(triggers) and not math.isclose(_even_step(triggers) or 0.0, repetition_s, rel_tol=_EVEN_PART)
     return None if is_other else repetition_s
 
 
 def _takes_several_repetitions(frame: FrameInfo) -> bool:
-    """Returns whether a volume takes more than one repetition: one for each partition, or for each part of k-space."""
+    """Returns whether a volume takes several repetitions, one for each partition or for each part of k-space."""
     header = frame.places[-1]
     is_3d = text(header, "MRAcquisitionType").upper() == "3D"
-    return is_3d or text(header, "SegmentedKSpaceTraversal").upper() == "PARTIAL"  # FULL is one shot for all of it
+    return is_3d or text(header, "SegmentedKSpaceTraversal").upper() == "PARTIAL"  # FULL means a single repetition
 
 
 def is_echo_planar(frame: FrameInfo) -> bool:
-    """Returns whether an image is of an echo-planar scan, which may take a slice in one repetition."""
+    """Returns whether a frame is from an echo-planar scan, which may acquire a whole slice in one repetition."""
     header = frame.places[-1]
     return "EP" in texts(header, "ScanningSequence") or text(header, "EchoPlanarPulseSequence").upper() == "YES"

@@ -4,8 +4,8 @@ Modules that compute with volumes (resampling, other libraries, sidecars, contac
 :class:`~dcm_processor_service.imaging.volumes.volume.Volume` adds the methods that call them.
 
 Axes are (i, j, k[, t]) = (column, row, slice[, volume]), as in NIfTI: ``array[i, j, k]`` is what DICOM calls column i
-and row j of slice k. ``affine_lps`` maps (i, j, k, 1) to mm in LPS, DICOM's patient frame; RAS, NIfTI's frame, is used
-only for reading and writing NIfTI images and for :meth:`VoxelGrid.affine`.
+and row j of slice k. ``affine_lps`` maps (i, j, k, 1) to mm in LPS, DICOM's frame. RAS, NIfTI's frame, is used only for
+NIfTI images, for MONAI, and by :meth:`VoxelGrid.affine`.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class SliceSource:
 
     sop_instance_uid: str
     frame_number: int = 1
-    """From 1, as DICOM counts (PS3.3, section 10.3)."""
+    """Number of the frame in its instance, counted from 1 as in DICOM (PS3.3, section 10.3)."""
 
 
 @dataclass(frozen=True)
 class DisplayWindow:
-    """The range of values that a picture shows, by centre and width, in rescaled units (PS3.3, section C.11.2).
+    """The centre and the width of the range of rescaled values that a picture shows (PS3.3, section C.11.2).
 
     Example:
         >>> soft_tissue = DisplayWindow(center=40, width=400)
@@ -63,7 +63,7 @@ class DisplayWindow:
 
 @dataclass(frozen=True)
 class Rescale:
-    """The rescale from stored values to those of the array, already applied: value = stored * slope + intercept.
+    """The rescale that was applied to stored values to get those of the array: value = stored * slope + intercept.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context, synthetic_series
@@ -78,11 +78,10 @@ class Rescale:
     """RescaleType (0028,1054), Units (0054,1001) or ModalityLUTType (0028,3004), such as HU or BQML; empty for US."""
 
     varies: bool = False
-    """Whether slices have their own slope or intercept; ``slope`` and ``intercept`` are then those of the first."""
+    """Whether slope or intercept differ between slices; the fields have then those of the first slice."""
 
     by_table: bool = False
-    """Whether the values come from a table instead, a Modality LUT Sequence (PS3.3, section C.11.1); slope is then
-    1."""
+    """Whether the values come from ModalityLUTSequence (PS3.3, section C.11.1) instead; the slope is then 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,19 +89,19 @@ class VoxelGrid:
     """Voxels with their place in the patient; see :class:`~dcm_processor_service.imaging.volumes.volume.Volume`."""
 
     array: NDArray[Any] = field(repr=False)
-    """Shape (i, j, k) or (i, j, k, t); rescaled values, as integers wherever they are whole."""
+    """Rescaled values, shape (i, j, k) or (i, j, k, t); of an integer type if all values are whole numbers."""
 
     affine_lps: FloatArray
     """Shape (4, 4): maps (i, j, k, 1) to mm in LPS."""
 
     sources: tuple[tuple[SliceSource, ...], ...] = field(default=(), repr=False)
-    """For every volume t and every index along ``slice_axis`` the DICOM frame; empty when voxels mix slices."""
+    """The DICOM frame of each slice, by volume t and by index along ``slice_axis``; empty if voxels mix slices."""
 
     slice_axis: int = 2
-    """The array axis of the slices, along which ``sources`` counts; 2 unless :meth:`reorient` has moved it."""
+    """The array axis along which slices follow each other; 2 unless :meth:`reorient` has moved it."""
 
     name: str = ""
-    """The name that tells it apart from the series' other volumes, such as ``echo-2``; empty for the only one."""
+    """The name that tells it apart from other volumes of the series, such as ``echo-2``; empty if there are none."""
 
     series_instance_uid: str = ""
     study_instance_uid: str = ""
@@ -114,7 +113,7 @@ class VoxelGrid:
 
     rescale: Rescale = Rescale()
     volume_step_s: float | None = None
-    """Seconds between the volumes of a 4D series, where they follow each other evenly and the headers say when."""
+    """Seconds between the starts of two volumes of a 4D series; None if that time differs or is unknown."""
 
     frame_times_s: tuple[float, ...] = ()
     """Start of each volume of a 4D series, in seconds after the first; empty if the headers do not state it."""
@@ -123,21 +122,22 @@ class VoxelGrid:
     """Duration of each volume of a 4D series in seconds (ActualFrameDuration); empty if the headers do not state it."""
 
     invented: tuple[bool, ...] = ()
-    """For every index along ``slice_axis``: True if no slice was measured there and its values were interpolated from
-    its neighbours. Empty if all slices were measured, or the volume was resampled once more."""
+    """For every index along ``slice_axis``: True if no slice was measured there, so that its values were interpolated
+    from other slices. Empty if all slices were measured, or if the volume was resampled again later."""
 
     order: OrderCertificate | None = field(default=None, repr=False)
-    """The attributes that put slices and volumes in order; None for a volume that was made from an array."""
+    """The attributes that order slices and volumes; None for a volume that was made from an array."""
 
     acquisition: MrAcquisition | None = field(default=None, repr=False)
     """Phase encoding, readout and slice times of an MR volume, as far as its headers state them; None for other
     modalities."""
 
     header: Dataset | None = field(default=None, repr=False)
-    """Header of the first slice, without pixels; patient data, so never shown."""
+    """Header of the first slice, without pixels; it is never shown, because it holds patient data."""
 
     report: SeriesReport | None = field(default=None, repr=False)
-    """The report of the series' inspection, with findings from reading; None for a volume made from an array."""
+    """The report on the series, with findings that were added when its pixels were read; None for a volume that was
+    made from an array."""
 
     def __post_init__(self) -> None:
         if self.array.ndim not in {_SPATIAL_AXES, _SPATIAL_AXES + 1}:
@@ -153,12 +153,12 @@ class VoxelGrid:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(i, j, k) or (i, j, k, t)."""
+        """Shape of the array: (i, j, k) or (i, j, k, t)."""
         return self.array.shape
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance between neighbouring voxels along i, j and k, from the slices' positions."""
+        """Distance between neighbouring voxels along i, j and k; that along k follows from the slices' positions."""
         i, j, k = np.linalg.norm(self.affine_lps[:3, :3], axis=0)
         return float(i), float(j), float(k)
 
@@ -169,22 +169,24 @@ class VoxelGrid:
 
     @property
     def is_sheared(self) -> bool:
-        """Whether the axes are not at right angles, as when the gantry was tilted."""
+        """Whether the axes are not at right angles, for example because the gantry was tilted."""
         directions = self.affine_lps[:3, :3] / np.linalg.norm(self.affine_lps[:3, :3], axis=0)
         return bool(np.abs(directions.T @ directions - np.eye(3)).max() > _SHEAR_TOLERANCE)
 
     def affine(self, frame: Frame) -> FloatArray:
-        """Returns the affine, shape (4, 4), that maps (i, j, k, 1) to mm in ``LPS`` or ``RAS``."""
+        """Returns the affine, shape (4, 4), from (i, j, k, 1) to mm in ``LPS`` or ``RAS``."""
         if frame not in {"LPS", "RAS"}:
             raise UnsupportedValueError(f"a frame is LPS or RAS, not {frame!r}")
         return convert_frame(self.affine_lps, "LPS", frame)
 
     def source(self, index: int, volume: int = 0) -> SliceSource:
-        """Returns the DICOM frame of one slice; ``index`` counts along ``slice_axis``, from 0.
+        """Returns the DICOM frame of one slice; ``index`` is its number along ``slice_axis``, from 0.
 
         Raises:
             InvalidSeriesError: The volume was resampled or made from an array, so its slices have no source.
         """
         if not self.sources:
-            raise InvalidSeriesError("this volume's slices have no single source: it was resampled or made anew")
+            raise InvalidSeriesError(
+                "this volume's slices have no single source: it was resampled, or made from an array"
+            )
         return self.sources[volume][index]

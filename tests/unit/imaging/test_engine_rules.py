@@ -65,7 +65,7 @@ def test_a_clean_volume_is_native(report: SeriesReport) -> None:
     assert reasons(four, "split") == {"native": ("a clean 4D stack", "")}
     unclean = report.model_copy(update={"kind": SeriesKind.MULTI_VOLUME, "parts": ()})
     (reason, otherwise) = reasons(unclean, "largest")["native"]
-    assert reason == "policy largest takes the volumes out of a series that is not one: multi-volume"
+    assert reason == "policy largest extracts volumes from a series that is not one volume: multi-volume"
     assert otherwise == ""
 
 

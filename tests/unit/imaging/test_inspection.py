@@ -362,7 +362,7 @@ def test_spare_bits_that_are_bits_of_other_slices_hold_the_sign_or_nothing(
     if is_one:
         np.testing.assert_array_equal(read_volume(paths).array, recipe.values[..., 0])
     else:
-        with pytest.raises(InvalidSeriesError, match="declares 12 bits of a value and uses more"):
+        with pytest.raises(InvalidSeriesError, match="declares 12 bits of a value, but uses more"):
             read_volume(paths)
 
 

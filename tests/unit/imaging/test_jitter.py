@@ -175,7 +175,7 @@ def test_rounded_positions_are_even_and_the_report_says_so(
         assert volume.report is not None
         assert volume.report.codes <= {"ROUNDED_POSITIONS"}
         for finding in volume.report.findings:
-            [said] = re.findall(r"evenly, ([\d.]+) mm apart", finding.message)
+            [said] = re.findall(r"evenly spaced, ([\d.]+) mm apart", finding.message)
             assert float(said) == pytest.approx(step, rel=0.01)
 
 

@@ -118,7 +118,7 @@ def test_two_counts_of_slices_that_contradict_each_other_are_refused(
     if is_right:
         np.testing.assert_array_equal(read_volume(paths).array, voxels())
     else:
-        with pytest.raises(InvalidSeriesError, match="private elements do not say how its slices lie"):
+        with pytest.raises(InvalidSeriesError, match="private elements do not say where its slices lie"):
             read_volume(paths)
 
 
@@ -136,7 +136,7 @@ def test_mosaics_of_another_size_than_their_slices_need_are_refused(tmp_path: Pa
         ds.Columns -= 1
         ds.PixelData = ds.PixelData[: ds.Columns * ds.Rows * 2]
         ds.save_as(path)
-    with pytest.raises(InvalidSeriesError, match="private elements do not say how its slices lie"):
+    with pytest.raises(InvalidSeriesError, match="private elements do not say where its slices lie"):
         read_volume(paths)
 
 

@@ -122,7 +122,7 @@ def test_slices_that_some_volume_lacks(tmp_path: Path, lost: list[tuple[int, int
     assert (set(finding.positions_mm), finding.count) == (heights, len(heights))
     left_out = {cell: dcmread(path).SOPInstanceUID for cell, path in files.items() if cell[0] in {t for t, _ in lost}}
     assert set(finding.sop_instance_uids) == set(left_out.values())
-    assert f"so {len(left_out)} frames of theirs have no place" in finding.message
+    assert f"so their other {len(left_out)} frames cannot be used" in finding.message
     [whole] = read_volumes(list(files.values()), "largest")
     kept = [t for t in range(RECIPE.volumes) if t not in {t for t, _ in lost}]
     np.testing.assert_array_equal(whole.array, RECIPE.values[..., kept])
@@ -166,7 +166,7 @@ def test_frames_of_one_file_that_are_left_out_are_named_by_number(tmp_path: Path
     ds.save_as(path)
     [finding] = [one for one in refused([path], "MISSING_SLICES").findings if one.code == "MISSING_SLICES"]
     numbers = [number for number, (t, _) in enumerate(cells, start=1) if t == 2]
-    assert "so 4 frames of theirs have no place" in finding.message
+    assert "so their other 4 frames cannot be used" in finding.message
     assert sorted(int(found) for found in re.findall(r"frame (\d+) of", finding.message)) == numbers
     assert finding.positions_mm == (float(RECIPE.positions[1, 2]),)
     [whole] = read_volumes([path], "largest")
@@ -179,7 +179,7 @@ def test_volumes_that_all_lack_a_slice_are_never_mixed(tmp_path: Path) -> None:
         del files[cell]
     report = refused(list(files.values()), "MISSING_SLICES")
     assert "DUPLICATE_POSITIONS" not in report.codes
-    assert "so 11 frames of theirs have no place" in str(report)
+    assert "so their other 11 frames cannot be used" in str(report)
     [finding] = [one for one in report.findings if one.code == "MISSING_SLICES"]
     assert finding.message.count("frame 1 of instance") == 5
     assert "…" in finding.message

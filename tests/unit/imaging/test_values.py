@@ -79,7 +79,7 @@ def test_bits_beyond_those_declared_that_count_in_other_slices_are_refused(tmp_p
 
     paths = change(single_frame(Recipe(signed=False), tmp_path), fewer)
     uid = dcmread(paths[2]).SOPInstanceUID
-    with pytest.raises(InvalidSeriesError, match=f"{uid} declares 12 bits of a value and uses more"):
+    with pytest.raises(InvalidSeriesError, match=f"{uid} declares 12 bits of a value, but uses more"):
         read_volume(paths)
 
 

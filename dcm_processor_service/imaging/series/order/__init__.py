@@ -1,1 +1,1 @@
-"""Finds the order of slices and volumes, and the evidence for it."""
+"""Finds the order of slices and volumes, and the evidence for this order."""

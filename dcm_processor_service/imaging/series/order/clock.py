@@ -1,4 +1,4 @@
-"""Makes times of headers comparable: TM, DA with TM, or DT (PS3.5, section 6.2)."""
+"""Makes times from headers comparable, be they TM, DA followed by TM, or DT (PS3.5, section 6.2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["clock_kind", "clock_times"]
 
-# also accepts the colons and dots of ACR-NEMA, which old files still have
+# also matches the colons and dots with which old files, in ACR-NEMA's format, write times and dates
 _CLOCK = re.compile(
     r"(?:(?P<date>\d{8}|\d{4}\.\d{2}\.\d{2}))?"
     r"(?P<hour>\d{2})(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:\.(?P<fraction>\d{1,6}))?)?)?"
@@ -21,10 +21,11 @@ _DAY_US = 24 * 3600 * 10**6
 
 
 def clock_times(values: Sequence[str | None]) -> list[int | None]:
-    """Returns times in µs that can be compared with each other; all None if their order is not certain.
+    """Returns times in µs that can be compared with each other; all are None if their order is not certain.
 
-    The order is not certain if a time is absent or malformed, if only some times have a date or an offset from UTC, and
-    if times without a date, or all with the same date, span more than half a day: they may be of two days.
+    The order is not certain if a time is absent or malformed, or if only some times have a date or an offset from UTC.
+    It is not certain either if times without a date, or all with the same date, span more than half a day, because some
+    of them may belong to the next day.
     """
     unknown: list[int | None] = [None] * len(values)
     found = [None if value is None else _CLOCK.fullmatch(value) for value in values]
@@ -37,7 +38,7 @@ def clock_times(values: Sequence[str | None]) -> list[int | None]:
     except ValueError:
         return unknown
     is_one_date = len({match["date"] for match in matches}) == 1
-    # no scan takes half a day, so this one went on past midnight
+    # no scan takes half a day, so a scan with such times went on past midnight
     return unknown if is_one_date and max(times) - min(times) > _DAY_US // 2 else [*times]
 
 

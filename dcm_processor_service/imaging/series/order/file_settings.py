@@ -1,8 +1,9 @@
-"""Finds an attribute whose values alternate along the stack of files with one slice each.
+"""Finds an attribute whose values alternate along a stack of files with one slice each.
 
-The attributes that say most are compared by :mod:`dcm_processor_service.imaging.series.order.interleaving`. Here all
-other public ones are: any that takes turns from slice to slice, even the name of the institution, says that slices of
-several volumes interleave. Only the first few files are read once more; that is enough where nothing takes turns.
+:mod:`dcm_processor_service.imaging.series.order.interleaving` compares the most telling attributes, and this module all
+other public ones. If the values of any attribute alternate from slice to slice, even the name of the institution, the
+slices belong to several volumes that interleave. Files are read again only until it is clear that no value alternates;
+usually, the first few are enough.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ __all__ = ["alternating_element"]
 
 _MOST_VOLUMES = 4
 _PIXEL_GROUP = 0x0028
-# which an archive writes into what it sends: several servers may take turns
+# attributes that an archive writes when it sends an instance; if several servers send, their values may alternate
 _OF_ARCHIVES = ("InstanceAvailability", "RetrieveAETitle", "StorageMediaFileSetID", "StorageMediaFileSetUID")
 
 
@@ -35,7 +36,7 @@ def _tags(keywords: Iterable[str]) -> frozenset[int]:
     return frozenset(tag for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None)
 
 
-# scanned for what they say of one slice, and compared nowhere else
+# attributes that the fast scan reads for another purpose, and that no other module compares
 _COMPARED_HERE = (
     "ContentDate",
     "EchoPlanarPulseSequence",
@@ -49,10 +50,10 @@ _LEFT_OUT_IN_PASSES = _LEFT_OUT | _tags(OF_PASSES)
 
 
 def alternating_element(ascending: Sequence[FrameInfo]) -> str:
-    """Returns the public attribute whose values take turns along a stack; empty if there is none.
+    """Returns a public attribute whose values alternate along a stack; empty if there is none.
 
     Args:
-        ascending: Slices in the order of their positions; frames of multi-frame objects are not compared.
+        ascending: Slices in the order of their positions. For frames of multi-frame objects, the result is empty.
     """
     if len(ascending) < 2 * FEWEST_TURNS or any(frame.number > 1 or len(frame.places) > 1 for frame in ascending):
         return ""

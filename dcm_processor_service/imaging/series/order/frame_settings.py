@@ -1,10 +1,10 @@
 """Finds an attribute whose values alternate along the stack of an enhanced object's frames.
 
-The functional groups of a frame state how it was taken (PS3.3, section C.7.6.16), for example the phase of the heart or
-the breath, the contrast agent, the tube current, the eye or the breast. If such a setting alternates from slice to
-slice, the frames are those of several interleaved volumes. No list of settings would be complete, so all public
-attributes are compared, except those that number slices, and, in MR, those that may differ between the two passes of
-one scan. Attributes inside the nested sequences of a functional group are not compared.
+The functional groups of a frame state how it was acquired (PS3.3, section C.7.6.16), for example the phase of the heart
+or the breath, the contrast agent, the tube current, the eye or the breast. If such a setting alternates from slice to
+slice, the frames belong to several volumes that interleave. No list of settings would be complete, so all public
+attributes are compared, except those that number slices and, in MR, those that may differ between the passes of one
+scan. Attributes inside the nested sequences of a functional group are not compared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["alternating_setting", "settings_by_frame"]
 
 _OF_PLACES = frozenset({"PlanePositionSequence", "PlanePositionSlideSequence"})
-# what numbers the frames, and a factor of a plane of the detector
+# attributes that number the frames, and one that depends on a plane of the detector
 _OF_FRAMES = frozenset({"DimensionIndexValues", "InStackPositionNumber", "SliceSensitivityFactor"})
 
 
@@ -40,17 +40,17 @@ class _Setting(NamedTuple):
 
 
 def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
-    """Returns the attribute of functional groups whose values alternate along a stack; empty if there is none.
+    """Returns an attribute of functional groups whose values alternate along a stack; empty if there is none.
 
     Args:
-        ascending: The frames of one stack, each at a place of its own, in the order of their positions.
+        ascending: The frames of one stack, no two of them at one position, in the order of their positions.
     """
     if len(ascending) < 2 * FEWEST_TURNS or any(len(frame.places) == 1 for frame in ascending):
         return ""
     left_out = (
         _OF_FRAMES | OF_SLICES | (OF_PASSES if text(ascending[0].places[-1], "Modality") in IN_PASSES else frozenset())
     )
-    # values that take turns differ between the first two slices: only these few are read of the others
+    # values that alternate differ between the first two slices, so only such attributes are read from the other slices
     seen = [_settings(frame.places[0], left_out) for frame in ascending[:2]]
     names = {name for name in {**seen[0], **seen[1]} if seen[0].get(name) != seen[1].get(name)}
     turns = {name: TurnsAlongStack(len(ascending) // FEWEST_TURNS) for name in names}
@@ -63,7 +63,7 @@ def alternating_setting(ascending: Sequence[FrameInfo]) -> str:
 
 
 def settings_by_frame(frames: Sequence[FrameInfo]) -> list[dict[str, tuple[str, ...]]]:
-    """Returns the values of the functional groups of each frame, by the keyword of the attribute."""
+    """Returns for each frame the values in its own functional groups, by the keyword of the attribute."""
     settings = (_settings(frame.places[0], _OF_FRAMES) for frame in frames)
     return [{name.keyword: values for name, values in found.items()} for found in settings]
 
@@ -71,7 +71,13 @@ def settings_by_frame(frames: Sequence[FrameInfo]) -> list[dict[str, tuple[str, 
 def _settings(
     group: Any, left_out: frozenset[str], names: Collection[_Setting] | None = None
 ) -> dict[_Setting, tuple[str, ...]]:
-    """Returns the values of a frame's own functional groups: of some attributes, or of all."""
+    """Returns the values in a frame's own functional groups.
+
+    Args:
+        group: The frame's item of PerFrameFunctionalGroupsSequence.
+        left_out: Keywords of attributes that are not read.
+        names: The attributes to read; None reads all.
+    """
     macros = None if names is None else {name.macro for name in names}
     found: dict[_Setting, tuple[str, ...]] = {}
     for macro in (_keyword(tag) for tag in group.keys() if not tag.is_private):  # noqa: SIM118  values are slow

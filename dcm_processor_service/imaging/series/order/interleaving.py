@@ -1,7 +1,8 @@
 """Decides whether frames at distinct positions are one volume, or several volumes that interleave.
 
-Two volumes half a step apart look like one volume of half the step (two phases of a CT, a head that moved between two
-scans). Only attributes and InstanceNumbers show that there are two; without such a sign the slices are one volume.
+Two volumes that lie half a step apart look like one volume with half the step. Examples are two phases of a CT, and a
+head that moved between two scans. Only attributes and InstanceNumbers can show that there are two volumes; if they do
+not, the slices count as one volume.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["are_interleaved", "assumed_passes", "interleaving_doubt", "separating_mark"]
 
-# no volume has two values of these
+# attributes that have only one value in a volume
 _SEPARATING = ("TemporalPositionIdentifier", "TemporalPositionTimeOffset", "DiffusionBValue")
-# parts of one volume, such as the rotations of a CT, may differ in these, but do not interleave
+# attributes in which parts of one volume, such as the rotations of a CT, may differ; such parts do not interleave
 _BLOCKS = (
     "AcquisitionNumber",
     "FrameReferenceTime",
@@ -49,7 +50,7 @@ _RUNS_PART = 1 / 3
 
 
 def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str | None:
-    """Returns the attribute that shows frames at distinct positions to be several volumes; None if none does."""
+    """Returns an attribute that shows that frames at distinct positions are several volumes; None if none does."""
     for name in _SEPARATING:
         if len(set(marks(frames, name)) - {None}) > 1:
             return name
@@ -74,7 +75,7 @@ def _take_turns(values: Sequence[Any], along: FloatArray) -> bool:
 
 
 def are_interleaved(values: Sequence[Any], along: FloatArray) -> bool:
-    """Returns whether two groups of frames, each with one value, overlap along the stack; one frame is no group."""
+    """Returns whether two groups of frames overlap along the stack; a group is two or more frames with one value."""
     counts = Counter(values)
     lines = [along[[own == value for own in values]].tolist() for value, count in counts.items() if count > 1]
     ordered = sorted(lines, key=min)
@@ -82,7 +83,9 @@ def are_interleaved(values: Sequence[Any], along: FloatArray) -> bool:
 
 
 def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_even: bool) -> str:
-    """Says why frames at distinct positions may be several volumes, where no attribute separates them; else empty.
+    """Says why frames at distinct positions may be several volumes, although no attribute separates these.
+
+    The result is empty if there is no such reason.
 
     Args:
         frames: Frames of one kind, in any order.
@@ -115,11 +118,12 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
 
 
 def assumed_passes(frames: Sequence[FrameInfo], along: FloatArray) -> str:
-    """Returns the attribute by which slices, taken for passes of one volume, may be several volumes; else empty.
+    """Returns the attribute by which slices might be several volumes, although they are assumed to be one.
 
-    A scanner that excites the slices of one MR volume in several passes numbers them along the stack. Slices of several
-    volumes are numbered like that only if somebody has renumbered them. Slices taken within one repetition time are one
-    volume.
+    An MR scanner that excites the slices of one volume in several passes numbers them along the stack. Slices of
+    several volumes are numbered like that only if somebody has renumbered them. If slices look like passes of one
+    volume, the result is the attribute whose values repeat along them; otherwise it is empty. It is also empty for
+    slices that were acquired within one repetition time, because these are certainly one volume.
 
     Args:
         frames: Frames of one kind, in any order, for which :func:`interleaving_doubt` found no doubt.
@@ -139,7 +143,7 @@ def assumed_passes(frames: Sequence[FrameInfo], along: FloatArray) -> str:
 
 
 def _is_one_repetition(name: str, values: Sequence[Any], frame: FrameInfo) -> bool:
-    """Returns whether all times of day, µs, lie within one RepetitionTime, and so within one volume."""
+    """Returns whether values are times of day, in µs, that all lie within one RepetitionTime, so within one volume."""
     repetition_ms = mark(frame, "RepetitionTime")
     if name not in _CLOCKS or not repetition_ms:
         return False
@@ -147,7 +151,7 @@ def _is_one_repetition(name: str, values: Sequence[Any], frame: FrameInfo) -> bo
 
 
 def _is_explained(gaps: FloatArray, numbers: Sequence[tuple[float, float]], *, is_counted: bool) -> bool:
-    """Returns whether one volume explains uneven distances: slices are missing, or the step changes a few times."""
+    """Returns whether one volume can have these uneven distances, because slices are missing or its step changes."""
     if len(set(numbers)) > 1 and not is_counted:
         return False
     step = float(np.median(gaps))
@@ -177,9 +181,9 @@ def _count_runs(gaps: FloatArray) -> int:
 def _are_numbered_apart(numbers: Sequence[tuple[float, float]], positions: FloatArray) -> bool:
     counts = Counter(numbers)
     if len(counts) < len(numbers):
-        # every volume is numbered from 1, and may lack slices
+        # several volumes are each numbered from 1, and may lack slices
         repeated = sum(count > 1 for count in counts.values())
-        # parts that lie one behind the other, each numbered from 1, do not interleave
+        # parts that follow each other along the stack may be numbered from 1 too, but do not interleave
         parts = 1 + min(
             sum(second <= first for first, second in itertools.pairwise(line)) for line in (numbers, numbers[::-1])
         )
@@ -188,7 +192,7 @@ def _are_numbered_apart(numbers: Sequence[tuple[float, float]], positions: Float
 
 
 def _are_passes(values: Sequence[Any], positions: FloatArray) -> bool:
-    """Returns whether the frames of each value make a volume, and these volumes have one shape and interleave."""
+    """Returns whether the frames with one value form a volume, and these volumes have the same shape and interleave."""
     first_seen = {value: index for index, value in enumerate(dict.fromkeys(values))}
     return are_moved([first_seen[value] for value in values], positions)
 

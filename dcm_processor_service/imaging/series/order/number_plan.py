@@ -1,6 +1,6 @@
 """Finds the plan by which a 4D series numbers its instances: volume by volume, or slice by slice.
 
-An InstanceNumber (0020,0013) that follows neither plan says nothing about time, and does not order volumes.
+InstanceNumbers (0020,0013) that follow neither plan say nothing about time, so they do not order volumes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SLICE_BY_SLICE = "slice by slice"
 
 
 class NumberPlan(NamedTuple):
-    """A plan that holds for all frames."""
+    """A plan that the numbers of all frames follow."""
 
     name: str
     """``volume by volume`` or ``slice by slice``."""
@@ -49,13 +49,16 @@ def instance_numbers(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
 
 
 def slice_numbers(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
-    """Returns slice numbers of one volume: InStackPositionNumber (0020,9057) if all differ, else InstanceNumber."""
+    """Returns the slice number of each frame of a volume, as a pair that sorts.
+
+    It is InStackPositionNumber (0020,9057) if all frames have different ones, else InstanceNumber and frame number.
+    """
     found = [(place, 0.0) for place in _stack_positions(frames) if place is not None]
     return found if len(set(found)) == len(frames) else instance_numbers(frames)
 
 
 def are_numbered_in_stack(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:
-    """Returns whether all frames at a position, and only these, share one InStackPositionNumber."""
+    """Returns whether frames have the same InStackPositionNumber exactly if they lie at the same position."""
     places = _stack_positions(frames)
     pairs = set(zip(places, labels.tolist(), strict=True))
     return None not in places and len(pairs) == len(set(places)) == labels.max() + 1
@@ -84,7 +87,7 @@ def number_plan(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> Number
 
 
 def _complete(order: list[int], labels: NDArray[np.intp], slices: int, volumes: int) -> NumberPlan | None:
-    """Returns the plan of volumes that all have all slices; None if the numbers follow no plan."""
+    """Returns the plan of volumes that have all their slices; None if the numbers follow no plan."""
     sequence = labels[order]
     times = np.empty(len(order), np.intp)
     by_volume, by_slice = sequence.reshape(volumes, slices), sequence.reshape(slices, volumes)
@@ -98,7 +101,7 @@ def _complete(order: list[int], labels: NDArray[np.intp], slices: int, volumes: 
 
 
 def _incomplete(numbers: NDArray[np.intp], labels: NDArray[np.intp], counts: NDArray[np.intp]) -> NumberPlan | None:
-    """Returns the plan where slices are missing together with their numbers; None if the numbers follow no plan."""
+    """Returns the plan of volumes that lack slices, whose numbers are missing too; None if they follow no plan."""
     if len(set(numbers.tolist())) < len(numbers):
         return None
     for base in {1, int(numbers.min())}:
@@ -107,7 +110,7 @@ def _incomplete(numbers: NDArray[np.intp], labels: NDArray[np.intp], counts: NDA
             times, places = (outer, inner) if name == VOLUME_BY_VOLUME else (inner, outer)
             places_of_labels = sorted(set(zip(places.tolist(), labels.tolist(), strict=True)))
             along = [label for _, label in places_of_labels]
-            # where slices are missing, numbers that do not count along the stack prove nothing
+            # numbers that do not count along the stack are no evidence if slices are missing
             is_planned = along in (list(range(len(counts))), list(range(len(counts)))[::-1])
             if is_planned and times.min() == 0 and times.max() == counts.max() - 1:
                 return NumberPlan(name, [int(time) for time in times])
@@ -115,7 +118,7 @@ def _incomplete(numbers: NDArray[np.intp], labels: NDArray[np.intp], counts: NDA
 
 
 def plan_of_grid(grid: Sequence[Sequence[FrameInfo]]) -> str:
-    """Names the plan that the numbers of complete volumes follow in the order of the grid; empty if there is none."""
+    """Names the plan by which InstanceNumbers agree with the order of a grid; empty if they do not agree."""
     frames = [frame for line in grid for frame in line]
     labels = np.tile(np.arange(len(grid[0])), len(grid))
     if len(grid) == 1:

@@ -1,4 +1,4 @@
-"""The evidence for the order of a stack's slices and volumes."""
+"""Collects the evidence for the order of a stack's slices and volumes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Compares the order of volumes with marks of time that only some frames have.
 
-Such a mark cannot order the volumes, but it may contradict their order. Files lose a mark if an archive or a tool drops
-it from some of them, or writes it in another form. The values that are left are still true: if they put the volumes in
-another order than the one found, no order is certain.
+Files may lack a mark because an archive or a tool has removed it from some of them, or has written it in another form.
+Such a mark cannot order the volumes, but the values that are left are still true. If they contradict the order that was
+found, no order is certain.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ if TYPE_CHECKING:
 __all__ = ["CLOCK_MARKS", "contradicts_in_part"]
 
 CLOCK_MARKS = frozenset({"AcquisitionTime", "ContentTime"})
-# one value in all slices of a volume
+# marks that have one value in all slices of a volume
 _OF_VOLUMES = frozenset({"TemporalPositionIdentifier", "TemporalPositionTimeOffset", "FrameReferenceTime"})
 
 
 def contradicts_in_part(
     frames: Sequence[FrameInfo], labels: Sequence[int], times: Sequence[int], name: str, *, one_by_one: bool
 ) -> bool:
-    """Returns whether a mark puts the frames that have it in another order than the one found.
+    """Returns whether a mark contradicts the order that was found, for those frames that have the mark.
 
-    If all frames have comparable values, the result is False: the mark was then a candidate for the order itself.
+    If all frames have comparable values, the result is False: the search for the order has then considered the mark
+    already.
 
     Args:
-        frames: All of one kind.
+        frames: Frames of one kind of image.
         labels: For each frame the number of its position.
-        times: For each frame the number of its volume, in the order found.
-        name: The mark.
-        one_by_one: Whether all of a volume was taken before the next one began.
+        times: For each frame the number of its volume, in the order that was found.
+        name: The name of the mark.
+        one_by_one: Whether each volume was acquired completely before the next one began.
     """
     groups = list(_comparable_parts(frames, name))
     if not groups or (len(groups) == 1 and len(groups[0]) == len(frames)):
@@ -56,7 +57,7 @@ def contradicts_in_part(
 
 
 def _comparable_parts(frames: Sequence[FrameInfo], name: str) -> Iterator[dict[int, Any]]:
-    """Yields groups of values of a mark that can be compared with each other, by the index of their frame."""
+    """Yields groups of a mark's values, by the index of the frame; the values in a group can be compared."""
     parts: defaultdict[Any, dict[int, Any]] = defaultdict(dict)
     for index, value in enumerate(marks(frames, name)):
         kind = clock_kind(value) if name in CLOCK_MARKS else value is not None or None
@@ -69,13 +70,13 @@ def _comparable_parts(frames: Sequence[FrameInfo], name: str) -> Iterator[dict[i
 
 
 def _ascends(line: list[tuple[int, Any]]) -> bool:
-    """Returns whether the values at one position ascend with the volumes."""
+    """Returns whether the values at one position ascend in the order of the volumes."""
     values = [value for _, value in sorted(line)]
     return all(before <= after for before, after in itertools.pairwise(values))
 
 
 def _follow(known: dict[int, Any], times: Sequence[int]) -> bool:
-    """Returns whether no volume ends before the beginning of one that comes earlier in the order found."""
+    """Returns whether no volume ends before a volume begins that precedes it in the order that was found."""
     spans: dict[int, tuple[Any, Any]] = {}
     for index, value in known.items():
         low, high = spans.get(times[index], (value, value))

@@ -1,7 +1,8 @@
-"""The tables of attributes in which the passes of one MR scan, or the slices of any volume, may differ.
+"""Lists the attributes in which the passes of one MR scan, or the slices of any volume, may differ.
 
-A scan may take the slices of one volume in several passes, each of which takes every second or third slice. What is
-measured in each pass, such as its times, then alternates along the stack, as it does where volumes interleave.
+A scan may acquire the slices of one volume in several passes, each of which acquires every second or third slice.
+Values that are measured in each pass, such as times, then alternate along the stack, just as if several volumes
+interleaved.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 __all__ = ["COMPARED", "IN_PASSES", "OF_PASSES", "OF_SLICES"]
 
 IN_PASSES = frozenset({"MR"})
-"""Modalities that take one volume in several passes."""
+"""Modalities that acquire one volume in several passes."""
 
 COMPARED = ("AcquisitionTime", "TriggerTime", "ContentTime", "RepetitionTime", "InversionTime")
-"""Those by which slices are compared that no other attribute separates, the most telling first; in other modalities
-than :data:`IN_PASSES`, values that go through a stack several times mean several volumes."""
+"""Attributes by which slices are compared if no other attribute separates them, the most telling first. If their values
+repeat along a stack, and the modality is not in :data:`IN_PASSES`, there are several volumes."""
 
 OF_PASSES = frozenset(
     {
@@ -40,7 +41,8 @@ OF_PASSES = frozenset(
         "TransmitterFrequency",
     }
 )
-"""All of them: in MR, none of these tells volumes apart by taking turns along a stack."""
+"""Attributes that may differ between the passes of one scan: in MR, their alternation along a stack does not show that
+there are several volumes."""
 
 OF_SLICES = frozenset(
     {
@@ -54,5 +56,6 @@ OF_SLICES = frozenset(
         "TubeAngle",
     }
 )
-"""Attributes of a slice's place, of a plane of the detector of a PET, which repeat with each place of the bed, or of
-old gantries, which turned back after each slice: in no modality do these tell volumes apart by taking turns."""
+"""Attributes that may alternate along the stack of one volume in any modality. Some number the slices. Some belong to a
+plane of a PET detector, and repeat with each position of the bed. Some belong to old CT gantries, which turned back
+after each slice."""

@@ -1,4 +1,4 @@
-"""Puts the files of one series into slice order: along the normal of its planes, then by time."""
+"""Puts the files of one series into slice order: by position along the normal of the slices, then by time."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ __all__ = ["order_files", "order_instances", "temporal_key"]
 
 _ABSENT = float("-inf")
 _NOWHERE = 1_000_000
-"""The group of instances without an orientation or a position, which comes behind all others."""
+"""The number of the group of instances without an orientation or a position; it comes after all other groups."""
 
 
 def order_files(paths: Sequence[Path]) -> list[Path]:
     """Returns the files of one series in slice order.
 
-    Sorts by orientation if there are several, then by position along the slices' normal, then by time, then by
-    InstanceNumber, then by SOPInstanceUID. Files without a position come last. An attribute other than InstanceNumber
-    is not used for an orientation if one of several files at one position lacks it.
+    Files are sorted by orientation if there are several, then by position along the slices' normal, then by the
+    attributes that :func:`temporal_key` lists, then by SOPInstanceUID. Files without a position come last. If one of
+    several files at one position lacks an attribute other than InstanceNumber, that attribute is not used for files of
+    this orientation.
 
     Raises:
         InvalidSeriesError: A file is no DICOM file or ends inside its header.
@@ -56,10 +57,10 @@ def order_instances(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
 
 
 def _stated_by_all(cells: Sequence[tuple[int, int]], times: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
-    """Returns the keys of time without the attributes that one of several instances at one position lacks.
+    """Returns the keys of time without those attributes that an instance lacks although its position has several.
 
-    All positions of an orientation are ordered by the same attributes. InstanceNumber always counts, because without it
-    only the UID would order the instances.
+    So all positions of an orientation are ordered by the same attributes. InstanceNumber always stays in the keys,
+    because without it only the UID would order the instances.
     """
     several = {cell for cell, count in Counter(cells).items() if count > 1}
     lacking: defaultdict[int, set[int]] = defaultdict(set)
@@ -73,16 +74,16 @@ def _stated_by_all(cells: Sequence[tuple[int, int]], times: Sequence[tuple[float
 
 
 class _Orientations:
-    """The orientations of a series, numbered in the order in which they come; nearly equal ones count as one."""
+    """The orientations of a series, numbered in the order of first occurrence; nearly equal ones count as one."""
 
     def __init__(self) -> None:
         self._known: list[tuple[FloatArray, FloatArray]] = []
         self._seen: dict[tuple[float, ...], tuple[int, FloatArray]] = {}
 
     def number(self, orientation: Sequence[float]) -> tuple[int, FloatArray]:
-        """Returns the number of an orientation, and the normal of the first one that had it."""
+        """Returns the number of an orientation, and the normal of the first orientation with this number."""
         key = tuple(orientation)
-        if key not in self._seen:  # most files of a series repeat one orientation
+        if key not in self._seen:  # a cache, because most files of a series have one orientation
             self._seen[key] = self._look_up(np.asarray(orientation))
         return self._seen[key]
 
@@ -105,7 +106,7 @@ def _placement(header: Header, orientations: _Orientations) -> tuple[int, float]
 
 
 def _positions_as_steps(placed: Sequence[tuple[int, float]]) -> list[int]:
-    """Numbers the distinct positions of each group; positions that differ only by rounding have one number."""
+    """Numbers the positions of each group in ascending order; positions that differ only by rounding share a number."""
     steps = [0] * len(placed)
     for group in {group for group, _ in placed}:
         members = [index for index, (own, _) in enumerate(placed) if own == group]
@@ -118,8 +119,8 @@ def _positions_as_steps(placed: Sequence[tuple[int, float]]) -> list[int]:
 def temporal_key(header: Header) -> tuple[float, ...]:
     """Returns the values that order instances at one position, most important first; an absent value is ``-inf``.
 
-    TemporalPositionIdentifier (0020,0100), TriggerTime (0018,1060), EchoTime (0018,0081), AcquisitionNumber
-    (0020,0012), InstanceNumber (0020,0013).
+    They are those of TemporalPositionIdentifier (0020,0100), TriggerTime (0018,1060), EchoTime (0018,0081),
+    AcquisitionNumber (0020,0012) and InstanceNumber (0020,0013).
     """
     keywords = ("TemporalPositionIdentifier", "TriggerTime", "EchoTime", "AcquisitionNumber", "InstanceNumber")
     values = (number(header, keyword) for keyword in keywords)

@@ -1,10 +1,10 @@
-"""Finds the volume of a 4D series that each frame belongs to, and the order in which the volumes were taken.
+"""Finds to which volume of a 4D series each frame belongs, and the order in which the volumes were acquired.
 
-A mark (an attribute of frames) separates volumes if all slices of a volume have one value, and each volume another one.
-Times that differ from slice to slice are ranked at each position; the ranks separate volumes if they follow a plan: all
-slices of a volume before those of the next, or all volumes of a slice before those of the next slice. InstanceNumber is
-used only if it follows such a plan (see rordenlab/dcm2niix#577). Whichever attribute separates volumes, they stand in
-the order of time if the header has times.
+A mark is an attribute of frames. It separates volumes if all slices of a volume have the same value, and each volume
+has another one. Times that differ from slice to slice are ranked at each position. The ranks separate volumes if the
+times follow a plan: all slices of a volume come before those of the next volume, or all volumes of a slice come before
+those of the next slice. InstanceNumber is used only if it follows such a plan (see rordenlab/dcm2niix#577). Whichever
+attribute separates the volumes, they are put in the order of time if the header has times.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TimeAxis", "are_moved", "comparable", "is_borne_out", "overlap", "time_axis", "values_by_label"]
 
-# attributes that number volumes: if one of these separates the volumes, some may lack slices
+# attributes that number volumes; they can separate volumes even if some of these lack slices
 COUNTING_MARKS = (
     "TemporalPositionIdentifier",
     "TemporalPositionTimeOffset",
@@ -57,7 +57,7 @@ SHARED_MARKS = (
 )
 # attributes whose values may be ranked at each position, in the order in which they are tried
 RANKED_MARKS = ("FrameReferenceTime", "AcquisitionTime", "TriggerTime", "ContentTime")
-# only these may separate volumes at different positions: the other attributes may differ within a volume
+# the only attributes that may separate volumes at different positions; others may differ within a volume
 MOVED_MARKS = (
     "TemporalPositionIdentifier",
     "TemporalPositionTimeOffset",
@@ -65,9 +65,9 @@ MOVED_MARKS = (
     "Diffusion",
     "AcquisitionNumber",
 )
-# never two values in one volume
+# attributes that never have two values in one volume
 CONSTANT_MARKS = ("TemporalPositionIdentifier", "TemporalPositionTimeOffset", "DiffusionBValue")
-# a series contradicts itself if two of these separate volumes differently
+# attributes that must agree: a series contradicts itself if two of these separate volumes differently
 WITNESSES = ("TemporalPositionIdentifier", "FrameReferenceTime", "AcquisitionTime", "TriggerTime", "DiffusionBValue")
 # attributes that say when a volume was taken, most reliable first
 ORDERING_MARKS = (
@@ -79,7 +79,7 @@ ORDERING_MARKS = (
     "ContentTime",
 )
 
-_SAME_STEP_PART = 0.1  # the part of a step by which the steps of volumes of one shape may differ
+_SAME_STEP_PART = 0.1  # steps of volumes of the same shape may differ by this fraction of a step
 
 
 class TimeAxis(NamedTuple):
@@ -96,7 +96,7 @@ class TimeAxis(NamedTuple):
 
 
 def values_by_label(values: Sequence[Any], labels: NDArray[np.intp]) -> dict[int, set[Any]]:
-    """Returns for each position, by its number, the values that its frames have."""
+    """Returns the values that the frames at each position have, by the number of the position."""
     result: dict[int, set[Any]] = defaultdict(set)
     for value, label in zip(values, labels.tolist(), strict=True):
         result[label].add(value)
@@ -106,7 +106,7 @@ def values_by_label(values: Sequence[Any], labels: NDArray[np.intp]) -> dict[int
 def comparable(frames: Sequence[FrameInfo], name: str) -> list[Any] | None:
     """Returns the values of a mark in a form that sorts; None if a frame has no value or the order is not certain.
 
-    ``Diffusion`` is the b-value with the gradient's direction, if there is one.
+    The values of the mark ``Diffusion`` are the b-value and the gradient direction, if there is one.
     """
     if name == "Diffusion":
         weights, gradients = marks(frames, "DiffusionBValue"), marks(frames, "DiffusionGradientOrientation")
@@ -123,7 +123,7 @@ def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: Floa
     """Finds the attribute that assigns each frame to its volume and orders the volumes; None if none is certain.
 
     Args:
-        frames: All of one kind.
+        frames: Frames of one kind of image.
         labels: For each frame the number of its position.
         along: For each frame its position along the normal, mm.
     """
@@ -139,12 +139,12 @@ def _is_contradicted(
 ) -> bool:
     """Returns whether another mark, which some frames lack, contradicts the order of the volumes.
 
-    Only marks are compared that are more reliable than the one that orders the volumes.
+    Only those marks are compared that are more reliable than the mark that orders the volumes.
     """
     one_by_one = plan is not None and plan.name == VOLUME_BY_VOLUME and _are_alike(found.times, plan.times)
     for name in itertools.takewhile(lambda name: name != found.ordered_by, ORDERING_MARKS):
         if name == "TriggerTime" and found.attribute not in {"InstanceNumber", "ContentTime"}:
-            continue  # trigger times begin anew with each heartbeat
+            continue  # trigger times begin anew with each heartbeat, so they contradict no order
         if contradicts_in_part(frames, labels.tolist(), found.times, name, one_by_one=one_by_one):
             return True
     return False
@@ -177,7 +177,7 @@ def _certain_axis(
 
 
 def _may_number_volumes(name: str, times: Sequence[int], labels: NDArray[np.intp], along: FloatArray) -> bool:
-    """Returns whether each value of a mark can stand for one volume, complete or without some slices."""
+    """Returns whether each value of a mark can belong to one volume, which may lack some slices."""
     volumes, counts = max(times) + 1, np.bincount(labels)
     if volumes == counts.max():
         return name in COUNTING_MARKS or len(set(counts.tolist())) == 1
@@ -190,9 +190,10 @@ def _may_number_volumes(name: str, times: Sequence[int], labels: NDArray[np.intp
 def is_borne_out(
     times: Sequence[int], frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: FloatArray
 ) -> bool:
-    """Returns whether volumes that a mark separates are complete, of one shape, or numbered one after the other.
+    """Returns whether there is other evidence for the volumes that a mark separates.
 
-    This check is for series that lack slices: a mark that means something else could split their frames in any way.
+    The volumes are complete, or have the same shape, or are numbered one after the other. The check matters for series
+    that lack slices, whose frames a mark with another meaning could split in any way.
     """
     numbers = instance_numbers(frames)
     return (
@@ -211,23 +212,23 @@ def _are_complete(times: Sequence[int], labels: NDArray[np.intp]) -> bool:
 
 
 def _are_indexed(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
-    """Returns whether DimensionIndexValues (0020,9157) tell the same volumes apart.
+    """Returns whether DimensionIndexValues (0020,9157) separate the same volumes.
 
-    They state the order of an object's frames, which may be stored in another order (PS3.3 C.7.6.17). So they are right
-    even if the frame numbers happen to follow a plan.
+    They state the order of an object's frames, which may be stored in another order (PS3.3, section C.7.6.17). So they
+    are right even if the frame numbers happen to follow a plan.
     """
     indices = comparable(frames, "DimensionIndexValues")
     return indices is not None and _are_alike(times, indices)
 
 
 def _are_alike(times: Sequence[int], others: Sequence[Any]) -> bool:
-    """Returns whether both sort the frames into the same groups."""
+    """Returns whether two lists, with a value for each frame, divide the frames into the same groups."""
     pairs = set(zip(times, others, strict=True))
     return len(pairs) == len(set(times)) == len(set(others))
 
 
 def _contradict(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:
-    """Returns whether two marks separate complete volumes, but differently."""
+    """Returns whether two marks both separate complete volumes, but in different ways."""
     counts = np.bincount(labels)
     if len(set(counts.tolist())) > 1:
         return False
@@ -298,7 +299,7 @@ def _tells_apart(values: Sequence[Any], labels: NDArray[np.intp]) -> bool:
 
 
 def are_moved(groups: Sequence[int], along: FloatArray) -> bool:
-    """Returns whether groups of frames are volumes of one shape, shifted along the normal and interleaved."""
+    """Returns whether groups of frames are volumes of the same shape that interleave, shifted along the normal."""
     lines = _lines(groups, along)
     if len(lines) < 2 or len({len(line) for line in lines}) > 1 or len(lines[0]) < 2:  # noqa: PLR2004 volumes, slices
         return False

@@ -1,4 +1,7 @@
-"""Whether values take turns along a stack, as those of volumes that interleave do."""
+"""Tells whether values take turns along a stack, as the values of volumes that interleave do.
+
+Values take turns if they repeat, always in the same order, such as a, b, a, b, a, b.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["FEWEST_TURNS", "TurnsAlongStack", "take_turns"]
 
 FEWEST_TURNS = 3
-"""How often each value has to come."""
+"""How often each value has to occur."""
 
 
 def take_turns(ascending: Sequence[Any]) -> bool:
@@ -27,10 +30,10 @@ def take_turns(ascending: Sequence[Any]) -> bool:
 
 
 class TurnsAlongStack:
-    """Follows values along a stack, one after the other, for as long as they may take turns.
+    """Checks values along a stack, one after the other, until it is clear that they do not take turns.
 
     Args:
-        most: The most values that may take turns.
+        most: The largest number of different values that may take turns.
 
     Example:
         >>> turns = TurnsAlongStack(most=2)
@@ -46,7 +49,10 @@ class TurnsAlongStack:
         self._is_repeated = False
 
     def goes_on(self, value: Hashable) -> bool:
-        """Returns whether values may still take turns after the next one; after the first False no more follow."""
+        """Takes the next value, and returns whether the values may still take turns.
+
+        It must not be called again after it has returned False.
+        """
         if not self._is_repeated and value not in self._round:
             self._round[value] = None
             self._order.append(value)
@@ -58,5 +64,5 @@ class TurnsAlongStack:
 
     @property
     def are_taken(self) -> bool:
-        """Whether several values have come again in the same order, as far as they were followed."""
+        """Whether several different values have repeated in the same order, as far as they were checked."""
         return self._is_repeated and len(self._order) > 1
