@@ -238,14 +238,15 @@ class DicomSeries:
         """Reads the segments of a SEG, or the structures of an RTSTRUCT, of any vendor, each with its mask.
 
         Each segment is placed by its own frames; segments may overlap or be empty. Contours are filled by the even-odd
-        rule, so that one within another is a hole. An object that cannot be placed without guessing is refused: another
-        frame of reference, contours between slices, across them or over each other, frames on no regular grid.
+        rule, so that one within another is a hole. An object that cannot be placed without guessing is refused: because
+        it is in another frame of reference, its contours lie between slices, cross the slices or cross each other, or
+        its frames lie on no regular grid.
 
         Args:
-            like: The images or the volume whose grid the masks get. A SEG on that grid is taken voxel by voxel, any
-                other by its nearest voxels; contours must lie on the slices of that grid. None: the masks of a SEG get
-                the SEG's own grid, which may lack empty slices at both ends; contours get the grid of the images that
-                they were drawn on.
+            like: The images or the volume whose grid the masks get. A SEG on that grid is copied voxel by voxel; from a
+                SEG on another grid the nearest voxels are taken. Contours must lie on the slices of that grid. None:
+                the masks of a SEG get the SEG's own grid, which may lack empty slices at both ends; those of contours
+                get the grid of the images that the contours were drawn on.
 
         Raises:
             InvalidSeriesError: The series holds no segments, contradicts itself, or cannot be placed.
