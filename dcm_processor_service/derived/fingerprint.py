@@ -1,4 +1,4 @@
-"""Compares the content of objects without the times at which they were made."""
+"""Makes digests that show whether two objects have the same content, apart from the times when they were made."""
 
 from __future__ import annotations
 

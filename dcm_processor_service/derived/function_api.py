@@ -2,10 +2,10 @@
 
 Part of the 0.0.1 API; stays until 2.0.
 
-These functions call the makers of this package, which correct errors of 0.0.1: geometry, values, ages, names in any
-script, decimal strings, orientation letters, document lengths (``docs/migrating.md`` lists the differences). UIDs are
-still new on every call, since these functions have no parameter for the role; the new makers repeat the UIDs when a job
-runs again.
+These functions call the makers of this package, which correct errors of 0.0.1 in geometry, values, ages, names in any
+script, decimal strings, orientation letters and document lengths (``docs/migrating.md`` lists the differences). UIDs
+are still new on every call, since these functions have no parameter for the role; the new makers repeat the UIDs when a
+job runs again.
 """
 
 from __future__ import annotations
@@ -145,12 +145,12 @@ def nifti_to_dicom(
     sop_class_uid: str | None = None,
     ref_dcm: Dataset | None = None,
 ) -> list[FileDataset]:
-    """Turns a NIfTI image into a DICOM series, one instance a slice, at the place that its affine says.
+    """Turns a NIfTI image into a DICOM series, one instance per slice, at the positions that its affine states.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.derive``.
 
-    Integers are stored unchanged if 16 bits hold them; other values by a slope and an intercept, with an error of at
-    most half the slope.
+    Integers that fit into 16 bits are stored unchanged. Other values are stored with a slope and an intercept, and an
+    error of at most half the slope.
 
     Args:
         img_nib: Image with two to four axes.
@@ -183,7 +183,7 @@ def nifti_to_dicom(
         options = ImageOptions(kind=kind, same_frame=same_frame, units="source" if keeps_units else None)
         made = derive_image(array, SourceSeries((ref_dcm,)), recipe, affine_lps, options)
     for dataset in made.datasets:
-        dataset.Modality = modality.upper()  # lower case is no code string
+        dataset.Modality = modality.upper()  # a code string has no lower-case letters
         dataset.SeriesDescription = series_description[:_LONGEST_DESCRIPTION]
     return list(made.datasets)
 
@@ -200,7 +200,7 @@ def _recipe(description: str, series_number: int | None) -> Recipe:
 
 
 def _series_number(reference: Dataset, appended: int | str) -> int:
-    """Returns the number made of the reference's digits and the appended ones; of more than nine, the last nine."""
+    """Returns the number made of the reference's digits and the appended ones; only the last nine if there are more."""
     own = integer(reference, "SeriesNumber")
     digits = re.sub(r"\D", "", f"{'00' if own is None else own}{appended}")
     return int(digits[-_LONGEST_SERIES_NUMBER:] or "0")

@@ -48,7 +48,7 @@ class PlacedArray:
     """Axes (column, row, slice[, volume])."""
 
     affine_lps: NDArray[np.float64] | None = None
-    """Shape (4, 4): (i, j, k, 1) to LPS mm; None for a bare array, and for slices that lie where their sources do."""
+    """Shape (4, 4): (i, j, k, 1) to LPS mm; None for a bare array, and for slices placed by their ``sources`` alone."""
 
     sources: tuple[tuple[SliceSource, ...], ...] = ()
     """The DICOM frame of each slice, as in a volume; empty if slices have no sources."""
@@ -143,7 +143,7 @@ def _colors(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Iterable[Path] = ()) -> SourceSeries:
-    """Reads the headers of a series from files or folders; in folders, each image counts once, as for ``inspect``.
+    """Reads the headers of a series from files or folders; an image that folders hold several times counts once.
 
     Args:
         paths: Files, or folders that are searched with all their subfolders.
@@ -177,7 +177,7 @@ def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Ite
 
 
 def _refuse_twins(files: Iterable[tuple[Path, Dataset]]) -> None:
-    """Refuses two different instances with one SOPInstanceUID: the object was made from only one of them."""
+    """Refuses two different instances with one SOPInstanceUID, because the result was made from only one of them."""
     known: dict[str, Path] = {}
     for file, header in files:
         uid = text(header, "SOPInstanceUID")

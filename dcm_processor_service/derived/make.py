@@ -1,7 +1,7 @@
 """Makes DICOM objects from the results of a callback; ``session.dicom.derive`` and the command line call them.
 
-``like`` is an argument of :func:`~dcm_processor_service.derived.source.source_series`. Each function raises
-DerivedObjectError if such an object cannot be made from the result and the source.
+Each function takes as ``like`` what :func:`~dcm_processor_service.derived.source.source_series` takes, and raises
+DerivedObjectError if its object cannot be made from the result and the source.
 """
 
 from __future__ import annotations

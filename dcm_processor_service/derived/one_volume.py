@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["place_one_volume"]
 
 _FAR_MM = 1000.0
-"""How far voxels that name a frame of reference may lie from the source: they may show another part of the patient."""
+"""The farthest that voxels may lie from the source if they name a frame of reference: they may show another part of the
+patient in it. Voxels that name none must touch the source."""
 
 
 def place_one_volume(voxels: PlacedArray, source: SourceSeries) -> Placement:

@@ -69,7 +69,7 @@ class Placement:
     """The frame of reference of the positions; empty if it is not known."""
 
     def corners(self, index: int) -> NDArray[np.float64]:
-        """Shape (4, 3): the corners of a slice, LPS mm."""
+        """Returns the centres of the corner voxels of a slice: shape (4, 3), LPS mm."""
         columns, rows = (size - 1 for size in self.array.shape[:2])
         along_row, along_column = self.affine_lps[:3, 0] * columns, self.affine_lps[:3, 1] * rows
         steps = (0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
@@ -91,7 +91,7 @@ class Placement:
 
     @property
     def is_projection(self) -> bool:
-        """Whether the source has no place in space, as projections and ultrasound."""
+        """Whether the source has no place in space; projections and ultrasound have none."""
         return not self.orientation
 
     @property
@@ -124,7 +124,7 @@ def place(voxels: PlacedArray, source: Source) -> Placement:
     if not found:
         return _on_own_planes(array, affine, voxels.frame_of_reference_uid)
     slices = _shared_planes(found)
-    if series is not None and own and array.shape[3] == 1:  # such as a mask of a 4D series
+    if series is not None and own and array.shape[3] == 1:  # such as one mask for all volumes of a 4D series
         slices = tuple(tuple(one for frame in frames for one in series.in_all_volumes(frame)) for frames in slices)
     known = voxels.frame_of_reference_uid or frame_of_reference_uid(frame for frames in slices for frame in frames)
     return replace(found[0], slices=slices, frame_of_reference_uid=known)
@@ -267,7 +267,8 @@ def _on_grid(array: NDArray[Any], affine: NDArray[np.float64], grid: Stack) -> P
     last = np.array(array.shape[:3]) - 1
     corners = np.array([(*(np.array(corner) * last), 1) for corner in product((0, 1), repeat=3)]).T
     lands = (to_grid @ corners)[:3]
-    # the corners if each voxel were as large as the stack's: corners may lie on voxels though those between do not
+    # Where the corners would lie if the voxels were exactly as large as the stack's. Otherwise corners could lie on
+    # voxels of the stack although the voxels between them do not.
     whole = np.column_stack([axes, np.rint(to_grid[:3, 3])]) @ corners
     inside = (whole >= 0).all() and (whole.max(axis=1) < grid.shape).all()
     if np.abs(lands - whole).max() > _MATCH_VOXELS or not inside:

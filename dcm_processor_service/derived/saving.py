@@ -1,4 +1,4 @@
-"""Writes datasets to files: with names without patient data, and each file whole or not at all."""
+"""Writes datasets to files, each whole or not at all, and under a name without patient data."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Resamples voxels of any grid to the slices of their source, such as the mask that a model made on a regular grid.
 
-Each voxel of a source slice gets the value of the nearest voxel, that is of the voxel of the other grid that contains
-its centre. A volume whose ``sources`` name slices of the series, such as a part of it, is written to these slices only.
+Each voxel of a source slice gets the value of the nearest voxel: the voxel of the other grid that contains its centre.
+If the ``sources`` of a volume name slices of the series, for instance of a part of it, only these slices are written.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def to_source(voxels: Voxels, source: Source) -> SourceSlices:
 
     Raises:
         DerivedObjectError: The voxels have no affine, or meet no slice of the series; or the series has no slices in
-            space, or has several stacks of slices and the volume's name is that of none.
+            space, or has several stacks of slices and the volume has the name of none of them.
 
     Example:
         >>> from pydicom import dcmread

@@ -50,8 +50,8 @@ def validate(dataset: Dataset, known: set[Spelling] | None = None) -> tuple[Prob
 
     Args:
         dataset: The object.
-        known: Elements that are known to have no problem, to which the function adds. Give one set for all instances of
-            a series, so that the elements that they share are checked once.
+        known: Elements that are known to have no problem; the function adds those that it finds to have none. Give one
+            set for all instances of a series, so that the elements that they share are checked once.
 
     Example:
         >>> from pydicom import Dataset
@@ -62,10 +62,10 @@ def validate(dataset: Dataset, known: set[Spelling] | None = None) -> tuple[Prob
     """
     with contained():
         found = (*_required(dataset), *_values(dataset, "", known), *_agreement(dataset))
-        return tuple(_sorted_by_origin(found, dataset)) if found else ()
+        return tuple(_marked_by_origin(found, dataset)) if found else ()
 
 
-def _sorted_by_origin(problems: Iterable[Problem], dataset: Dataset) -> Iterator[Problem]:
+def _marked_by_origin(problems: Iterable[Problem], dataset: Dataset) -> Iterator[Problem]:
     """Marks problems of identity attributes that an object repeats from its source."""
     repeated = {_place(keyword) for keyword in IDENTITY if keyword in dataset}
     for each in problems:

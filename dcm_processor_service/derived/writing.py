@@ -48,10 +48,10 @@ def write_object(file: BinaryIO, dataset: Dataset) -> None:
 
     Args:
         file: File that is open for writing.
-        dataset: Any object. Raw elements (:class:`.attributes.encoded.Encoded`) are written unchanged, and texts
-            encoded here; pydicom encodes the other elements, and writes objects of other encodings than Explicit VR
-            Little Endian as a whole. For an element that may have one of several VRs, other elements of the object
-            decide; pydicom refuses such an element in an object that is still in the encoding of its file.
+        dataset: Any object. Raw elements (:class:`.attributes.encoded.Encoded`) are written unchanged, and texts are
+            encoded here. pydicom encodes the other elements, and writes the whole object if its encoding is not
+            Explicit VR Little Endian. An element that may have one of several VRs gets the VR that other elements of
+            the object decide; pydicom alone would refuse it in an object that is still in the encoding of its file.
 
     Raises:
         DerivedObjectError: An element may have one of several VRs, and no other element decides which.

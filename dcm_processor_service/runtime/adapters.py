@@ -191,7 +191,7 @@ def nifti_converter(limits: Limits) -> NiftiConverter:
 
 
 def close_decoders() -> None:
-    """Ends the processes that decode and convert compressed pixels, where some were started."""
+    """Ends the processes that decode and convert compressed pixels, if any were started."""
     for name in ("imaging.decoding.processes", "dicom_network.conversion.in_processes"):
         module = sys.modules.get(f"dcm_processor_service.{name}")
         if module is not None:
@@ -292,7 +292,7 @@ def platform_documents(backend: Backend) -> PlatformDocuments:
 
 
 def capabilities() -> dict[str, list[Capability]]:
-    """Lists the converters and the decoders, each with whether it is installed, and how it works or is installed."""
+    """Lists the converters and the decoders: whether each is installed, and what it does or how to install it."""
     from dcm_processor_service.imaging.capabilities import converter_capabilities, decoder_capabilities
 
     return {"converter": converter_capabilities(), "decoder": decoder_capabilities()}

@@ -88,7 +88,7 @@ ThreadSafeSingleton has a lock for each provider, which a forked child may inher
 
 
 class _Once(providers.Singleton[T]):
-    """A part that is made once, whichever threads ask for it first."""
+    """A part that is made once, even if several threads ask for it at the same time."""
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         with _first_use:
@@ -96,7 +96,7 @@ class _Once(providers.Singleton[T]):
 
 
 class _Opened(providers.Resource[T]):
-    """A part that is opened once, whichever threads ask for it first, and closed with the container."""
+    """A part that is opened once, even if several threads ask for it at once, and closed with the container."""
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         with _first_use:
@@ -158,7 +158,7 @@ def _log(settings: RuntimeSettings, scrubber: Scrubber) -> JobLog:
 class Container(containers.DeclarativeContainer):
     """Everything that a blocking callback needs, each part a provider that can be overridden in one line.
 
-    Each part is made once, whichever threads ask for it first.
+    Each part is made once, even if several threads ask for it at the same time.
 
     Example:
         >>> container = Container(settings=RuntimeSettings.without_environment(
@@ -184,7 +184,7 @@ class Container(containers.DeclarativeContainer):
     platform_documents: providers.Provider[PlatformDocuments] = providers.Callable(adapters.platform_documents, backend)
     workspace_repository: providers.Provider[WorkspaceRepository] = providers.Callable(_workspace, backend)
 
-    # facades get these as ``.provider``, a function that makes the part: a job without conversions loads no converter
+    # facades get these as ``.provider``, a function that makes the part, so that a part is loaded only if it is used
     formats: providers.Provider[FileFormats] = _Once(adapters.file_formats)
     limits: providers.Provider[Limits] = _Once(adapters.limits)
     imaging: providers.Provider[ImagingFunctions] = _Once(adapters.imaging_functions, limits)

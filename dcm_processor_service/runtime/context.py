@@ -46,7 +46,9 @@ def _values(settings: RuntimeSettings) -> dict[str, Any]:
 class _Context(RuntimeSettings):
     """The common part of the contexts of both modes."""
 
-    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(defer_build=True)  # a process uses one mode
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        defer_build=True
+    )  # most processes use one mode only
 
     _log: JobLog | None = PrivateAttr(default=None)
     _cancellation: Cancellation | None = PrivateAttr(default=None)
@@ -77,8 +79,8 @@ class _Context(RuntimeSettings):
     def deadline(self) -> datetime | None:
         """When the job's time limit is reached, in UTC; None where the manifest sets no ``timeout``.
 
-        Counted by a monotonic clock from when the runner was called with the callback, and expressed in this machine's
-        time.
+        The limit is counted from the call of the runner by a monotonic clock; this is its end by the machine's own
+        clock.
 
         Raises:
             ConfigurationError: The context was made from the environment alone.
@@ -113,7 +115,7 @@ class RuntimeContext(_Context):
         12.5
     """
 
-    if TYPE_CHECKING:  # the environment gives what is left out
+    if TYPE_CHECKING:  # values that are left out come from the environment
 
         def __init__(self, **values: Unpack[SettingsValues]) -> None: ...
 
@@ -167,13 +169,14 @@ class RuntimeContext(_Context):
             name: Name of the step.
             inputs: What the step depends on, by name: values that session data can hold, arrays, a series (by the UIDs
                 and contents of its instances), paths (by content), stored files. With other inputs it is another step.
-            code: Version of the step's code; by default a digest of the source file that calls this.
+            code: Version of the step's code; by default a digest of the source file that calls this method.
 
         Raises:
             InvalidNameError: The name is not allowed.
-            UnsupportedValueError: An input is of another type. The ``with`` statement raises this and the following.
-            StepBusyError: Another run of this job does the step, and is alive.
             ConfigurationError: The context was made from the environment alone.
+            UnsupportedValueError: An input is of another type. The ``with`` statement raises this error.
+            StepBusyError: Another run of this job, which is alive, is doing the step. The ``with`` statement raises
+                this error.
         """
         from dcm_processor_service.runtime.steps.running import Step
 
@@ -194,7 +197,7 @@ class AsyncRuntimeContext(_Context):
         12.5
     """
 
-    if TYPE_CHECKING:  # the environment gives what is left out
+    if TYPE_CHECKING:  # values that are left out come from the environment
 
         def __init__(self, **values: Unpack[SettingsValues]) -> None: ...
 
@@ -244,7 +247,7 @@ class AsyncRuntimeContext(_Context):
     def step(self, name: str, inputs: Mapping[str, object] | None = None, *, code: str | None = None) -> AsyncStep:
         """Returns a part of this job that happens once: ``async with ctx.step("segment") as step``.
 
-        Arguments and errors are those of :meth:`RuntimeContext.step`.
+        Takes the arguments of :meth:`RuntimeContext.step` and raises the same errors.
         """
         caller = sys._getframe(1).f_code.co_filename  # noqa: SLF001
         return _step(self._steps, name, inputs, code, caller)
@@ -253,7 +256,7 @@ class AsyncRuntimeContext(_Context):
 def _step(
     tools: StepTools | None, name: str, inputs: Mapping[str, object] | None, code: str | None, caller: str
 ) -> AsyncStep:
-    """Returns a step; the first call loads the modules of steps."""
+    """Returns a step; imports the modules of steps at the first call, because most jobs have no steps."""
     from dcm_processor_service.runtime.steps.inputs import code_version
     from dcm_processor_service.runtime.steps.running import AsyncStep
 

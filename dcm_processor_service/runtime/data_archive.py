@@ -72,7 +72,7 @@ def require_files_inside(archive: Path, files: list[zipfile.ZipInfo]) -> None:
 
 @contextmanager
 def damage_as_error(archive: Path) -> Iterator[None]:
-    """Turns every error about a damaged archive into one error; errors of the disk pass unchanged.
+    """Turns every error about a damaged archive into one kind of error; errors of the disk are raised unchanged.
 
     Raises:
         ConfigurationError: The archive cannot be unpacked.
@@ -88,10 +88,10 @@ def damage_as_error(archive: Path) -> Iterator[None]:
 
 
 def listing(archive: Path) -> str:
-    """Returns the SHA-256 of the archive's own list of its files, with sizes and checksums; reads no file, so is quick.
+    """Returns the SHA-256 of the archive's list of files, with their sizes and checksums; unpacks no file.
 
     Raises:
-        ConfigurationError: It has no list that can be read.
+        ConfigurationError: The archive has no list that can be read.
     """
     with damage_as_error(archive), zipfile.ZipFile(archive) as opened:
         members = [(one.filename, one.file_size, one.CRC) for one in opened.infolist()]

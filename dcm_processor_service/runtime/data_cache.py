@@ -1,7 +1,7 @@
 """Large data of a service, such as a model's weights, kept unpacked between jobs.
 
-The platform unpacks a worker's data anew for every job. Data that is itself one zip file costs it only a copy; this
-module unpacks the file once, into a folder named by its SHA-256, which every later job finds. Before a job looks for
+The platform unpacks a worker's data again for every job. If the data is itself one zip file, the platform only copies
+it; this module unpacks it once, into a folder named by its SHA-256, which every later job finds. Before a job looks for
 its entry, it takes a shared lock on it, and holds the lock until its process ends; a process that fills, repairs or
 removes an entry holds an exclusive lock. An entry has another name until it is complete, so a killed process leaves
 nothing that looks like an entry.
@@ -37,7 +37,7 @@ _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _MANIFEST, _LISTING, _CONTENT, _LOCK, _PART = "manifest.json", "listing.sha256", "content", ".lock", ".part"
 
 _in_use: dict[Path, int] = {}
-"""Open lock files of this process, by their paths; they stay open, so that no entry in use is removed."""
+"""Descriptors of this process's lock files, by path; they stay open, so that no entry in use is removed."""
 
 _one_thread = SharedLock()
 
@@ -62,13 +62,13 @@ class _Entry(NamedTuple):
 
 
 def cached_data_dir(data_dir: Path | None, cache: Path | None, most_bytes: int) -> Path | None:
-    """Returns where a job finds its data: a folder of the cache, when the data is one zip file and there is a cache.
+    """Returns where a job finds its data: in the cache, or in ``data_dir`` if the data is not one zip file.
 
     Args:
         data_dir: Folder, or zip file, of the worker's data. ``weights.zip.sha256`` beside ``weights.zip`` may state its
             checksum, as sha256sum writes it, so that the file is read only when it is unpacked; a checksum
             file that is older than the archive is ignored.
-        cache: Folder of the cache.
+        cache: Folder of the cache; None for no cache.
         most_bytes: How many bytes the cache may take.
 
     Raises:
@@ -85,7 +85,7 @@ def cached_data_dir(data_dir: Path | None, cache: Path | None, most_bytes: int) 
         )
     with file_faults(cache, "made"):
         make_folder(cache)
-    entry = _Entry(cache.absolute(), _told_checksum(archive) or file_sha256(archive))
+    entry = _Entry(cache.absolute(), _stated_checksum(archive) or file_sha256(archive))
     if _is_of_another(entry, archive):
         _require_checksum(entry, archive)
     with _one_thread, file_faults(cache, "used"):
@@ -116,7 +116,7 @@ def _archive(data: Path) -> Path | None:
     return archives[0] if len(archives) == 1 and not others else None
 
 
-def _told_checksum(archive: Path) -> str:
+def _stated_checksum(archive: Path) -> str:
     """Returns the checksum in the file beside the archive; empty without such a file, or if the archive is newer.
 
     Raises:
@@ -142,7 +142,7 @@ if sys.platform != "win32":
 
     @contextmanager
     def _alone(cache: Path) -> Iterator[None]:
-        """Lets one process at a time make room and unpack: two would count on the same free space."""
+        """Lets one process at a time make room and unpack, because two would count on the same free space."""
         held = os.open(cache, os.O_RDONLY | os.O_CLOEXEC)
         try:
             with suppress(OSError):  # a network file system may lock files only
@@ -188,7 +188,7 @@ def _is_whole(entry: _Entry) -> bool:
 
 
 def _is_of_another(entry: _Entry, archive: Path) -> bool:
-    """Returns whether an entry was filled from another archive than this one, whose stated checksum it has."""
+    """Returns whether an entry was filled from another archive than this one, for which the same checksum is stated."""
     try:
         recorded = (entry.folder / _LISTING).read_text(encoding="ascii")
     except OSError:  # not filled yet
@@ -199,13 +199,14 @@ def _is_of_another(entry: _Entry, archive: Path) -> bool:
 def _require_checksum(entry: _Entry, archive: Path) -> None:
     if file_sha256(archive) != entry.checksum:
         raise ConfigurationError(
-            f"{str(archive)!r} does not have the SHA-256 that stands beside it; get it again, or correct the checksum"
+            f"{str(archive)!r} does not have the SHA-256 that its .sha256 file states; get it again, or correct the "
+            "checksum"
         )
 
 
 def _fill(entry: _Entry, archive: Path, most_bytes: int) -> None:
     """Unpacks an archive into its entry, which this process has locked."""
-    for left in (entry.folder, entry.part):  # damaged, or of a process that was killed
+    for left in (entry.folder, entry.part):  # they are damaged, or left by a process that was killed
         if left.exists():
             shutil.rmtree(left)
     _require_checksum(entry, archive)
@@ -250,8 +251,8 @@ def _make_room(own: _Entry, need_bytes: int, most_bytes: int) -> None:
             total_bytes += _size(lock) - sizes[lock]
     if total_bytes + need_bytes > most_bytes:
         raise ConfigurationError(
-            f"the data takes {need_bytes} bytes unpacked, and the data cache may hold {most_bytes}, of which jobs that "
-            f"run use {total_bytes}; raise DCM_PROCESSOR_SERVICE_DATA_CACHE_BYTES, or leave DATA_CACHE out"
+            f"the data takes {need_bytes} bytes unpacked, and the data cache may hold {most_bytes}, of which running "
+            f"jobs use {total_bytes}; raise DCM_PROCESSOR_SERVICE_DATA_CACHE_BYTES, or leave DATA_CACHE out"
         )
 
 

@@ -32,7 +32,7 @@ class _Own:
         self.begin()
 
     def begin(self) -> None:
-        """Starts without a container; one that a parent process opened is closed by the parent."""
+        """Starts without a container; a forked child leaves its parent's container for the parent to close."""
         self.lock = threading.RLock()
         self.served: list[Container] = []
         self.container: Container | None = None
@@ -42,7 +42,8 @@ class _Own:
 
 _own = _Own()
 _first_process = os.getpid()
-"""A forked child has another id: it enforces no limits and writes no result, since its parent does."""
+"""The id of the job's own process. A forked child has another id; it enforces no limits and writes no result, since its
+parent does both."""
 
 
 def own_container() -> Container:
@@ -78,7 +79,7 @@ def _is_first_process() -> bool:
 
 
 def spare_own_limits() -> None:
-    """Leaves the time limit and the result to a runner that handles them: only one timer can end a process."""
+    """Leaves the time limit and the result to a runner that handles them, because a process has only one such timer."""
     with _own.lock:
         if _own.limits is None:
             _own.limits = ExitStack()
@@ -98,7 +99,7 @@ def serving(container: Container) -> Iterator[None]:
 
 
 def close_own_container() -> None:
-    """Closes what the functions opened; the next use opens it again."""
+    """Closes the container that functions without a context opened; the next use opens another."""
     with _own.lock:
         _own.container = None
         _own.closing.close()

@@ -32,8 +32,8 @@ async def risky_arguments(
 ) -> list[RiskyArguments]:
     """Returns every series, study, patient and job of a session whose headers or params would end a job's script.
 
-    Headers are read from the documents of patient, studies and series: when the first job runs, the scheduler is still
-    making the others.
+    Headers are read from the documents of patient, studies and series, not from the jobs: when the first job runs, the
+    scheduler is still making the other jobs.
     """
     found = []
     async for subject in _subjects(session_id, sessions, dicom):

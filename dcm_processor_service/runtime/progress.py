@@ -23,10 +23,10 @@ __all__ = ["AsyncProgress", "Progress"]
 _LOG = logging.getLogger(__name__)
 
 PAUSE_S = 1.0
-"""Seconds between two writes with the same message; the write at the end does not wait."""
+"""Seconds between two writes with the same message; the write of 100 % does not wait."""
 
 MESSAGES_AT_ONCE = 5
-"""How many new messages are written without a pause; after them one message in each pause."""
+"""How many new messages are written without a pause; after those, one message per pause."""
 
 _FULL_PERCENT = 100
 _TOLERANCE = 1e-6
@@ -74,7 +74,7 @@ class AsyncProgress:
             await self.flush()
 
     def _due(self, message: str) -> bool:
-        """Returns whether to write now: a new message is written soon, but not one for each turn of a fast loop."""
+        """Returns whether to write now: new messages are written at once, unless a fast loop has too many of them."""
         now_s = self._clock()
         if self._written is not None and message == self._written[1]:
             return now_s >= self._next_s
@@ -86,7 +86,7 @@ class AsyncProgress:
         return True
 
     async def flush(self) -> None:
-        """Writes the progress that was held back; see :meth:`Progress.flush`."""
+        """Writes the progress that is not written yet; see :meth:`Progress.flush`."""
         async with self._turns.turn():  # so that an earlier call of one thread is not written after a later one
             with self._lock:
                 state, self._waiting = self._waiting, None
@@ -97,7 +97,7 @@ class AsyncProgress:
     async def _write(self, state: tuple[int, str]) -> None:
         try:
             await self._repository.set_progress(self._key.job_id, *state)
-        except StoreError as error:  # progress is for people only: the job goes on
+        except StoreError as error:  # the job goes on, because only people read its progress
             _LOG.warning("the progress of the job could not be written: %s: %s", type(error).__name__, error)
             return
         self._written = state
@@ -151,5 +151,5 @@ class Progress:
         run_inline(self._async(fraction, message))
 
     def flush(self) -> None:
-        """Writes the progress that was held back; the runner calls this when the callback has ended."""
+        """Writes the progress that is not written yet; the runner calls this when the callback has ended."""
         run_inline(self._async.flush())

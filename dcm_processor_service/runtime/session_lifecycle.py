@@ -58,7 +58,7 @@ def run_hooks(group: str, container: Container) -> list[str]:
 
     Raises:
         CallbackNotFoundError: A hook cannot be imported.
-        CallbackSignatureError: A hook is asynchronous, or asks for what cannot be injected.
+        CallbackSignatureError: A hook is asynchronous, or has a parameter that no argument fits.
     """
     called = []
     for entry in sorted(entry_points(group=group), key=lambda one: one.name):

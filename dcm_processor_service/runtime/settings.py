@@ -211,7 +211,7 @@ class RuntimeSettings(BaseSettings):
             faults = error.errors(include_url=False)
         else:
             return
-        # outside of the handler, so that pydantic's error, which shows a secret value, is not its context
+        # outside of the handler, so that pydantic's error, which shows secret values, does not become its context
         raise ConfigurationError(_sentence(type(self), faults))
 
     @classmethod
@@ -232,7 +232,7 @@ class RuntimeSettings(BaseSettings):
     @classmethod
     def _require_location(cls, values: dict[str, Any]) -> dict[str, Any]:
         backend = _canonical(str(values.get("db_provider") or ""))
-        # a store of another package checks for itself what it needs
+        # a store that another package adds checks its own settings
         required = {"mongodb": ("db_url", "db_name"), "sqlite": ("db_url",)}.get(backend, ())
         return values | {field: Fault("is not set") for field in required if not values.get(field)}
 

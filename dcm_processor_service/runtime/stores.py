@@ -1,7 +1,7 @@
-"""Finds the function that opens a store by the store's name: of the built-in stores and of the entry-point group.
+"""Finds the function that opens a store of a given name, among the built-in stores and those of other packages.
 
 Adapters are imported when they are asked for. The arguments that the platform's worker passes to an entry are parts of
-its store's documents, so this module reads them too.
+documents in the platform's store, so this module reads them too.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def backend_opener(name: str, mode: Mode) -> BackendOpener:
     """Returns the function that opens a store of this name.
 
     Raises:
-        ConfigurationError: No such store, or the package that adds it cannot be loaded.
+        ConfigurationError: There is no such store, or the package that adds it cannot be loaded.
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name](mode)
@@ -83,8 +83,8 @@ def _loaded(entry: EntryPoint) -> BackendOpener:
         ) from error
     if not callable(opener):
         raise ConfigurationError(
-            f"the store {entry.name!r} comes from {entry.value}, which is no function that opens a store but of the "
-            f"type {type(opener).__name__}; correct the entry point of the package that adds it"
+            f"the store {entry.name!r} comes from {entry.value}, which is not a function that opens a store, but a "
+            f"{type(opener).__name__}; correct the entry point of the package that adds it"
         )
     return cast("BackendOpener", opener)
 

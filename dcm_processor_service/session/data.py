@@ -25,7 +25,7 @@ D = TypeVar("D")
 
 
 def _typed(output: JobOutput, as_type: Any, name: str) -> JobOutput:
-    """Returns the output with its value read as ``as_type``; if that fails, without a value, and says why."""
+    """Returns the output with its value read as ``as_type``, or, if that fails, with ``problem`` and no value."""
     try:
         return output.model_copy(update={"value": from_normal(output.value, as_type, name)})
     except StoredValueError as error:
@@ -113,7 +113,7 @@ class AsyncData:
         return await self._repository.put(self._jobs.key, check_name(name, "data"), to_normal(value), wanted)
 
     async def collect(self, name: str, *, job: str, as_type: Any = None) -> dict[str, JobOutput]:
-        """Returns the value of every job of one name; see :meth:`Data.collect`."""
+        """Returns the values that all jobs of one name stored; see :meth:`Data.collect`."""
         check_name(name, "data")
         check_text(job, "name of a job")
         outputs = await self._jobs.repository.collect(self._jobs.key.session_id, job, name)
@@ -150,17 +150,19 @@ class Data:
     @overload
     def get(self, name: str, as_type: type[T], *, default: D, job: str | Job | None = None) -> T | D: ...
     def get(self, name: str, as_type: Any = None, *, default: Any = MISSING, job: str | Job | None = None) -> Any:
-        """Returns a value; takes one round trip to the store, two with a job's name, and one more the first time.
+        """Returns a value; takes one round trip to the store.
+
+        If ``job`` is a name, the job is looked up first, which takes at least one more, and another at the first time.
 
         Args:
             name: Its name.
             as_type: The type to read the value as: a pydantic model, a dataclass, ``list[float]``…
-            default: Returned if there is no such value, in place of an error. Also returned if this job's subject has
-                no job of that name: the registry function may have declined it.
-            job: The job whose value is read: a name, or a job out of ``session.jobs(…)``; None means this job. A name
-                stands for the job of that name that this job depends on, directly or through others; if there is none,
-                for the job with the same subject; if there is none, for the only one. It never stands for a job of
-                another series, study or patient.
+            default: Returned if there is no such value, in place of an error. Also returned if no job of that name
+                exists for this job's subject, because the registry function may have declined it.
+            job: The job whose value is read: a name, or a job from ``session.jobs(…)``; None means this job. A name
+                stands for the job of that name that this job depends on, directly or through others. If there is none,
+                it stands for the job with the same subject, or else for the only job of that name. It never stands for
+                a job of another series, study or patient.
 
         Raises:
             DataNotFoundError: There is no value of that name.
@@ -180,7 +182,7 @@ class Data:
         run_inline(self._async.set(name, value))
 
     def has(self, name: str, *, job: str | Job | None = None) -> bool:
-        """Returns whether there is a value of that name; errors are those of :meth:`get` with a default."""
+        """Returns whether there is a value of that name; raises the errors that :meth:`get` with a default raises."""
         return run_inline(self._async.has(name, job=job))
 
     def delete(self, name: str) -> bool:
@@ -196,7 +198,7 @@ class Data:
         return run_inline(self._async.items(job=job))
 
     def increment(self, name: str, by: float = 1) -> float:
-        """Adds to a stored number, which starts from 0, and returns the sum; atomic between processes.
+        """Adds ``by`` to a stored number (0 if there is none) and returns the sum; atomic between processes.
 
         Raises:
             StoredValueError: The stored value is not a number.
@@ -204,7 +206,9 @@ class Data:
         return run_inline(self._async.increment(name, by))
 
     def compare_and_set(self, name: str, expected: object | Sentinel, value: object) -> bool:
-        """Stores ``value`` if the stored value equals ``expected`` (``ABSENT``: no value); returns whether it did.
+        """Stores ``value`` only if the stored value equals ``expected``; returns whether ``value`` was stored.
+
+        ``expected=ABSENT`` means that no value may be stored yet.
 
         Example:
             >>> from dcm_processor_service import ABSENT
@@ -219,9 +223,9 @@ class Data:
         """Returns the values that all jobs named ``job`` of this session stored under ``name``, by job id.
 
         Each :class:`~dcm_processor_service.models.JobOutput` has the job, with its subject and state, and says whether
-        a value was found. A failed job is listed and raises nothing. If one value cannot be read, or not as
-        ``as_type``, its ``found`` is False and ``problem`` says why; the other values are returned. Takes two reads,
-        and one more for each thousand jobs.
+        a value was found. A failed job is listed and raises no error. If a value cannot be read, or cannot be read as
+        ``as_type``, its ``found`` is False and its ``problem`` says why; the other values are returned all the same.
+        Takes two reads of the store, and one more for each thousand jobs.
 
         Raises:
             UnsupportedValueError: ``as_type`` is not a type that values can be read as.

@@ -30,7 +30,7 @@ def opened(content: FileContent) -> Iterator[BinaryIO]:
 
     Raises:
         LocalFileError: The file at the path cannot be opened.
-        UnsupportedValueError: The value is no content of a file, or the file was opened as text.
+        UnsupportedValueError: The value cannot be the content of a file, or the file was opened as text.
     """
     given: object = content
     if isinstance(given, io.TextIOBase):
@@ -41,7 +41,7 @@ def opened(content: FileContent) -> Iterator[BinaryIO]:
         with open_to_read(content) as source:
             yield cast("BinaryIO", _Content(source))
     elif hasattr(content, "read"):
-        yield cast("BinaryIO", _Content(content))  # the caller opened it, and closes it
+        yield cast("BinaryIO", _Content(content))  # not closed here: the caller opened it, and will close it
     else:
         raise UnsupportedValueError(
             f"a {type(content).__name__} is no file content; give a path, bytes or a file opened with 'rb', or store a "
@@ -50,7 +50,7 @@ def opened(content: FileContent) -> Iterator[BinaryIO]:
 
 
 class _Content:
-    """A stream of bytes that the caller opened; its exceptions become errors of this package, in every store."""
+    """A stream of bytes whose exceptions become errors of this package, whichever store reads it."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -66,7 +66,7 @@ class _Content:
         return content
 
     def seekable(self) -> bool:
-        """Returns whether the stream can be read again; one that has only ``read`` cannot."""
+        """Returns whether the stream can be read again; a stream that has only ``read`` cannot."""
         with file_faults(self._name, "read"):
             return hasattr(self._stream, "seekable") and self._stream.seekable()
 
@@ -80,7 +80,7 @@ class _Content:
 
 
 def sniff_content_type(name: str, source: BinaryIO) -> str:
-    """Returns the content type from the first bytes, else from the name; ``source`` keeps its position."""
+    """Returns the content type that the first bytes show, or else the name; restores the position of ``source``."""
     import puremagic
 
     by_name = mimetypes.guess_type(name)[0] or "application/octet-stream"
@@ -98,6 +98,6 @@ def sniff_content_type(name: str, source: BinaryIO) -> str:
     if not guesses:
         return by_name
     best = [guess.mime_type for guess in guesses if guess.confidence == guesses[0].confidence]
-    if head.startswith(_ZIP_SIGNATURE) and len(best) > 1:  # any of a dozen office documents
+    if head.startswith(_ZIP_SIGNATURE) and len(best) > 1:  # many document formats are ZIP files: the name decides
         return by_name if mimetypes.guess_type(name)[0] else "application/zip"
     return best[0] or by_name

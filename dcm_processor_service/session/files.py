@@ -93,8 +93,8 @@ class AsyncFiles:
     async def open(self, name: str, *, job: str | Job | None = None) -> AsyncIterator[BinaryIO]:
         """Returns the content as an open file; see :meth:`Files.open`."""
         check_name(name, "file")
-        # a folder of the scratch, which a later process removes if this one is killed; a spooled file lacks methods
-        # before Python 3.11
+        # The content goes into the scratch, which a later process removes if this one is killed. A SpooledTemporaryFile
+        # would lack methods of a file before Python 3.11.
         with self._scratch.temporary() as folder:
             path = await self.get(name, folder / "content", job=job)
             with file_faults(path, "read"):
@@ -158,13 +158,13 @@ async def put_file(
     metadata: Mapping[str, Any] | None = None,
     extension: str = "",
 ) -> StoredFile:
-    """Stores a file, see :meth:`Files.put`; its name inside the store ends with ``extension``."""
+    """Stores a file as :meth:`Files.put` does; inside the store, its name ends with ``extension``."""
     check_name(name, "file")
     extra = to_normal(metadata or {})
     if not isinstance(extra, dict) or not isinstance(content_type or "", str):
-        raise UnsupportedValueError("metadata is a dictionary, and a content type text such as application/pdf")
+        raise UnsupportedValueError("metadata must be a dictionary, and content_type a text such as application/pdf")
     if clash := sorted(RESERVED_METADATA & extra.keys()):
-        raise InvalidNameError(f"the metadata key {clash[0]!r} is the store's own; choose another")
+        raise InvalidNameError(f"the metadata key {clash[0]!r} is reserved for the store; choose another")
     with opened(content) as source:
         kind = to_normal(content_type or await offload(lambda: sniff_content_type(name, source)))
         new = NewFile(content_type=kind, metadata=extra, extension=to_normal(extension))
@@ -175,7 +175,8 @@ class Files:
     """Named files of this job, and of the jobs before it.
 
     Replacing a file is atomic: a reader sees the old content or the new one, even if the process crashes at any point.
-    A name may have parts (``masks/liver.nii.gz``); a name that leads out of a folder is refused.
+    A name may contain folders (``masks/liver.nii.gz``). A name that would lead out of the folder that a file is
+    downloaded into, such as ``../liver.nii.gz``, is refused.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context
@@ -203,7 +204,7 @@ class Files:
 
         Args:
             name: The file's name.
-            content: A path, bytes, or a file opened with ``rb`` (read from its position on, and left open).
+            content: A path, bytes, or a file opened with ``rb``, which is read from its current position and left open.
             content_type: The type, such as ``application/pdf``; None finds it from the content or the name.
             metadata: Values to keep with the file.
 
@@ -228,11 +229,14 @@ class Files:
         return run_inline(self._async.get(name, to, job=job))
 
     def read(self, name: str, *, job: str | Job | None = None) -> bytes:
-        """Returns the content; errors are those of :meth:`get`."""
+        """Returns the content; raises the errors that :meth:`get` raises."""
         return run_inline(self._async.read(name, job=job))
 
     def open(self, name: str, *, job: str | Job | None = None) -> AbstractContextManager[BinaryIO]:
-        """Opens the content as a file on disk, removed at the end of the block; errors are those of :meth:`get`."""
+        """Opens the content as a file on disk, which is removed at the end of the block.
+
+        Raises the errors that :meth:`get` raises.
+        """
         return self._open(name, job)
 
     @contextmanager
@@ -245,7 +249,7 @@ class Files:
             run_inline(manager.__aexit__(None, None, None))
 
     def info(self, name: str, *, job: str | Job | None = None) -> StoredFile:
-        """Returns size, type, checksum and metadata without the content; errors are those of :meth:`get`."""
+        """Returns size, type, checksum and metadata without the content; raises the errors that :meth:`get` raises."""
         return run_inline(self._async.info(name, job=job))
 
     def has(self, name: str, *, job: str | Job | None = None) -> bool:
@@ -268,7 +272,7 @@ class Files:
         return run_inline(self._async.save(name, value, metadata=metadata))
 
     def load(self, name: str, *, job: str | Job | None = None) -> Any:
-        """Reads a value that :meth:`save` stored; the value is wholly in memory.
+        """Reads a value that :meth:`save` stored; the whole value is read into memory.
 
         Raises:
             StoredValueError: The content does not have the format that the extension names.

@@ -56,10 +56,10 @@ class FileFormats:
 
 @dataclass(frozen=True)
 class ImagingFunctions:
-    """Turns DICOM files into headers, reports, volumes and pictures; several files always belong to one series."""
+    """Turns DICOM files into headers, reports, volumes and pictures; a sequence of files is one series."""
 
     files_below: Callable[[Path, Path | None], Iterator[Path | LeftOutFile]]
-    """Lists the files of a folder at any depth, in order, and the files left out; skips the second folder."""
+    """Lists the files at any depth of the first folder, in order, and those left out; does not enter the second one."""
 
     glance: Callable[[Path], Glance]
     """Reads which instance and series a file belongs to; for most images much faster than ``attributes``."""
@@ -74,17 +74,18 @@ class ImagingFunctions:
     """Reads the headers of a series, in slice order."""
 
     heads: Callable[[bool], SeriesHeads]
-    """Makes a reader of a series from the first bytes of its files; True keeps the datasets, for ``headers``."""
+    """Makes a reader of a series from the first bytes of its files; True if its ``headers()`` will be called."""
 
     dataset: Callable[[Path], Dataset]
     order: Callable[[Sequence[Path]], list[Path]]
     inspect: Callable[[Sequence[Path]], SeriesReport]
     volumes: Callable[[Sequence[Path], Policy, float | None], tuple[Volume, ...]]
-    """Reads the volumes that a policy finds; ``resample`` fills gaps up to the given mm (None: two median steps)."""
+    """Reads the volumes that a policy finds; ``resample`` fills gaps up to the given mm (None: twice the median step).
+    """
 
     verify: Callable[[Sequence[Path], Policy, Path], None]
-    """Compares the volumes that a policy finds with what dcm2niix makes of the files, in a folder for temporary files;
-    raises where they differ."""
+    """Compares the volumes that a policy finds with the result of dcm2niix, and raises if they differ. dcm2niix writes
+    into the given folder."""
 
     to_source: Callable[[Voxels, Sequence[Path]], SourceSlices]
     """Moves voxels of another grid onto the slices of a series."""
@@ -96,12 +97,13 @@ class ImagingFunctions:
     """Draws a small contact sheet of some of a series' files; the number says how many files the series has."""
 
     picture_of_segmentation: Callable[[Dataset, Sequence[Path]], ResultPicture | None]
-    """Draws a SEG over the files of the series that it refers to; None where it does not lie on its slices."""
+    """Draws a SEG over the files of the series that it refers to; None if its frames do not lie on the slices."""
 
     pictures_of_results: Callable[
         [Mapping[str, tuple[Path, Mapping[int, str]]], Sequence[Path]], Iterator[ResultPicture | None]
     ]
-    """Draws a picture of each file, labels over the series' files; takes path and names of labels by file name."""
+    """Draws a picture of each file; a label map is drawn over the images of the series. The mapping has, by file name,
+    the path of each file and the names of its labels."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,8 @@ class ReadingFunctions:
     """Returns the SeriesInstanceUID of the images that contours need to become masks; empty if none are needed."""
 
     segments: Callable[[Sequence[Path], Volume | Sequence[Path] | None, Sequence[Path]], tuple[StructureMask, ...]]
-    """Reads SEG and RTSTRUCT on the grid of the second argument; if it is None, contours on the images of the last."""
+    """Reads SEG and RTSTRUCT as masks on the grid of the second argument. If it is None, contours become masks on the
+    grid of the images in the last argument."""
 
     measurements: Callable[[Sequence[Path]], dict[str, Finding]]
     text: Callable[[Sequence[Path]], str]

@@ -1,4 +1,4 @@
-"""The jobs of a session: this process's own, and others by name.
+"""The jobs of a session: this process's own job, and other jobs by name.
 
 A job name is not unique in a session: with two series there are two jobs of one name. A job's dependencies and its
 subject decide which of them a name stands for.
@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 _NAME = "name of a job"
 _FEW_IDS = 100
-"""The most dependencies that are looked up by id; with more, it takes less to look up the jobs of the name."""
+"""The most dependencies that are looked up by id. With more, it is faster to look up all jobs of the name."""
 _MOST_LISTED = 20
 
 
@@ -40,10 +40,10 @@ class AsyncJobs:
         self._current = current
         self._own: Job | None = None
         self._known_names: set[str] = set()
-        """Names that jobs of this session are known to have."""
+        """Names of which an earlier call found a job in this session."""
 
     async def list(self, name: str | None = None) -> list[Job]:
-        """Lists the session's jobs, oldest first; those of one name when it is given."""
+        """Lists the session's jobs, oldest first; only those named ``name`` if it is given."""
         return await self.repository.list(self.key.session_id, None if name is None else check_text(name, _NAME))
 
     async def output_key(self, job: str | Job | None) -> JobKey:
@@ -73,7 +73,7 @@ class AsyncJobs:
             if await self.repository.list(self.key.session_id, job, most=1):
                 self._known_names.add(job)
                 return None
-            _LOG.warning("%s; it is taken for a job that was declined", await self._absence(job))
+            _LOG.warning("%s; it is treated as a job that was declined", await self._absence(job))
         return None
 
     def _key_of(self, job: object) -> JobKey:
@@ -101,7 +101,8 @@ class AsyncJobs:
         """
         session_id, own = self.key.session_id, await self._own_job()
         depends_on, subject = (own.depends_on, own.subject) if own else ((), None)
-        # for a series, ``near`` leaves few candidates; for a study or patient, a few dependencies are fewer
+        # Looks among the dependencies first if this is likely the smaller number of jobs. For a series it is not:
+        # ``near=`` below leaves few jobs.
         if 0 < len(depends_on) <= _FEW_IDS and not isinstance(subject, SeriesRecord):
             direct = self._possible(await self.repository.list(session_id, name, depends_on))
             if direct:
@@ -155,10 +156,10 @@ class AsyncJobs:
 
 
 def _chosen(own: Job | None, jobs: Sequence[Job], name: str) -> Job:
-    """Returns the only job, or the only one for the same subject.
+    """Returns the only job for the subject of ``own``, or else the only job of all.
 
     Raises:
-        AmbiguousJobError: Several jobs remain.
+        AmbiguousJobError: There are several.
     """
     subject = own.subject if own else None
     same_subject = [
@@ -191,7 +192,7 @@ def _ignore(_document: Job) -> None:
 
 
 class AsyncCurrentJob:
-    """The job of this process: its names from the environment, and its document, read once on demand.
+    """The job of this process: its names, from the environment, and its document, which is read when first needed.
 
     Example:
         >>> import asyncio
@@ -214,7 +215,7 @@ class AsyncCurrentJob:
     ) -> None:
         self._key = key
         self._repository = repository
-        self.document: Job | None = None  # the document, once it was read or preset
+        self.document: Job | None = None  # None until it is read or preset
         self._on_document = on_document
         self.name = name
         self.event = event
@@ -234,7 +235,7 @@ class AsyncCurrentJob:
         return self._key.session_id
 
     def preset(self, document: Job) -> None:
-        """Sets a document that is already known, such as the worker's arguments, in place of reading it."""
+        """Sets the document, if it is known from elsewhere such as the worker's arguments, so that none is read."""
         self.document = document
         self._on_document(document)
 
@@ -298,7 +299,7 @@ class CurrentJob:
         return self._async.service_name
 
     def preset(self, document: Job) -> None:
-        """Sets a document that is already known, such as the worker's arguments, in place of reading it."""
+        """Sets the document, if it is known from elsewhere such as the worker's arguments, so that none is read."""
         self._async.preset(document)
 
     def read(self) -> Job:
@@ -321,5 +322,5 @@ class CurrentJob:
 
     @property
     def headers(self) -> Patient | Study | SeriesRecord | None:
-        """The patient, study or series that the job is about, as at scheduling time."""
+        """The patient, study or series that the job is about, as it was when the job was scheduled."""
         return self.read().subject

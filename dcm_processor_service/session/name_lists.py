@@ -1,4 +1,4 @@
-"""The names that there are, for the sentence about one that there is not."""
+"""Lists the names that exist, for the message about a name that does not exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_LISTED = 20
 
 
 def listed_names(names: Sequence[str]) -> str:
-    """Returns the names in quotation marks, the first 20 of them; "none" if there are none.
+    """Returns the first 20 names in quotation marks, and how many more there are; "none" if there are no names.
 
     Example:
         >>> listed_names(["a.txt", "b.txt"])

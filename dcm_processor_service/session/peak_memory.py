@@ -13,7 +13,7 @@ def peak_memory_bytes() -> int | None:
     """Returns the most resident memory that this process has had so far; None if the system does not say."""
     try:
         import resource
-    except ImportError:  # Windows has none
+    except ImportError:  # Windows has no such module
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * _KIB

@@ -44,7 +44,10 @@ class Recording:
         self._sent.append(report.model_copy(update={"records": records, "left_out": left_out}))
 
     def add_derived(self, made: DerivedObject, dataset: Dataset) -> None:
-        """Records a derived object once; keeps segmentations whole for pictures, up to 64 MiB of pixels in all."""
+        """Records a derived object, unless it is recorded already.
+
+        Keeps the datasets of segmentations, up to 64 MiB of pixels in all, so that the report can show pictures.
+        """
         if made in self._derived:
             return
         self._derived.append(made)
@@ -73,7 +76,7 @@ class Recording:
 
     @property
     def segmentations(self) -> tuple[Dataset, ...]:
-        """The segmentations that are kept whole; the callback may have changed them since."""
+        """The datasets of segmentations; the callback may have changed them since they were recorded."""
         return tuple(self._segmentations)
 
     @property

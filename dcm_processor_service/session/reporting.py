@@ -58,7 +58,7 @@ class AsyncReporting:
     tools: SeriesTools
     recording: Recording
     plain: Callable[[Any], Any]
-    """Makes JSON of a value, without patient attributes."""
+    """Turns a value into JSON values without patient attributes."""
 
     service_version: str = "0"
 
@@ -73,7 +73,7 @@ class AsyncReporting:
         return await self.files.put(name, page.encode(), content_type="text/html")
 
     async def collect(self, *, leave_out: str = "") -> JobReport:
-        """Returns the job's inputs and results so far; ``leave_out`` names the file of an earlier report."""
+        """Returns the job's inputs and results so far, except the file ``leave_out``, an earlier report."""
         document = await self.job.read()
         subject, kept = document.subject, self.recording
         return JobReport(
@@ -100,7 +100,10 @@ class AsyncReporting:
         )
 
     async def pictures(self, *, leave_out: str = "", folder: Path | None = None) -> dict[str, ResultPicture]:
-        """Draws contact sheets of the job's files and segmentations, by name; of the subject's series if there is none.
+        """Draws contact sheets of the job's files and segmentations, or of the subject's series if there are none.
+
+        Returns:
+            The pictures, by name of the file, SOPInstanceUID of the segmentation or SeriesInstanceUID.
 
         Args:
             leave_out: A file that is not drawn.
@@ -178,7 +181,7 @@ class AsyncReporting:
     async def _with_patient(
         self, subject: Patient | Study | SeriesRecord | None
     ) -> Patient | Study | SeriesRecord | None:
-        """Returns the subject whose headers have the patient's attributes: in the platform, the patient itself."""
+        """Returns the subject if its headers have the patient's attributes, or else the patient, whose headers do."""
         if subject is None or patient_facts(subject):
             return subject
         try:

@@ -1,8 +1,8 @@
-"""The folder for temporary files of one process: made at first use, removed at its end or by a later process.
+"""The folder for temporary files of one process: made at first use, removed at the process's end or by a later one.
 
-The folder holds patient data, and a killed process cannot remove it. So each folder has a claim file, which its process
-keeps claimed as long as it lives; a process that makes a scratch first removes the folders whose claims no process
-holds.
+The folder holds patient data, and a killed process cannot remove it. So each folder contains a claim file, which its
+process keeps locked as long as it lives. A process that makes a scratch first removes the folders whose claim files are
+not locked.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _CLAIM = ".claimed"
 
 @dataclass(frozen=True)
 class _OwnFolder:
-    """The folder of one process, which holds it as long as the claim is open."""
+    """The folder of one process; ``claim`` is the claim file, which is locked as long as it is open."""
 
     path: Path
     claim: BinaryIO
     process: int
 
     def remove(self) -> None:
-        """Removes the folder; a forked child, whose folder it is not, only closes the claim."""
+        """Removes the folder; a forked child, to which the folder does not belong, only closes the claim file."""
         if self.process == os.getpid():
             shutil.rmtree(self.path, ignore_errors=True)
         self.claim.close()
@@ -95,12 +95,12 @@ class Scratch:
             _remove_abandoned(parent)
             while True:
                 path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-                with suppress(FileNotFoundError):  # another process took it for abandoned and removed it
+                with suppress(FileNotFoundError):  # another process believed it abandoned and removed it: make another
                     claim = claim_file(path / _CLAIM, new=True)
                     if claim is not None:
                         break
         own = _OwnFolder(path, claim, os.getpid())
-        finalize(self, own.remove)  # also at the end of an interpreter whose container was never closed
+        finalize(self, own.remove)  # removes it even if the caller never calls remove()
         return own
 
     @contextmanager
@@ -130,7 +130,7 @@ def _remove_abandoned(parent: Path) -> None:
         except FileNotFoundError:  # its process was killed before it made the claim
             with suppress(OSError):
                 folder.rmdir()
-        except OSError:  # we may not open it, so we must not remove it
+        except OSError:  # it cannot be opened, so that its process may still be running
             continue
         else:
             if claim is not None:

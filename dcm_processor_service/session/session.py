@@ -76,7 +76,7 @@ class AsyncSession:
         return self._make_dicom()
 
     async def jobs(self, name: str | None = None) -> list[Job]:
-        """Lists the session's jobs, oldest first; those of one name when it is given."""
+        """Lists the session's jobs, oldest first; only those named ``name`` if it is given."""
         return await self._jobs.list(name)
 
     async def report(self, name: str = "report.html", *, show_patient: bool = False) -> StoredFile:
@@ -129,7 +129,7 @@ class Session:
         return self._dicom
 
     def jobs(self, name: str | None = None) -> list[Job]:
-        """Lists the session's jobs, oldest first; those of one name when it is given."""
+        """Lists the session's jobs, oldest first; only those named ``name`` if it is given."""
         return run_inline(self._async.jobs(name))
 
     def report(self, name: str = "report.html", *, show_patient: bool = False) -> StoredFile:

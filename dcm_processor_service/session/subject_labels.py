@@ -19,7 +19,7 @@ PATIENT_FACTS = {
     "PatientBirthDate": "birth date",
     "PatientSex": "sex",
 }
-"""The patient's attributes that are shown on request, with the word for each."""
+"""The patient's attributes that are shown on request, with the word that a report shows for each."""
 
 _DATE_DIGITS = 8
 
@@ -50,7 +50,7 @@ def input_series(record: SeriesRecord, scrub: Callable[[str], str], *, sha256: s
 
 
 def patient_facts(subject: Patient | Study | SeriesRecord | None) -> dict[str, str]:
-    """Returns the values that identify the patient, by the words of ``PATIENT_FACTS``."""
+    """Returns the values that identify the patient; their keys are the words of ``PATIENT_FACTS``."""
     if subject is None:
         return {}
     found = {word: _as_text(subject.metadata.get(keyword)) for keyword, word in PATIENT_FACTS.items()}
@@ -66,7 +66,7 @@ def _as_text(value: Any) -> str:
 
 
 def _day(text: str) -> str:
-    """Returns a date of DICOM (PS3.5, section 6.2) as ISO 8601; an empty string for any other text."""
+    """Returns a DICOM date (PS3.5, section 6.2) in the form of ISO 8601; an empty string for any other text."""
     if len(text) != _DATE_DIGITS or not (text.isascii() and text.isdigit()):
         return ""
     return f"{text[:4]}-{text[4:6]}-{text[6:]}"

@@ -158,7 +158,7 @@ class Composite:
         return dataset
 
     def complete(self, dataset: Dataset) -> None:
-        """Writes the attributes that all instances of the series share, also over values that another library wrote."""
+        """Writes the attributes that all instances of the series share; replaces values that another library wrote."""
         meta = dataset.file_meta
         meta.TransferSyntaxUID = meta.get("TransferSyntaxUID", ExplicitVRLittleEndian)
         meta.FileMetaInformationVersion = b"\0\1"
@@ -245,5 +245,5 @@ class Composite:
 
 
 def _is_whole(number: object) -> bool:
-    """Returns whether a value is an integer, as of Python, NumPy or a header; a truth value is none."""
+    """Returns whether a value is an integer of Python, of NumPy or of a header, and not a boolean."""
     return isinstance(number, Integral) and not isinstance(number, bool)

@@ -107,10 +107,11 @@ def write_identity(target: Dataset, source: Source) -> None:
 
 
 def _refuse_garbled_keys(header: Dataset) -> None:
-    """Refuses ids that the character set of their header cannot decode: archives file by them, and would misfile.
+    """Refuses ids that the character set of their header cannot decode, because archives file objects by these ids.
 
-    Names are not refused: the part that can be decoded is kept, and the rest is left empty. Nor are ids with an escape
-    sequence of a set that is not declared: they are kept as pydicom reads them, which is a flaw of the source.
+    Names are not refused: the part that can be decoded is kept, and the rest is left empty. Ids with an escape sequence
+    of a set that is not declared are not refused either: they are kept as pydicom reads them, and reported as a flaw of
+    the source.
     """
     with contained():
         garbled = [
@@ -192,7 +193,7 @@ def flaws_of_source(source: SourceSeries) -> list[str]:
                 found.append(f"{keyword}: {problem[0]}; it is kept as it is")
             elif unknown:
                 found.append(
-                    f"{keyword} is beyond ASCII in an unknown character set: as an archive files by it, it "
+                    f"{keyword} is beyond ASCII in an unknown character set: because archives file by it, it "
                     f"is kept with each byte read as Latin-1, as most archives do. {_SAY_IT}"
                 )
         copy_attributes(header, copied, _UIDS[1:])
@@ -311,8 +312,8 @@ def time_zone(header: Dataset) -> timezone | None:
 def age_string(header: Dataset) -> str:
     """Returns PatientAge as ``nnnD``, ``nnnW``, ``nnnM`` or ``nnnY``; empty when it is neither stated nor computable.
 
-    A stated age without zeros or unit is completed; a missing one is counted from PatientBirthDate to StudyDate, in
-    years from two years on, before that in months, in the first month in days (PS3.5, section 6.2).
+    A stated age without leading zeros or unit is completed. A missing one is counted from PatientBirthDate to
+    StudyDate: in years from the age of two, in months below that, and in days in the first month (PS3.5, section 6.2).
 
     Example:
         >>> header = Dataset()

@@ -275,7 +275,7 @@ CONDITIONS: Mapping[str, Callable[[Dataset], bool]] = {
     "DeidentificationMethod": lambda dataset: (
         text(dataset, "PatientIdentityRemoved") == "YES" and "DeidentificationMethodCodeSequence" not in dataset
     ),
-    "FrameOfReferenceUID": _has_planes,  # of a segmentation, which may be of projections (PS3.3, section A.51.3)
+    "FrameOfReferenceUID": _has_planes,  # only of segmentations, which may be of projections (PS3.3, section A.51.3)
     "PositionReferenceIndicator": _has_planes,
     "PatientPosition": lambda dataset: (
         text(dataset, "SOPClassUID") in _POSITIONED and "PatientOrientationCodeSequence" not in dataset
@@ -300,7 +300,7 @@ CONDITIONS: Mapping[str, Callable[[Dataset], bool]] = {
     "FrameIncrementPointer": lambda dataset: (
         (integer(dataset, "NumberOfFrames") or 1) > 1 and text(dataset, "SOPClassUID").startswith(_SC_PREFIX)
     ),
-    "EncapsulatedDocumentLength": _always,  # optional in the standard; without it an odd length is lost
+    "EncapsulatedDocumentLength": _always,  # optional in the standard; an odd length is padded, and unknown without it
     "VerifyingObserverSequence": lambda dataset: text(dataset, "VerificationFlag") == "VERIFIED",
     "CurrentRequestedProcedureEvidenceSequence": _never,  # cannot be judged from the object alone
     "ReferencedSeriesSequence": lambda dataset: any(

@@ -73,7 +73,7 @@ def store_values(
 
     Args:
         array: Numbers of any type; NaN and infinity cannot be stored.
-        allow_8_bit: Whether the object may have 8 bits a pixel.
+        allow_8_bit: Whether the object may have 8 bits per pixel.
         allow_intercept: Whether RescaleIntercept may differ from 0 (in PET it may not, PS3.3, section C.8.9.4).
         may_round: Whether whole numbers that 16 bits cannot hold may be rounded to multiples of a slope. This suits
             quantities; labels and counts would become other labels and counts.
@@ -183,7 +183,7 @@ def require_window(window: Any) -> tuple[float, float]:
     """Returns a window as it was given.
 
     Raises:
-        DerivedObjectError: It is not a center and a width, both finite numbers and the width above 0.
+        DerivedObjectError: ``window`` is not a center and a width, both finite numbers and the width above 0.
 
     Example:
         >>> require_window((40, 400))

@@ -44,8 +44,9 @@ def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_c
     ``units="source"`` stands for the unit of the source.
 
     Raises:
-        DerivedObjectError: ``units`` is None, and the values of the PET are not all from 0 to 1; or ``units`` is
-            ``source``, and the source states no unit; or is no unit of a PET, or no line of text.
+        DerivedObjectError: ``units`` is None, the image is a PET, its source states a unit, and the values are not all
+            from 0 to 1; or ``units`` is ``source``, and the source states no unit; or ``units`` is not one line of
+            text, or for a PET not one of its units.
     """
     unit = options.units
     _check_stated(unit, source, image_class)
@@ -71,7 +72,7 @@ def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_c
 
 
 def _check_stated(unit: str | None, source: Source, image_class: ImageClass) -> None:
-    """Refuses units that the attribute of the class cannot hold: code strings for PET, else a line of text."""
+    """Refuses units that the attribute of the class cannot hold: one of a list for PET, a line of text for others."""
     if unit in (None, "", "source"):
         return
     require_line("units", unit, _LO)

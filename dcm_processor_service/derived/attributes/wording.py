@@ -9,7 +9,7 @@ from dcm_processor_service.errors import DerivedObjectError
 __all__ = ["is_keyword", "require_keyword", "require_line", "require_lines"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters, and halves of characters, which no encoding of text holds."""
+"""Control characters, and lone surrogates, which no encoding of text can hold."""
 _KEYWORD = re.compile(r"[A-Z0-9_](?:[A-Z0-9_ ]{0,14}[A-Z0-9_])?")
 
 

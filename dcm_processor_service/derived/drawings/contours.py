@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_OUTLINES", "TooManyOutlinesError", "drawn_on", "outlines", "rings"]
 
 MOST_OUTLINES = 5_000
-"""The largest number of outlines of a structure on a slice: even the vessels of both lungs have some hundreds."""
+"""The largest number of outlines of a structure on a slice: even the vessels of both lungs have only some hundreds."""
 
 
 class TooManyOutlinesError(ValueError):

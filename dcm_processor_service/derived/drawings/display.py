@@ -24,7 +24,7 @@ def write_shades(made: Dataset, frames: Sequence[FrameInfo], window: tuple[float
     """Writes Modality LUT, window and Presentation LUT Shape (PS3.3, sections C.11.1, C.11.8 and C.11.6)."""
     frame = frames[0]
     header = frame.instance.header
-    assert isinstance(header, Dataset)  # as every header of a source
+    assert isinstance(header, Dataset)  # the header of a source always is one
     if frame.lut is not None:
         copy_attributes(header, made, ("ModalityLUTSequence",))
     else:

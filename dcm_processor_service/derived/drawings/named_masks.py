@@ -100,7 +100,7 @@ class NamedMasks:
             for each in chosen.values()
         }
         if len(said) < len(chosen):
-            raise DerivedObjectError("two labels have the same name: merge them, or name them apart")
+            raise DerivedObjectError("two labels have the same name: merge them, or give them different names")
         return cls(said, placement, (array,), tuple(chosen))
 
     def on_slice(self, index: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:

@@ -53,14 +53,14 @@ def overlay(
     labels: Mapping[int, Code | str] | str | None = None,
     options: OverlayOptions | None = None,
 ) -> list[FileDataset]:
-    """Makes a series of fused pictures, one instance a slice, on the planes of the volume.
+    """Makes a series of fused pictures, one instance per slice, on the planes of the volume.
 
     Small images are enlarged by a whole factor, so that the legend is legible; their pixels become smaller, and the
     image covers the same area.
 
     Args:
         volume: The images, shape (i, j, k): usually the source as it was read.
-        structures: Masks by name on the grid of the volume, or a label map; bare arrays lie where the volume does.
+        structures: Masks by name on the grid of the volume, or a label map; bare arrays get the volume's position.
             Names need no code.
         source: Series that the volume was read from.
         recipe: Producer, role and time of making.
@@ -128,7 +128,7 @@ def _with_place(
 
 def _legend(masks: NamedMasks) -> tuple[LegendEntry, ...]:
     words = list(masks.said)
-    if not masks.placement.is_projection:  # which has no volume
+    if not masks.placement.is_projection:  # structures on a projection have no volume in ml
         words = [f"{name}  {ml:.1f} ml" for name, ml in zip(words, masks.volumes_ml(), strict=True)]
     return tuple(LegendEntry(*each) for each in zip(words, masks.colours(), strict=True))
 

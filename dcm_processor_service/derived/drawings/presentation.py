@@ -1,6 +1,6 @@
 """Makes Grayscale Softcopy Presentation States: outlines, markers and text over the source images, which do not change.
 
-PS3.3, section A.33.1. A state has one rescale for all images that it annotates: images with different rescales (PET)
+PS3.3, section A.33.1. A state has one rescale for all images that it annotates, so images with different rescales (PET)
 get different states.
 """
 

@@ -27,8 +27,8 @@ _ANY_CLASS = frozenset({"source", "sc"})
 def colors_of(given: PlacedArray, source: Source, options: ImageOptions) -> PlacedArray | None:
     """Returns the colours with the axes (column, row, slice, 3), or None if the voxels are values.
 
-    Bytes (i, j, k, 3) are colours unless they are three volumes of the source, and so are bytes (i, j, 3) of a source
-    without places in space that has not three images.
+    Bytes of shape (i, j, k, 3) are colours unless they are three volumes of the source. If the source has no place in
+    space and not exactly three images, bytes of shape (i, j, 3) are colours, too.
 
     Raises:
         DerivedObjectError: The voxels are colours, and the class or the options do not allow this; or they have four
@@ -40,8 +40,8 @@ def colors_of(given: PlacedArray, source: Source, options: ImageOptions) -> Plac
     last = array.shape[-1] if of_bytes else 0
     if last == _RGBA and _RGBA not in {len(given.sources), *_volumes(source)}:
         raise DerivedObjectError(
-            f"bytes of shape {array.shape} are four volumes, which the source does not have, or colours with an "
-            "opacity, which DICOM images have not: give colours without it, array[..., :3], or name the kind of volumes"
+            f"bytes of shape {array.shape} are four volumes, which the source does not have, or colours with opacity, "
+            "which DICOM images cannot store: give colours without it, array[..., :3], or name the kind of volumes"
         )
     if not given.is_color and not (last == _RGB and len(given.sources) != _RGB):
         return None
@@ -51,13 +51,13 @@ def colors_of(given: PlacedArray, source: Source, options: ImageOptions) -> Plac
         )
     if options.multi_frame or options.units or options.window:
         raise DerivedObjectError(
-            "colours have no units and no window, and one instance a slice: leave these options out"
+            "colours have no units and no window, and one instance per slice: leave these options out"
         )
     return given
 
 
 def _with_slices(given: PlacedArray, source: Source) -> PlacedArray:
-    """Returns bytes (i, j, 3 or 4) of one image without a place in space with an axis of slices."""
+    """Adds an axis of slices to bytes of shape (i, j, 3 or 4) if these are one image without a place in space."""
     array = given.array
     if not isinstance(source, SourceSeries) or not has_no_place(source) or array.ndim != _FOUR_AXES - 1:
         return given

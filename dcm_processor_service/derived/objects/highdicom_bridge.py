@@ -161,7 +161,7 @@ class Planes:
         first, slices = used[0], placement.slices
         is_multi_frame = "NumberOfFrames" in first.instance.header
         same = [frame for frame in used if _is_alike(frame, first)]
-        if is_multi_frame:  # highdicom takes one such instance
+        if is_multi_frame:  # highdicom takes only one multi-frame instance
             same = [frame for frame in same if frame.instance is first.instance]
         chosen = {id(frame.instance) for frame in same}
         self.images = self._shells(same, first.orientation if slices is None else placement.orientation)
@@ -206,7 +206,7 @@ class Planes:
     def _placed_shell(self, frames: Sequence[FrameInfo], orientation: tuple[float, ...]) -> Dataset:
         """Returns an instance's shell with the geometry of the given frames; its other frames are placed far away."""
         header = frames[0].instance.header
-        assert isinstance(header, Dataset)  # as every header of a source
+        assert isinstance(header, Dataset)  # the header of a source always is one
         made = self._made_shells.of(header)
         if self.placement.is_projection:
             for keyword in ("FrameOfReferenceUID", "PositionReferenceIndicator"):

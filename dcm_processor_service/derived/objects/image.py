@@ -1,4 +1,4 @@
-"""Makes image series from arrays: CT, MR, PET and Secondary Capture, one instance a slice."""
+"""Makes image series from arrays: CT, MR, PET and Secondary Capture, one instance per slice."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def derive_image(
 ) -> DerivedImage:
     """Makes an image series from an array, a Volume, or a NIfTI image or file.
 
-    Integers are stored unchanged if 16 bits hold them; other values by a slope and an intercept, with the error bound
-    in the result's ``mapping``. InstanceNumber grows along the normal of the slices, volume by volume.
+    Integers that fit into 16 bits are stored unchanged. Other values are stored with a slope and an intercept; the
+    result's ``mapping`` has the error bound. InstanceNumber grows along the normal of the slices, volume by volume.
 
     Args:
         voxels: Shape (i, j), (i, j, k) or (i, j, k, t): column, row, slice, volume. Axes may be in any order and
@@ -126,7 +126,7 @@ def derive_image(
     if placement.is_projection and (image_class != "sc" or options.multi_frame or options.same_frame):
         raise DerivedObjectError(
             "the source has no place in space (projections, ultrasound), so its results are Secondary Capture, one "
-            "instance an image, without a frame of reference: leave kind, multi_frame and same_frame out"
+            "instance per image, without a frame of reference: leave kind, multi_frame and same_frame out"
         )
     job = _Job(Composite(recipe, source), placement, pixels, image_class, options, is_color=colors is not None)
     with contained():
@@ -140,7 +140,7 @@ def derive_image(
 
 
 def color_images(placement: Placement, source: SourceSeries, recipe: Recipe) -> list[FileDataset]:
-    """Makes RGB Secondary Capture, one instance a slice, from colours that are placed already.
+    """Makes RGB Secondary Capture, one instance per slice, from colours that are placed already.
 
     Args:
         placement: Its array has shape (columns, rows, slices, 3), uint8.
@@ -214,7 +214,7 @@ class _Job:
         return made
 
     def _rows(self, index: int, volume: int) -> NDArray[Any]:
-        """The pixels of an instance, shape (rows, columns[, 3])."""
+        """Returns the pixels of an instance, shape (rows, columns[, 3])."""
         pixels = self.pixels.array[:, :, index]
         rows: NDArray[Any] = pixels.transpose(1, 0, 2) if self.is_color else pixels[..., volume].T
         return rows

@@ -39,7 +39,7 @@ def make_multi_frame(
     """
     if image_class != "sc":
         raise DerivedObjectError(
-            f"a {image_class.upper()} image is made as one instance a slice: leave multi_frame out, or say kind='sc'"
+            f"a {image_class.upper()} image is made as one instance per slice: leave multi_frame out, or say kind='sc'"
         )
     if pixels.mapping.slope != 1 or pixels.mapping.intercept != 0 or pixels.lowest < 0:
         raise DerivedObjectError(

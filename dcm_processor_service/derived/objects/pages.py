@@ -152,7 +152,7 @@ def _decoded(page: bytes | Path | str, number: int) -> NDArray[Any]:
         raise ConfigurationError("PNG pages need Pillow, which is not installed: pip install pillow") from error
     try:
         with pillow.open(io.BytesIO(page) if isinstance(page, bytes) else page) as image:
-            if image.mode.startswith("I"):  # has 16 bits: keep the upper 8
+            if image.mode.startswith("I"):  # the picture has 16 bits: keeps the upper 8
                 return (np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
             if image.mode == "F":
                 raise DerivedObjectError(f"page {number} holds fractions: give a picture of 8 or 16 bits")

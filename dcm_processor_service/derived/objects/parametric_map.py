@@ -95,7 +95,7 @@ def parametric_map(
             **planes.arguments(highdicom),
             **equipment(composite),
         )
-        dataset.ContentCreatorName = None  # it would name a person, and a program made the map
+        dataset.ContentCreatorName = None  # it names a person, but a program made the map
         finish(dataset, composite)
         write_laterality(dataset)
         _make_windows_exact(dataset)

@@ -42,7 +42,7 @@ _Spelling: TypeAlias = tuple[object, ...]
 class Shells:
     """Makes the shells of one series. Elements that are equal in all its headers are made only once.
 
-    To change a shell, replace its elements: several shells share an element.
+    To change a shell, replace its elements and do not change them, because several shells share an element.
 
     Example:
         >>> header = Dataset()

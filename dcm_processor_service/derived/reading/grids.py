@@ -161,7 +161,7 @@ class MaskGrid:
         placed: list[NDArray[Any]] = [np.zeros(0)] * 3
         for axis, own in enumerate(axes):
             lands = matrix[axis, own] * np.arange(self.shape[own]) + matrix[axis, 3]
-            nearest = np.floor(lands + 0.5 + 1e-6).astype(np.intp)  # so that rounding errors of affines decide no tie
+            nearest = np.floor(lands + 0.5 + 1e-6).astype(np.intp)  # rounding errors of affines must not decide a tie
             inside = (nearest >= 0) & (nearest < array.shape[axis])
             taken[axis], placed[own] = nearest[inside], np.flatnonzero(inside)
         block = array[np.ix_(*taken)]

@@ -65,7 +65,7 @@ def _findings(dataset: Dataset) -> list[tuple[str, Finding]]:
     if not groups and not any(concept(each) == _MEASUREMENTS for each in containers):
         title = code_in(dataset, "ConceptNameCodeSequence")
         raise InvalidSeriesError(
-            f"instance {text(dataset, 'SOPInstanceUID')} is no measurement report after TID 1500 but "
+            f"instance {text(dataset, 'SOPInstanceUID')} is no measurement report of TID 1500 but "
             f"{title.meaning if title is not None else 'a report without a title'!r}: read it with series.text()"
         )
     evidence = _evidence(dataset)

@@ -247,10 +247,10 @@ class _Drawing:
         return _Contour(k, np.delete(points, across, axis=1), is_xor)
 
     def _refuse_gaps(self, slices: Sequence[int], across: int) -> None:
-        """Refuses contours on only every second slice, every third and so on: what lies between them is not known.
+        """Refuses contours on only every second slice, or every third and so on, since nothing says what lies between.
 
-        On the images that the set was drawn on, the contours of this region are judged, if they lie on three slices or
-        more. On another grid, the contours of all regions are judged, to see whether they were drawn on its slices.
+        On the images that the set was drawn on, only the contours of this region count, if they lie on three slices or
+        more. On another grid, the contours of all regions count: these show whether they were drawn on its slices.
         """
         is_own = self._grid.has_real_slices and self._grid.series_instance_uid in self._referenced
         known = slices if is_own else self._planes.slices(across)
@@ -271,7 +271,7 @@ class _Drawing:
         kept = [
             *by_points.values(),
             *(contour for contour in contours if contour.is_xor),
-        ]  # without copies
+        ]  # a contour that is there twice counts once
         if by_points and _cross([contour.points for contour in kept], shape):
             raise InvalidSeriesError(
                 f"contours of {self._what} cross in slice {kept[0].slice + 1}, so it is not clear whether their "

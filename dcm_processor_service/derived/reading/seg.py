@@ -235,6 +235,6 @@ class _SegReader:
         place, count = Counter(places).most_common(1)[0] if places else (None, 0)
         if count > 1:
             raise InvalidSeriesError(
-                f"segment {number} of {self.frames.instance.label} has {count} frames at one place ({place}), as of "
-                "several points in time, and one mask cannot hold them: ask for a segmentation for each"
+                f"segment {number} of {self.frames.instance.label} has {count} frames at one place ({place}), perhaps "
+                "of several points in time, and one mask cannot hold them: ask for a segmentation for each"
             )

@@ -1,4 +1,4 @@
-"""Places the frames of a SEG on a grid: on their own, or on that of given images."""
+"""Places the frames of a SEG on a grid: on the grid that the frames themselves form, or on that of given images."""
 
 from __future__ import annotations
 

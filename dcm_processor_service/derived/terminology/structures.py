@@ -101,7 +101,7 @@ class Structure:
 
 
 def split_side(name: str) -> tuple[str, str]:
-    """Splits a name into the name without its side, in lower case, and the side, which may be any of its words.
+    """Splits a name into the name without its side, in lower case, and the side. Any word of the name may be the side.
 
     Example:
         >>> split_side("Left kidney"), split_side("kidney_left"), split_side("rib_left_3"), split_side("liver")

@@ -113,7 +113,7 @@ def _import_module(name: str) -> ModuleType:
 
 
 def _search(folder: Path) -> None:
-    """Lets a callback import the modules in its folder, also while it runs, as Python lets a script."""
+    """Lets a callback import the modules in its folder, as a script can; it stays so while the callback runs."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
@@ -219,7 +219,7 @@ def _want(name: str, parameter: inspect.Parameter, hint: Any, mode: Mode) -> Wan
         if wanted_mode != mode:
             raise CallbackSignatureError(_mixed(name, parameter.name, hint, mode))
         return want
-    # on Python 3.10 list[int] passes for a class
+    # on Python 3.10, inspect.isclass is True for list[int]
     if inspect.isclass(hint) and get_origin(hint) is None and issubclass(hint, BaseModel) and not _is_ours(hint):
         return hint
     if optional:

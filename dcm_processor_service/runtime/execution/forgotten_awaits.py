@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ASYNC_FACADES", "forgotten_awaits"]
 
-# names, since a job that reads one value should not load the facades of images
+# names and not classes, so that a job that reads one value need not load the facades of images
 ASYNC_FACADES = (
     *("AsyncCommitments", "AsyncCurrentJob", "AsyncData", "AsyncDerive", "AsyncDicom", "AsyncDicomSeries"),
     *("AsyncFiles", "AsyncJobs", "AsyncPeers", "AsyncProgress", "AsyncSession", "AsyncStep"),

@@ -24,11 +24,12 @@ __all__ = ["job_process"]
 
 @contextmanager
 def job_process(container: Container) -> Iterator[None]:
-    """Makes this process that of the container's job, within the block.
+    """Sets up this process for the container's job, within the block.
 
-    Logging goes through the scrubber, SIGTERM asks for an end, and functions that are given no context use this
-    container. Uncaught errors, log lines and warnings are scrubbed also after the block, until the process ends. At the
-    end of the block, associations that were left open are aborted: each would keep the process alive for a minute.
+    Logging goes through the scrubber, SIGTERM requests the job's end, and functions that are given no context use this
+    container. Uncaught errors, log lines and warnings are scrubbed after the block too, until the process ends. At the
+    end of the block, associations that were left open are aborted, because each would keep the process alive for a
+    minute.
     """
     settings = container.settings()
     spare_own_limits()

@@ -30,10 +30,10 @@ A measurement takes a ten-thousandth of that time; a program may fill the last t
 _WARN_AT = 0.9
 
 _PATIENCE_S = 2.0
-"""How long the end of a job waits for a record that is under way to a store."""
+"""Seconds that the end of a job waits for a record that is being written to the store."""
 
 _NO_LIMIT = 1 << 60
-"""cgroup v1 says some number near 2**63 where there is no limit."""
+"""A number of this size or more means that there is no limit: cgroup v1 then states a number near 2**63."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class MemoryLimit:
     """Name of the file that counts the processes which the kernel has killed."""
 
     inactive: str
-    """Key in ``memory.stat`` of file pages that were read once; pages that were read more often have a similar key."""
+    """Key in ``memory.stat`` of file pages that were read once; pages read more often have the key with ``active``."""
 
     @classmethod
     def of_this_process(cls, root: Path = Path("/")) -> MemoryLimit | None:
@@ -154,7 +154,7 @@ class MemoryWatch:
     def _keep(self, record: Callable[[MemoryRecord], None], short: MemoryRecord) -> None:
         try:
             record(short)
-        except Exception as error:  # noqa: BLE001  the job goes on: the record is only a hint for sessions why
+        except Exception as error:  # noqa: BLE001  the job goes on, because only the command "sessions why" needs this
             self._log.debug("the record that memory ran short was not stored: %s", type(error).__name__)
 
 
@@ -164,7 +164,8 @@ def memory_watched(log: JobLog, record: Callable[[MemoryRecord], None] | None = 
 
     Args:
         log: The log of the job.
-        record: Called once, from another thread, with the memory in use then; stores that record for ``sessions why``.
+        record: Called once, from another thread, with a record of the memory in use; it stores the record, which the
+            command ``sessions why`` reads.
     """
     limit = MemoryLimit.of_this_process()
     if limit is None:

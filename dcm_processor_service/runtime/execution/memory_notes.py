@@ -25,8 +25,8 @@ def noting(container: Container) -> Callable[[MemoryRecord], None]:
     The store is opened only when the returned function is called.
 
     In an asynchronous job, ``noting`` must be called in the job's event loop. The returned function is called in the
-    thread that watches the memory; it only schedules the write on that loop and does not wait for it: at the end of the
-    job the loop's thread waits for the watching thread, and each would wait for the other.
+    thread that watches the memory. It only schedules the write on that loop and does not wait for it, because at the
+    end of the job the loop's thread waits for the watching thread, and so both would wait for ever.
     """
 
     async def put(record: MemoryRecord) -> None:

@@ -8,8 +8,9 @@ session         /session   empty for each job; the worker's pre- and post-script
 data            /data      the worker's own data, such as models; not there when the worker has none
 ==============  =========  ======================================================================================
 
-The worker's argument ``session_dir`` is the session folder's path outside of the container. Where the worker's settings
-name other mounts, ``ENV DCM_PROCESSOR_SERVICE_SESSION_DIR`` and ``..._DATA_DIR`` in its Dockerfile say so.
+The worker's argument ``session_dir`` is the session folder's path outside of the container. If the worker's settings
+name other mounts, its Dockerfile must name them too, with ``ENV DCM_PROCESSOR_SERVICE_SESSION_DIR`` and
+``..._DATA_DIR``.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ __all__ = ["mounted_folders"]
 def mounted_folders(arguments: Mapping[str, Any], main_file: str | None = None) -> dict[str, Path | None]:
     """Returns ``session_dir`` and ``data_dir`` as this process sees them; None if there are none.
 
-    Only the docker worker gives ``session_dir``: on the machine of a virtual-environment worker, ``/data`` may be any
-    folder.
+    Without the argument ``session_dir``, which only the docker worker passes, both are None, because on the machine of
+    a virtual-environment worker ``/data`` may be any folder.
 
     Args:
         arguments: The worker's keyword arguments.

@@ -1,4 +1,4 @@
-"""Enforces the limits of an entry in the style of 0.0.1, from its first call of a function of this package on."""
+"""Enforces the limits of an entry of the 0.0.1 API, from its first call of a function of this package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def limits_kept(container: Container) -> ExitStack:
-    """Enforces the limits of this process's job, where the process runs a ``main.py`` of the platform's worker.
+    """Enforces the limits of this process's job, if the process runs a ``main.py`` of the platform's worker.
 
     If the process is killed, the worker finds a result that says so; if memory runs short, the session gets a
     record of that. The ``timeout`` of the job's document, counted from now, and a grace are enforced as for an entry

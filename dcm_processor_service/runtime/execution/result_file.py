@@ -54,7 +54,10 @@ class WorkerResult:
             _log.warning("the result file cannot be written before the job has ended: %s", type(error).__name__)
 
     def promise(self) -> None:
-        """Writes into the file that the process was killed; the worker's own ``main.py`` replaces the file later."""
+        """Writes into the file, in advance, that the process was killed.
+
+        If the process is not killed, the worker's own ``main.py`` replaces the file later.
+        """
         self.write(self.promise_text())
 
     @classmethod
@@ -64,7 +67,7 @@ class WorkerResult:
 
     @contextmanager
     def promised(self) -> Iterator[None]:
-        """Writes into the file that the process was killed; after SIGTERM, that the job was asked to end.
+        """Writes into the file, in advance, that the process was killed; after SIGTERM, that the job was asked to end.
 
         When the callback has returned or raised, the worker's own ``main.py`` replaces the file.
         """
@@ -81,7 +84,7 @@ class WorkerResult:
 
 
 def worker_result() -> WorkerResult | None:
-    """Returns the result file, where this process runs a ``main.py`` of the platform's worker."""
+    """Returns the result file if this process runs a ``main.py`` of the platform's worker; None otherwise."""
     main: Any = sys.modules.get("__main__")
     path = Path(getattr(main, "__file__", None) or "")
     is_the_workers = path.name == "main.py" and all(hasattr(main, name) for name in ("ARGS", "KWARGS", "from_json"))

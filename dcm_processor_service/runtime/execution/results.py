@@ -46,7 +46,7 @@ def readable(text: str) -> str:
 
 
 class _JsonWalk:
-    """One conversion; remembers the objects that it has begun and not ended, in case one contains itself."""
+    """One conversion; remembers which objects it is converting, in case one contains itself."""
 
     def __init__(self) -> None:
         self._open: set[int] = set()
@@ -105,6 +105,6 @@ def _scalar(value: object) -> str:
         return base64.b64encode(bytes(value)).decode("ascii")
     if isinstance(value, (PurePath, UUID, Decimal)):
         return readable(str(value))
-    if type(value).__module__.partition(".")[0] == "bson":  # ObjectId and its kin; their text is the platform's own
+    if type(value).__module__.partition(".")[0] == "bson":  # ObjectId and similar, which the platform writes as text
         return str(value)
     return f"<{_type_name(value)}>"

@@ -1,4 +1,4 @@
-"""Runs a callback in a container, and maps how it ended to an outcome with an exit code."""
+"""Runs a callback in a container, and describes its end as an outcome with an exit code."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class CallbackOutcome:
     """Traceback of the error, without patient attributes of the session."""
 
     own_frames_text: str = ""
-    """The same traceback with the frames of the user's own code alone."""
+    """The same traceback with only the frames of the user's own code."""
 
     peak_memory_bytes: int | None = None
     """The most resident memory that the process has had by then; None where the system does not report it."""
@@ -148,16 +148,17 @@ def run_callback(
         settings: The job's settings; read from the environment when not given.
         job: The job's document, when it is at hand; read from the store when not given.
         customise: Overrides providers of the container before anything is used.
-        own_process: This process runs this job alone: logging and SIGTERM are the job's as long as it runs.
+        own_process: Whether this process runs this job alone, so that its logging and its handling of SIGTERM may be
+            set up for the job while it runs.
         ended_by: Returns the context manager that ends the process when the job's time limit and a grace are over.
-            It is given in a worker; then memory is watched, too. Without it, a known limit is only passed on to the
-            callback.
+            A worker gives it; then memory is watched, too. Without it, the callback can read the time limit, but
+            nothing enforces it.
 
     Returns:
         The outcome. Errors of the callback and of the configuration are in it, not raised; KeyboardInterrupt is raised,
         and so is SystemExit, except after SIGTERM. After SIGTERM, the exit code is 143 in every case. A callback that
-        asked whether to stop, learned that its time is over, and returned, has failed: its result may be incomplete.
-        One that never asked, and returned within the grace, is done.
+        asked whether to stop, learned that its time is over, and returned, counts as failed, because its result may be
+        incomplete. A callback that never asked, and returned within the grace, counts as done.
     """
     started = time.monotonic()
     run = _Run(job, customise, own_process, ended_by)
@@ -272,7 +273,7 @@ class _Run:
                 self._limit_s = (await current.read()).timeout_s
             except StoreUnavailableError:
                 raise
-            except StoreError as error:  # a callback that needs the document gets the error itself
+            except StoreError as error:  # a callback that needs the document raises the error when it reads it
                 container.log().debug("the job's document is not known: %s", type(error).__name__)
 
     @staticmethod
@@ -323,7 +324,7 @@ def call(
     """Calls a blocking callback with its arguments.
 
     Raises:
-        CallbackSignatureError: It returned a coroutine.
+        CallbackSignatureError: The callback returned a coroutine.
         ConfigurationError: The job's params do not fit the callback's model.
     """
     arguments = _arguments(callback, container, document)

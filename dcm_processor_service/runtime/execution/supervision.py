@@ -1,4 +1,4 @@
-"""Work in a child process, whose end is always reported: a result, an error, a signal, a time limit."""
+"""Runs work in a child process, and always reports how it ended: by a result, an error, a signal or a time limit."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 __all__ = ["Child", "Ended", "supervised"]
 
 _SIGNALLED = 128
-"""A process that a signal ended gets this number plus the signal's number as exit code, as in shells."""
+"""If a signal ended a process, its exit code is this number plus the signal's number, as in shells."""
 
 
 class Child:
-    """Messages of the work to the parent process, in a file without a name that both processes have open."""
+    """Sends messages from the work to the parent process, in a file without a name that both processes have open."""
 
     def __init__(self, file: BinaryIO | None = None) -> None:
         self._file = file
 
     @property
     def is_apart(self) -> bool:
-        """Whether the work runs in a separate process, which may be ended."""
+        """Whether the work runs in a process of its own, which can be ended without ending the caller's."""
         return self._file is not None
 
     def announce(self, limit: TimeLimit) -> None:
@@ -68,7 +68,7 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
         return Ended(*work(Child()))
     began_s = time.monotonic()
     memory = KilledForMemory(MemoryLimit.of_this_process())
-    for stream in (sys.stdout, sys.stderr):  # both processes would write buffered text
+    for stream in (sys.stdout, sys.stderr):  # else both processes would write the text that is buffered now
         stream.flush()
     with tempfile.TemporaryFile() as file:
         parent = os.getpid()
@@ -137,8 +137,8 @@ def _ended_without_record(
         kind = "ProcessEnded"
         starved = memory.sentence() if number == signal.SIGKILL else ""
         message = starved or (
-            f"the signal {name} ended the process of the callback; SIGKILL is often the kernel's, for lack of memory, "
-            "and SIGSEGV a library that crashed"
+            f"the signal {name} ended the process of the callback; SIGKILL often comes from the kernel for lack of "
+            "memory, and SIGSEGV from a library that crashed"
         )
     else:
         kind = "ProcessEnded"

@@ -1,8 +1,8 @@
 """Ends a job that does not return within its time limit and a grace.
 
 A callback may be inside of a library that holds the interpreter's lock, so nothing here waits for Python code of this
-process: faulthandler's own thread, which needs no lock, prints where each thread is and ends the process; before that,
-a small second process writes the result file. The second process could not end this one: in a container the job is
+process. First a small second process writes the result file. Then faulthandler's own thread, which needs no lock,
+prints where each thread is and ends this process. The second process could not end it: in a container, the job is
 process 1, which signals from inside of the container do not end.
 """
 
@@ -48,8 +48,9 @@ if not select.select([sys.stdin], [], [], left_s)[0] and is_still_promise():
 """
 """Waits until its standard input has a text or is closed; writes the file if neither happens in time.
 
-A file whose content is not the promise is the job's own result, and is left as it is. The time is that of the clock of
-the whole machine, so that a process which takes long to start still writes before the job's process ends.
+The promise is the text that was written into the file when the job began. A file with another content is the job's own
+result, and is left as it is. The time is that of the machine's monotonic clock, so that a process which takes long to
+start still writes before the job's process ends.
 """
 
 
@@ -75,7 +76,7 @@ ended; give it a longer timeout in the manifest, or look at ctx.cancelled betwee
 
     @property
     def sentence(self) -> str:
-        """The sentence about a job that was ended."""
+        """The error message of a job whose process was ended."""
         return (
             f"the job reached its time limit of {self.limit_s:g} s and did not return in the grace of {self.grace_s:g} "
             "s after it, so its process was ended; give it a longer timeout in the manifest, or look at ctx.cancelled "
@@ -109,7 +110,7 @@ def process_ends_at(limit: TimeLimit, head_start_s: float = 0.0) -> Iterator[Non
 def last_words(path: Path, text: str, limit: TimeLimit, promise: str) -> Iterator[None]:
     """Ends this process after the grace like :func:`process_ends_at`; writes ``text`` to ``path`` before that.
 
-    A file that holds something else than the promise, such as the result of the job, is left as it is.
+    If the content of the file is not ``promise``, it is the result of the job, and the file is left as it is.
     """
     command = [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(path), text, promise, str(limit.grace_ends_s)]
     quiet = subprocess.DEVNULL

@@ -51,7 +51,8 @@ __all__ = ["entrypoint", "run_for_worker"]
 T = TypeVar("T")
 
 RESULT_BYTES = 8 * 1024 * 1024
-"""The queue stores a result inside the job's document, of at most 16 MiB; a result that does not fit ends the queue."""
+"""The most bytes of a result. The queue stores it inside the job's document, which may have at most 16 MiB; if it did
+not fit, the process of the queue would end."""
 
 
 def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
@@ -59,8 +60,8 @@ def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
 
     The context comes from the environment, and from the worker's arguments where the environment lacks a value; the
     arguments ``params``, ``added_params`` and ``headers`` become ``ctx.job``. Other arguments are ignored. A param that
-    the callback's own model does not know is refused where the model forbids it; else a warning in the job's log names
-    the param (:mod:`~dcm_processor_service.runtime.execution.params`). The value that the callback returns becomes
+    the callback's own model does not know is refused if the model forbids it, or else named in a warning in the job's
+    log (:mod:`~dcm_processor_service.runtime.execution.params`). The value that the callback returns becomes
     plain JSON. An error that it raises reaches the worker with traceback and cause; ``sys.exit`` becomes an error that
     names the exit code. After SIGTERM, the process ends with code 143 when the callback has returned.
 
@@ -72,7 +73,7 @@ def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
     none of this and works beside it.
 
     Args:
-        function: A callback, blocking or ``async def``. ``run`` takes the name of the callback or that of the entry.
+        function: A callback, blocking or ``async def``. The command ``run`` accepts the callback and the entry alike.
 
     Example:
         >>> from dcm_processor_service import RuntimeContext
@@ -123,7 +124,7 @@ def run_for_worker(work: Callable[[Container], T], arguments: Mapping[str, Any])
 
     Raises:
         ConfigurationError: Neither environment nor arguments name the store, session or job.
-        SystemExit: With code 143, after the work, when SIGTERM came meanwhile.
+        SystemExit: SIGTERM came during the work; raised after it, with code 143.
     """
     container = Container(settings=_settings(arguments))
     job = _job(arguments)
@@ -202,7 +203,7 @@ def _storable(result: Any) -> Any:
     """Returns a result that fits into the job's document.
 
     Raises:
-        UnsupportedValueError: It does not fit.
+        UnsupportedValueError: The result is too large.
     """
     size_bytes = len(json.dumps(result))
     if size_bytes > RESULT_BYTES:

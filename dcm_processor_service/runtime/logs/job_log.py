@@ -1,8 +1,8 @@
 """``ctx.log`` and the logging of a job's process.
 
-It is the standard library's logging with a formatter and a scrubber, and no other framework: pydicom, pynetdicom,
-drivers and ``warnings`` log through the standard library in any case. The scrubber removes this session's names, ids
-and dates from every record when it is made, before any handler, ours or another's, sees it.
+It is the standard library's logging with a formatter and a scrubber, and no other framework, because pydicom,
+pynetdicom, drivers and ``warnings`` log through the standard library too. The scrubber removes this session's names,
+ids and dates from every record when it is made, before any handler, ours or another's, sees it.
 
 A line is JSON when the output is no terminal: ``time``, ``level``, ``logger``, ``message``, ``session``, ``job``,
 ``event``, ``service``, then the fields that were given, then ``traceback``.
@@ -123,7 +123,7 @@ class _ScrubbedRecords:
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._before(*args, **kwargs)
-        library = str(record.name or "").partition(".")[0]  # logging.makeLogRecord names it later
+        library = str(record.name or "").partition(".")[0]  # logging.makeLogRecord sets the name only later
         if library == "pynetdicom":
             _silence_identifiers()
         try:
@@ -137,7 +137,7 @@ class _ScrubbedRecords:
         record.msg, record.args = self._scrubber.text(text), ()
         if record.exc_info and record.exc_info[1] is not None:
             lines = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-            record.exc_text = self._scrubber.text(lines)  # formatters take it in place of their own
+            record.exc_text = self._scrubber.text(lines)  # formatters print it instead of formatting the error
             record.exc_info = None
         if record.stack_info:
             record.stack_info = self._scrubber.text(record.stack_info)
@@ -183,10 +183,10 @@ def job_logging(
     stream: TextIO | None = None,
     kept: logging.Handler | None = None,
 ) -> Iterator[None]:
-    """Makes the logging of this process that of one job, within the block.
+    """Sets up the logging of this process for one job, within the block.
 
-    The root logger writes scrubbed lines to the standard error and nowhere else; warnings and the failures of threads
-    are lines too. Records that go to other handlers, which libraries made for themselves, are scrubbed as well.
+    The root logger writes scrubbed lines to the standard error and nowhere else. Warnings and the failures of threads
+    are logged too. Records that go to other handlers, which libraries made for themselves, are scrubbed as well.
 
     Args:
         bound: Fields of every line: session, job, event, service.

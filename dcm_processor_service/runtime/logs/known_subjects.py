@@ -1,4 +1,4 @@
-"""Has a scrubber learn every patient, study and series that a job reads."""
+"""Passes every patient, study and series that a job reads to the job's scrubber."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KEYWORDS = {
 
 
 def learn_from_query(scrubber: Scrubber, query_or_answer: FindQuery | FoundItem) -> None:
-    """Has a scrubber learn the keys of a query, or the answers to it."""
+    """Passes the keys of a query, or one of its answers, to a scrubber."""
     values = ((keyword, getattr(query_or_answer, name, None)) for name, keyword in _KEYWORDS.items())
     written = {keyword: value if isinstance(value, str) else f"{value:%Y%m%d}" for keyword, value in values if value}
     # a range of days does not identify a person, and a part of a text with wildcards would remove too much from logs

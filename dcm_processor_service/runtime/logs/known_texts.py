@@ -1,7 +1,7 @@
 """The names and ids that a scrubber knows, found in a text in a time that does not grow with their number.
 
-Each name or id has signs: every text that holds it holds one of its signs. A search for signs by their first characters
-finds the few names and ids that a line may hold, and only these become a regular expression.
+Each name or id has signs: short texts, at least one of which is in every text with that name or id. A search for signs
+by their first characters finds the few names and ids that a line may contain. Only these become a regular expression.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["KnownTexts"]
 
 _FREE_LENGTH = 8
-"""A text of at least so many characters is removed inside of words too."""
+"""A text of at least this many characters is removed inside of words too."""
 _GRAM = 3
-"""A sign is looked up by so many of its first characters."""
+"""A sign is looked up by this many of its first characters."""
 _MOST_COMPILED = 256
 
 _LABEL = (
@@ -73,7 +73,7 @@ class KnownTexts:
             self._lengths.add(min(_GRAM, len(sign)))
 
     def pattern_for(self, text: str) -> re.Pattern[str] | None:
-        """Returns the pattern of all known texts that this text may hold; None where it can hold none."""
+        """Returns the pattern of all known texts that this text may contain; None if it contains none of them."""
         folded = _folded(text)
         grams = {folded[start : start + length] for length in self._lengths for start in range(len(folded))}
         possible = set[_Known]().union(*(self._by_gram.get(gram, ()) for gram in grams))

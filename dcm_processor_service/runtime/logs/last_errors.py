@@ -1,4 +1,4 @@
-"""Scrubs uncaught errors: of ``__del__``, of atexit functions, of the interpreter's end.
+"""Scrubs uncaught errors: those of ``__del__``, of atexit functions, and of the end of the interpreter.
 
 The interpreter prints them itself, without logging, and most of them after the job's logging has ended. So the hooks
 that print them stay in place until the process ends.
@@ -38,7 +38,7 @@ class _LastErrors:
         self._sys = sys
 
     def add(self, scrubber: Scrubber) -> None:
-        """Makes the hooks remove what a scrubber knows, now or later."""
+        """Makes the hooks remove what a scrubber knows, including what it learns later."""
         if scrubber not in self._scrubbers:
             self._scrubbers = [*self._scrubbers, scrubber][-_MOST_SCRUBBERS:]
         if not hasattr(sys.unraisablehook, _CLEAN):
@@ -96,7 +96,7 @@ class _LastErrors:
 
 
 def _of_others(hook: T) -> T | None:
-    """Returns a hook that other code has set; None for that of the interpreter, which prints what it is given."""
+    """Returns a hook that other code has set; None for the interpreter's own hook, which is not called."""
     own: tuple[object, ...] = (sys.__unraisablehook__, sys.__excepthook__)
     return None if any(hook is one for one in own) else hook
 

@@ -30,8 +30,8 @@ _Hook = Callable[..., None]
 class _LastLines:
     """The hooks of this process; they remove what the scrubber of its latest job knows.
 
-    Each hook calls the one function that it replaced. So no hook calls itself, even if other code has put its own
-    hook over one of these, and a further one of these is put over that.
+    Each hook calls the one function that it replaced. So no hook calls itself, even if other code has replaced one of
+    these hooks by its own, which was then replaced by a new one of these.
     """
 
     def __init__(self) -> None:
@@ -97,5 +97,5 @@ _last_lines = _LastLines()
 
 
 def scrub_last_lines(scrubber: Scrubber) -> None:
-    """Removes what the scrubber knows from this process's lines and warnings, until it ends or its next job begins."""
+    """Removes what a scrubber knows from lines and warnings until the process ends or its next job begins."""
     _last_lines.serve(scrubber)

@@ -38,9 +38,9 @@ def formatted(error: BaseException | None) -> str:
 
 
 def own_frames(error: BaseException | None) -> str:
-    """Returns an error with the frames of the user's own code alone, otherwise as the interpreter prints it.
+    """Returns an error as the interpreter prints it, but only with the frames of the user's own code.
 
-    Frames of this package, of other packages and of Python itself are counted, not shown; where there are no others,
+    Frames of this package, of other packages and of Python itself are counted, not shown. If there are no other frames,
     all are shown.
     """
     if error is None:

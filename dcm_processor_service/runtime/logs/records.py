@@ -21,7 +21,7 @@ _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 def clean_record(record: logging.LogRecord, scrubber: Scrubber) -> None:
     """Scrubs a record that was made without the scrubber: its text, its error, its additional fields.
 
-    A part that holds nothing to remove stays as it is: handlers read more of a record than its text.
+    A part that holds nothing to remove is not changed, because handlers read more of a record than its text.
     """
     try:
         text = record.getMessage()

@@ -2,8 +2,8 @@
 
 It removes the values in the headers of the job's patient, study or series, in the spellings of :mod:`.spellings` and
 :mod:`.written_dates`; it does not guess from how a text looks. A value that could as well be an ordinary word or number
-is removed only where it is written as a name or stands after a word such as ``patient``. UIDs stay. SECURITY.md has the
-rules.
+is removed only where it is written as a name or stands after a word such as ``patient``. UIDs are not removed.
+SECURITY.md has the rules.
 """
 
 from __future__ import annotations

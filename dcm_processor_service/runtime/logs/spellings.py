@@ -32,7 +32,7 @@ _FIRST_IDEOGRAPH = "\u2e80"
 _SHORTEST_PLAIN = 4
 """The fewest letters of a name without its accents; a shorter one is too often a word."""
 _SHORTEST_GLUED = 6
-"""The fewest letters of two names with nothing between them."""
+"""Two names with nothing between them are removed only if they have at least this many letters together."""
 _SHORTEST_BESIDE_DIGITS = 3
 _SHORTEST_IN_CAMEL_CASE = 4
 _MOST_PAIRED = 4

@@ -39,7 +39,7 @@ def overtaken(name: str) -> str:
     """Returns the error message of a run whose lease another run has taken."""
     return (
         f"the step {name!r} gave no sign of life until its lease expired, and another run of this job has begun it "
-        "anew; try again when that run has ended"
+        "again; try again when that run has ended"
     )
 
 
@@ -161,7 +161,8 @@ class StepLease:
             for _ in range(_MOST_TRIES):
                 if self.lost:
                     return False
-                # the step has ended: by this change, whose answer was lost, or before this beat, which comes too late
+                # The step has ended. Either this change ended it, and the store's answer was lost; or this is a beat
+                # that comes after the end.
                 if self.record.state != "running":
                     return fields.get("state") == self.record.state
                 record = self.record.model_copy(update={**fields, "beat": self.record.beat + 1})
@@ -181,7 +182,7 @@ class StepLease:
         """Writes a sign of life; returns whether there is a lease to keep alive."""
         try:
             return await self.change(**fields)
-        except StoreError as error:  # the next one may succeed; the lease outlives several missed beats
+        except StoreError as error:  # the next beat may succeed; the lease outlives several missed beats
             _LOG.warning("the lease of the step %r was not renewed: %s", self.name, type(error).__name__)
             return True
 
@@ -202,7 +203,7 @@ class StepLease:
         """Ends a run that failed: removes its outputs, so that the next run may begin at once."""
         try:
             await self.change(state="failed")
-            # the state is "done" if the change to it was cancelled after the store had made it
+            # the state is "done" if the task was cancelled after the store had written that state
             if self.record.state != "done":
                 await self._remove(self._own)
         except StoreError as error:  # the failure itself is what the caller must see

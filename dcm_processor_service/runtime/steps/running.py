@@ -1,7 +1,7 @@
 """``ctx.step``: a part of a job that happens once, however often the job is run again.
 
-A step's outputs lie under a key of their own for each run of it. A record, changed only by compare-and-set, points to
-the outputs of the run that ended the step: they become visible together, and outputs of two runs are never mixed.
+Each run of a step stores its outputs under a key of its own. A record, changed only by compare-and-set, points to the
+outputs of the run that ended the step. So these become visible together, and outputs of two runs are never mixed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncStep", "Step"]
 
-_OUTSIDE = "a step has a record and outputs from the beginning of its with block on; write: with ctx.step(…) as step"
+_OUTSIDE = "a step has no record and no outputs before its with block has begun; write: with ctx.step(…) as step"
 _FULL_PERCENT = 100
 _GIVING_UP_S = 0.4
 
@@ -149,7 +149,8 @@ class AsyncStep:
     async def _stop_beating(self) -> None:
         """Ends the renewal of the lease.
 
-        A cancellation of this task is raised, that of the renewal is not: ``asyncio.wait`` keeps them apart.
+        If this task is cancelled, that is raised. The cancellation of the renewal itself is not: ``asyncio.wait`` keeps
+        the two apart.
         """
         if self._beating is not None:
             self._beating.cancel()
@@ -193,15 +194,15 @@ class AsyncStep:
 
 
 class Step:
-    """A part of a job that happens once: its outputs are kept also when the job is killed later.
+    """A part of a job that happens once: its outputs are kept even if the job is killed later.
 
     Within a job, a step is the same if name, inputs, code, service name and service version are the same. When a job is
     run again, a step that is done has the outputs that it stored in the earlier run. Outputs become visible together
     when the block ends; those of a block that fails or is killed never do. While the block runs, it renews a lease that
     keeps another run of the job from beginning the step; the lease of a killed run expires after a minute.
 
-    Not promised: that the block itself runs once. It runs again when it was killed before its end, so what it does
-    besides writing to ``step.data`` and ``step.files``, such as sending, may happen twice. A run whose process, or
+    The block itself may run more than once. It runs again if it was killed before its end, so what it does besides
+    writing to ``step.data`` and ``step.files``, such as sending, may happen twice. A run whose process, or
     event loop, stood still for longer than a minute may be overtaken: then both compute, and the outputs of the run
     that ends first apply to both. Changes of code in other modules than the calling file are not noticed. Outputs
     belong to the job and are removed with its session; other jobs read what the callback stores in ``session.data``.

@@ -69,7 +69,8 @@ ATTRIBUTES = tuple(dict.fromkeys((*_PATIENT_KEYWORDS, *_STUDY_KEYWORDS, *_SERIES
 
 
 _MOST_COMPARED = 4
-"""The most filed instances of a UID that another one is compared with; after those, it counts as different."""
+"""The most instances of a UID that a further one is compared with; if it equals none of these, it counts as different.
+"""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Filed:
 
 @dataclass
 class Catalogue:
-    """Instances sorted into patients, studies and series, and filed together."""
+    """Instances sorted into patients, studies and series, which :meth:`file_into` stores together."""
 
     left_out: list[LeftOutFile] = field(default_factory=list)
     _patients: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -140,7 +141,7 @@ class Catalogue:
         return self._series_of(attributes)
 
     def _add_instance(self, series_id: str, sop_uid: str, content: Path | bytes, size_bytes: int) -> None:
-        """Records an instance; a different one of the same UID is filed beside it, so that reading raises."""
+        """Records an instance; two that differ but have the same UID are both kept, so that reading them raises."""
         for number, instance_id in enumerate(_ids_for(series_id, sop_uid)):
             if instance_id not in self._instances:
                 break
@@ -201,14 +202,15 @@ class Catalogue:
         return found
 
     async def file_into(self, backend: Backend, folders: Sequence[Path] = ()) -> Filed:
-        """Files everything into the store, and adds to what the store holds already.
+        """Files all instances into the store, in addition to those that it holds already.
 
-        With ``folders``, a file keeps the id that the store has for it. If it differs from a stored instance of the
-        same UID, whose content or file is still there, it is filed beside that instance. A stored instance is forgotten
-        if its file is gone from below ``folders`` and another file of its UID is filed now.
+        If ``folders`` are given, a file keeps the id that the store has for it. A file that differs from a stored
+        instance of the same UID is filed beside that instance, as long as the instance's content or file still exists.
+        A stored instance is forgotten if its file no longer exists below ``folders`` and another file of its UID is
+        filed now.
 
         Raises:
-            ConfigurationError: The platform fills this store.
+            ConfigurationError: Only the platform fills this store.
         """
         workspace = backend.fillable()
         find, level = backend.dicom.find, SubjectLevel
@@ -231,7 +233,7 @@ class Catalogue:
         """Compares the instances of a series with stored ones of the same UIDs; forgets stored ones without a file.
 
         Returns:
-            The series as the store knows it then.
+            The series as the store has it after that.
         """
         members = self._series[known.id]["instance_ids"]
         files: dict[str, list[Path]] = {}
@@ -252,19 +254,19 @@ class Catalogue:
     def _keep_ids(
         self, series_id: str, held: Mapping[str, Path], places: Mapping[str, Path], uids: Mapping[str, str]
     ) -> None:
-        """Chooses the ids of a series' instances anew: none takes the id of another instance that is still there."""
-        stored = {**places, **held}  # a file that the store holds itself may differ from the file at its place by now
+        """Chooses the ids of a series' instances again, so that none takes the id of a stored one that differs."""
+        stored = {**places, **held}  # held wins: the file at the stored path may have changed since
         members = self._series[series_id]["instance_ids"]
         filed = [self._instances.pop(one) for one in members]
         members.clear()
         same, placed = (
-            {os.path.abspath(path): one for one, path in each.items()}  # noqa: PTH100  keeps links
+            {os.path.abspath(path): one for one, path in each.items()}  # noqa: PTH100  does not follow links
             for each in (held, places)
         )
         for _series, instance, content in filed:
             place = "" if isinstance(content, bytes) else os.path.abspath(content)  # noqa: PTH100
             own = same.get(place) or placed.get(place)
-            if own and own in held and uids[own] != instance.sop_instance_uid:  # the store holds another image itself
+            if own and own in held and uids[own] != instance.sop_instance_uid:  # another image is stored under this id
                 own = None
             for instance_id in itertools.chain([own] if own else (), _ids_for(series_id, instance.sop_instance_uid)):
                 if instance_id in members:
@@ -283,7 +285,7 @@ def _ids_for(series_id: str, sop_uid: str) -> Iterator[str]:
 
 
 def _merged(known: Patient | Study | SeriesRecord | None, row: dict[str, Any]) -> dict[str, Any]:
-    """Returns a subject's values; adds to its members those that the store knows already."""
+    """Returns a subject's values; its members come after those that the store has already."""
     members = next(key for key in row if key.endswith("_ids"))
     return row | {members: tuple(dict.fromkeys((*getattr(known, members, ()), *row[members])))}
 

@@ -35,9 +35,10 @@ class Derive:
     """Makes DICOM objects from results.
 
     Every object refers to its source, names the service that made it, and has UIDs that follow from session, job,
-    source, role, revision and version: a job that is retried makes its result under the same UIDs. The archive decides
-    which of both it keeps, and many keep the first. Two different results of one job need two roles; a different result
-    under a role that is in use is refused. Each method has these arguments:
+    source, role, revision and the service's version, so that a job that is retried makes its result under the same
+    UIDs. If an archive receives both results, it decides which one it keeps; many archives keep the first. Two
+    different results of one job need two roles; a different result under a role that is in use is refused. Each method
+    that makes an object has these arguments:
 
     - ``like`` is the source: a series; several series, ``[t1, t2, flair]``, all of which the object refers to, with the
       geometry of the first or of ``on``; the headers of one series; or a
@@ -82,29 +83,30 @@ class Derive:
 
         Args:
             result: A Volume, a nibabel image, an array (i, j, k[, t]) on the source's grid, or a list of pages (PNG
-                bytes or arrays), for which only ``multi_frame`` and ``shows_identity`` apply. Bytes (i, j, k, 3) are
-                colours and become RGB Secondary Capture, unless they are a Volume of three volumes; so are bytes
-                (i, j, 3) of one projection.
+                bytes or arrays), for which only ``multi_frame`` and ``shows_identity`` apply. Bytes of shape
+                (i, j, k, 3) are colours and become RGB Secondary Capture, unless they are a Volume whose fourth axis
+                is three volumes. For one projection, bytes of shape (i, j, 3) are colours, too.
             like: The source.
             role: The name of the object within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
             on: With several series, the one whose geometry, patient and study the object takes. None: the first.
-            kind: The image class: ``source`` (that of the source where it is CT, MR or PET, else Secondary Capture),
+            kind: The image class: ``source`` (the source's class if it is CT, MR or PET, else Secondary Capture),
                 ``ct``, ``mr``, ``pt`` or ``sc``.
             units: The unit of the values: RescaleType (0028,1054), such as ``HU``, or for PET Units (0054,1001), such
-                as ``BQML``; ``source`` for the source's unit. None: the volume's unit, except for masks and fractions;
-                HU for values computed from a CT if some are -200 or lower, which occurs in no label map or probability.
-                For PET the unit is required, except for masks and fractions.
+                as ``BQML``; ``source`` for the source's unit. None: the volume's unit, except for masks and fractions.
+                HU, of a volume or of values computed from a CT, is then written only if some values are -200 or lower,
+                because no label map or probability has such values. For a PET whose source states a unit, ``units`` is
+                required, except for masks and fractions.
             window: Center and width, in the unit of the values. None: the source's window for HU, else the range of the
                 values.
             same_frame: Whether a position means the same place in the patient as in the source. True for an array
                 resampled within the scanner's space, False for one that was registered elsewhere. None: True exactly
                 when the array is on the source's grid.
-            multi_frame: One instance for all slices or pages; Secondary Capture only.
+            multi_frame: Whether one instance holds all slices or pages; only for Secondary Capture.
             shows_identity: Whether pages show who the patient is: BurnedInAnnotation (0028,0301).
-            affine_lps: Shape (4, 4), (i, j, k, 1) to LPS mm, for an array on another grid than the source's. None: the
-                result's own affine, and for an array the source's grid.
+            affine_lps: Shape (4, 4): maps (i, j, k, 1) to LPS mm, for an array on another grid than the source's. None:
+                the result's own affine, or the source's grid for an array.
 
         Raises:
             DerivedObjectError: Shape, geometry, values or identity do not fit an image of that class.
@@ -153,9 +155,9 @@ class Derive:
                 up as a coded concept; a :class:`~dcm_processor_service.derived.Segment` has a code of its own. Or one
                 label map of whole numbers, with ``labels``.
             like: The series that was segmented.
-            labels: What the labels of a label map are, ``{1: "liver", 2: "spleen"}``, by name or as codes; labels
-                without a name are left out. ``totalsegmentator`` and ``totalsegmentator:TASK`` name the label tables of
-                that model, ``monai:BUNDLE`` those of MONAI's model zoo.
+            labels: The structure of each label of a label map, as a name or a code: ``{1: "liver", 2: "spleen"}``.
+                Labels without a name are left out. ``totalsegmentator`` and ``totalsegmentator:TASK`` name the label
+                tables of that model, and ``monai:BUNDLE`` those of MONAI's model zoo.
             role: The name of the object within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
@@ -229,8 +231,8 @@ class Derive:
 
         Raises:
             ConfigurationError: highdicom is not installed.
-            DerivedObjectError: The masks have no fourth axis, or not as many time points as the source; or for a reason
-                of :meth:`segmentation`.
+            DerivedObjectError: The masks have no fourth axis, or not as many time points as the source; or
+                :meth:`segmentation` would refuse a mask.
             UnsupportedValueError: The masks lie on different grids, or the recipe has an unknown field.
 
         Example:
@@ -274,12 +276,13 @@ class Derive:
         algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
         label: str = "",
     ) -> Dataset:
-        """Makes an RT Structure Set: outlines of masks on their slices, in LPS mm, with holes as keyholes.
+        """Makes an RT Structure Set: outlines of masks on their slices, in LPS mm.
 
-        Outlines run halfway between voxels inside the mask and voxels outside: by the even-odd rule, they enclose the
-        centres of exactly the mask's voxels. Viewers show them if the slices of the masks are those of the series;
-        :meth:`~dcm_processor_service.DicomSeries.to_source` moves a mask onto these. The file is written in Implicit
-        VR, in which outlines of any length are allowed.
+        Outlines run halfway between voxels inside the mask and voxels outside, so that by the even-odd rule they
+        enclose the centres of exactly the mask's voxels. A hole is joined to the outline around it by a channel of zero
+        width (keyhole technique). Viewers show outlines if the slices of the masks are those of the series;
+        :meth:`~dcm_processor_service.DicomSeries.to_source` moves a mask onto these slices. The file is written in
+        Implicit VR, in which outlines of any length are allowed.
 
         Args:
             structures: As the segments of :meth:`segmentation`; a voxel with a fraction of 0.5 or more is inside.
@@ -349,8 +352,8 @@ class Derive:
         Args:
             volume: The images, shape (i, j, k), usually ``series.volume()``.
             structures: As the segments of :meth:`segmentation`, on the grid of the volume; names need no code. A
-                structure is drawn in its recommended colour, if it has one; a :class:`~dcm_processor_service.Segment`
-                in its own.
+                structure is drawn in the colour of its :class:`~dcm_processor_service.Segment`, or else in the colour
+                that is recommended for it, if there is one.
             like: The series that the volume was read from.
             labels: As of :meth:`segmentation`.
             role: The name of the object within the job.
@@ -536,7 +539,7 @@ class Derive:
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
             on: With several series, the one whose geometry, patient and study the object takes. None: the first.
-            title: What kind of report it is, of CID 7021, by name or as a code.
+            title: The kind of report: a concept of CID 7021, by name or as a code.
             observer: The person who observed, :class:`~dcm_processor_service.PersonObserver`. None: the service, as a
                 device. Either way the report is complete and unverified.
             language: The language of the text, as a tag of RFC 5646 such as ``de``, or by its English name. Coded names
@@ -669,13 +672,13 @@ class Derive:
         )
 
     def validate(self, dataset: Dataset) -> tuple[Problem, ...]:
-        """Lists what the standard requires and an object lacks, each with tag, keyword, rule and remedy."""
+        """Lists the rules of the standard that an object breaks, each with tag, keyword and remedy."""
         return run_inline(self._async.validate(dataset))
 
     def save(self, datasets: Iterable[Dataset], directory: str | os.PathLike[str]) -> list[Path]:
         """Writes each object as a file of its own, whole or not at all; a second run replaces the files.
 
         Raises:
-            DerivedObjectError: An object lacks what the standard requires; :meth:`validate` lists it.
+            DerivedObjectError: An object breaks a rule of the standard; :meth:`validate` lists such rules.
         """
         return run_inline(self._async.save(datasets, directory))

@@ -340,7 +340,7 @@ class AsyncDerive:
         )
 
     async def validate(self, dataset: Dataset) -> tuple[Problem, ...]:
-        """Lists what an object lacks; see :meth:`Derive.validate`."""
+        """Lists the rules that an object breaks; see :meth:`Derive.validate`."""
         return await self._offload(lambda: self._functions().validate(dataset))
 
     async def save(self, datasets: Iterable[Dataset], directory: str | os.PathLike[str]) -> list[Path]:

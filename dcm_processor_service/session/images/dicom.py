@@ -75,7 +75,7 @@ class Dicom:
         """Returns the job's subject as it was at scheduling time.
 
         Raises:
-            SeriesNotFoundError: The job has no subject, such as a pre- or post-service of an empty session.
+            SeriesNotFoundError: The job has no subject; this is so in a pre- or post-service of an empty session.
         """
         return run_inline(self._async.subject())
 
@@ -83,15 +83,15 @@ class Dicom:
         """Returns the patient of the job's subject, as stored now.
 
         Raises:
-            SeriesNotFoundError: It is no longer stored.
+            SeriesNotFoundError: The patient is no longer stored.
         """
         return run_inline(self._async.patient())
 
     def studies(self) -> list[Study]:
-        """Lists the studies of the job's subject: all of a patient, or the one study that it is or belongs to.
+        """Lists the studies of the job's subject: all studies of a patient, or the one study of a study or series.
 
         Raises:
-            SeriesNotFoundError: It is no longer stored.
+            SeriesNotFoundError: The study is no longer stored.
         """
         return run_inline(self._async.studies())
 
@@ -138,7 +138,7 @@ class Dicom:
         repeated after a crash, it sends only the rest.
 
         Args:
-            what: What to send; nothing of it is changed.
+            what: The instances to send; they are not changed.
             to: The peer, or its name.
             options: ``SendOptions(associations=2, commit=True, check=False, …)``.
             on_record: Called for each instance when its record is complete; with several associations, from their
@@ -169,7 +169,7 @@ class Dicom:
         which would be converted for the peer, and which the peer does not accept.
 
         Args:
-            what: As for :meth:`send`.
+            what: The instances to check, as for :meth:`send`.
             to: The peer, or its name.
             options: As for :meth:`send`; ``transcode=False`` converts nothing.
 
@@ -197,17 +197,17 @@ class Dicom:
     ) -> Fetched:
         """Fetches studies, series and instances that a peer found, each as it is stored there.
 
-        Fetches by C-GET; by WADO-RS if the peer has a URL; by C-MOVE if only that works and the options name a port of
-        ours. Checks that each instance is complete and belongs to a series that was asked for. Counts the instances
-        that the peer announces, and asks again for those that did not arrive. The files lie in the job's scratch folder
-        and are removed with it.
+        Fetches by WADO-RS if the peer has a URL, or else by C-GET. If only C-MOVE works, fetches by C-MOVE, for which
+        the options must name a port of ours. Checks that each instance is complete and belongs to a series that was
+        asked for. Counts the instances that the peer announces, and asks again for those that did not arrive. The files
+        lie in the job's scratch folder and are removed with it.
 
         Args:
-            found: What :meth:`Peers.find` returned, or some of it.
+            found: All or some of the items that :meth:`Peers.find` returned.
             from_: The peer, or its name.
             options: ``FetchOptions(check=False, listen_port=11112, …)``.
-            on_progress: Called with the number of instances that have arrived and the number expected; from another
-                thread in the async mode and by C-MOVE.
+            on_progress: Called with the number of instances that have arrived and the number expected. In the async
+                mode, and while fetching by C-MOVE, it is called from another thread.
 
         Raises:
             FetchError: Some instances that the peer listed did not arrive; ``report`` has the records (not raised with
@@ -245,11 +245,11 @@ class Dicom:
 
         Args:
             modality: Fetch only series of this modality; empty: whole studies.
-            before: Take only studies before this day, or datetime in the peer's local time; None: before the job's
-                study.
+            before: Fetch only studies before this date, or before this datetime in the peer's local time. None: before
+                the job's study.
             from_: The peer, or its name; None: the one that sent this session's images.
             most: The largest number of studies, newest first; None: all.
-            limit: If the peer finds more studies of the patient than this, none is fetched.
+            limit: If the peer finds more studies than this, the call fetches none and raises.
             options: As for :meth:`fetch`.
             on_progress: As for :meth:`fetch`.
 

@@ -117,7 +117,7 @@ class AsyncDicom:
             return cast("list[Study]", await self._repository.children(parent))
         if isinstance(subject, Study):
             found = await self._repository.find(SubjectLevel.STUDY, subject.id)
-        else:  # by the study that lists the series: two peers may have sent studies of one UID
+        else:  # not by the study's UID: two peers may have sent a study of the same UID
             found = await self._repository.parent(subject)
         if isinstance(found, Study):
             return [found]
@@ -149,7 +149,7 @@ class AsyncDicom:
         check_text(which, "id or UID of a series")
         try:
             series = await self._repository.find(SubjectLevel.SERIES, which)
-        except AmbiguousSeriesError:  # two peers sent it: the job's own is meant, if it has one
+        except AmbiguousSeriesError:  # two peers sent it: returns the one that belongs to the job's subject, if any
             own = [one for one in await self.series() if one.series_instance_uid == which]
             if len(own) == 1:
                 return own[0]

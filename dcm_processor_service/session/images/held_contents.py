@@ -1,8 +1,8 @@
-"""Finds the content of stored instances, so that DICOM files of the same UIDs can be compared with it.
+"""Finds the contents of stored instances, so that DICOM files with the same UIDs can be compared with them.
 
 This is for a store that keeps bytes, such as MongoDB; a store that refers to files knows their paths. The store returns
-checksums. Where a file has the checksum of an instance, the file has its content. Other contents are read from the
-store, and only if a file of that UID is new.
+checksums. A file with the same checksum as an instance has the instance's content. Other contents are read from the
+store, but only if a file with the instance's UID has a content that is not stored yet.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ __all__ = ["held_contents"]
 async def held_contents(
     backend: Backend, stored: Sequence[Instance], files: Mapping[str, Sequence[Path]], scratch: ExitStack
 ) -> dict[str, Path]:
-    """Returns, by the id of the instance, a file that has the content of a stored instance.
+    """Returns files that have the contents of stored instances, by the ids of the instances.
 
-    The result is empty if the store refers to files. It lacks instances that need no comparison.
+    The result is empty if the store refers to files. Instances that need no comparison are not in it.
 
     Args:
         backend: The store.
         stored: The instances of a series that the store holds already.
         files: The files that are to be filed, by SOPInstanceUID.
-        scratch: Removes, when it is closed, the folder of the contents that are read from the store. The folder is
-            made only if a content has to be read.
+        scratch: When it is closed, it removes the folder with the contents that were read from the store. That folder
+            is made only if a content has to be read.
 
     Raises:
         LocalFileError: The system's temporary folder cannot be used, or is full.
@@ -53,7 +53,7 @@ async def held_contents(
         by_checksum = {_sha256(path): path for path in files.get(uid, ())}
         same = {one.id: by_checksum[checksums[one.id]] for one in held if checksums[one.id] in by_checksum}
         found |= same
-        if len(set(same.values())) < len(by_checksum):  # a file of the UID is new
+        if len(set(same.values())) < len(by_checksum):  # a file of this UID has a content that is not stored yet
             unmatched += [one for one in held if one.id not in same]
     return found | await _read(backend, unmatched, scratch) if unmatched else found
 
@@ -76,7 +76,7 @@ async def _read(backend: Backend, instances: Sequence[Instance], scratch: ExitSt
 
 
 def _sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file; empty if it cannot be read, which the filing of this file reports later."""
+    """Returns the SHA-256 of a file; empty if it cannot be read, which is reported later when the file is filed."""
     try:
         return file_sha256(path)
     except LocalFileError:

@@ -31,7 +31,7 @@ class Selection:
     """
 
     chosen: tuple[SeriesReport, ...]
-    """Those with most voxels first."""
+    """The chosen series, those that need the most memory first."""
 
     reasons: dict[str, str]
     """The reason why a series was not chosen, by SeriesInstanceUID."""

@@ -144,15 +144,16 @@ class DicomSeries:
         """Reads the series as one volume: its voxels, rescaled, with their place in the patient (LPS).
 
         Args:
-            policy: What to do if the series is not one uniform volume or clean 4D stack: ``strict`` refuses it,
-                ``largest`` takes the largest part, ``resample`` fills gaps and sets a tilted stack upright.
-            max_gap_mm: The widest gap between slices that ``resample`` fills, with slices that ``volume.invented``
-                names; None for two median steps.
-            verify: Whether dcm2niix reads the series too, and every voxel must have the same value at the same place.
+            policy: What to do if the series is neither one regular volume nor one regular 4D stack: ``strict`` refuses
+                it, ``largest`` takes the largest part, ``resample`` fills gaps and sets a tilted stack upright.
+            max_gap_mm: The widest gap between slices that ``resample`` fills; ``volume.invented`` lists the slices that
+                fill it. None: twice the median distance between slices.
+            verify: Whether to read the series with dcm2niix as well, and to raise unless every voxel has the same value
+                at the same place.
 
         Raises:
             InvalidSeriesError: The policy refuses the series; ``report`` says why.
-            NiftiConversionError: With ``verify``: the two readings differ; the message says in what.
+            NiftiConversionError: ``verify`` found a difference; the message says which.
             UnsupportedTransferSyntaxError: Its pixels cannot be decoded here; the message names the remedy.
 
         Example:
@@ -164,7 +165,10 @@ class DicomSeries:
         return run_inline(self._async.volume(policy, max_gap_mm=max_gap_mm, verify=verify))
 
     def volumes(self, policy: Policy = "split", *, max_gap_mm: float | None = None) -> tuple[Volume, ...]:
-        """Reads all volumes of the series, named, in stable order; errors are those of :meth:`volume`."""
+        """Reads all volumes of the series, each with a name, always in the same order.
+
+        Raises the errors that :meth:`volume` raises.
+        """
         return run_inline(self._async.volumes(policy, max_gap_mm=max_gap_mm))
 
     def to_source(self, voxels: Voxels) -> SourceSlices:
@@ -172,8 +176,8 @@ class DicomSeries:
 
         Use it for results on a volume that was resampled, split, or read with policy ``resample``. Each voxel of a
         slice gets the value of the input voxel that contains its centre in the patient (LPS mm), and 0 outside the
-        input's grid. A part of the series (policy ``split``) fills only its own slices. A region that lies wholly
-        between two slices is lost; the log names labels that are lost.
+        input's grid. Voxels of one part of the series (policy ``split``) fill only the slices of that part. A region
+        that lies wholly between two slices is lost; the log names labels that are lost.
 
         Args:
             voxels: Shape (i, j, k): a Volume (``volume.like(array)``), a NIfTI image or file, or an image of SimpleITK.
@@ -182,8 +186,9 @@ class DicomSeries:
             All slices of the series, each at the position in its header, even if they are uneven or tilted.
 
         Raises:
-            DerivedObjectError: The voxels do not say where they lie, or lie elsewhere; or the series has no slices in
-                space, or several stacks of slices, and the voxels do not say to which of them they belong.
+            DerivedObjectError: The voxels have no position, or lie outside the series; or the slices of the series have
+                no positions; or the series has several stacks of slices, and the voxels do not say to which of them
+                they belong.
 
         Example:
             >>> from dcm_processor_service.testing import fake_context, synthetic_series
@@ -206,14 +211,14 @@ class DicomSeries:
         max_gap_mm: float | None = None,
         verify: bool = False,
     ) -> NiftiFiles:
-        """Writes the series as ``.nii`` or ``.nii.gz``, in RAS as NIfTI has it, with a JSON sidecar.
+        """Writes the series as ``.nii`` or ``.nii.gz``, in RAS coordinates as NIfTI requires, with a JSON sidecar.
 
         The series is inspected first; the result says which engine ran and why.
 
         Args:
-            path: The file; several volumes get names of their own beside it.
-            engine: ``auto``, or one by name.
-            policy: As in :meth:`volume`, and ``split``: every part in a file of its own.
+            path: The file. If there are several volumes, each gets a file beside it, with a name of its own.
+            engine: ``auto``, or the name of an engine.
+            policy: As in :meth:`volume`, or ``split``, which writes every part to a file of its own.
             sidecar: The JSON file: ``bids`` (no patient attributes), ``simplified`` (the whole header) or ``none``.
             max_gap_mm: As in :meth:`volume`.
             verify: As in :meth:`volume`.
@@ -233,14 +238,15 @@ class DicomSeries:
         """Reads the segments of a SEG, or the structures of an RTSTRUCT, of any vendor, each with its mask.
 
         Each segment is placed by its own frames; segments may overlap or be empty. Contours are filled by the even-odd
-        rule, so that one within another is a hole. An object that cannot be placed without guessing is refused: another
-        frame of reference, contours between slices, across them or over each other, frames on no regular grid.
+        rule, so that one within another is a hole. An object that cannot be placed without guessing is refused: because
+        it is in another frame of reference, its contours lie between slices, cross the slices or cross each other, or
+        its frames lie on no regular grid.
 
         Args:
-            like: The images or the volume whose grid the masks get. A SEG on that grid is taken voxel by voxel, any
-                other by its nearest voxels; contours must lie on the slices of that grid. None: the masks of a SEG get
-                the SEG's own grid, which may lack empty slices at both ends; contours get the grid of the images that
-                they were drawn on.
+            like: The images or the volume whose grid the masks get. A SEG on that grid is copied voxel by voxel; from a
+                SEG on another grid the nearest voxels are taken. Contours must lie on the slices of that grid. None:
+                the masks of a SEG get the SEG's own grid, which may lack empty slices at both ends; those of contours
+                get the grid of the images that the contours were drawn on.
 
         Raises:
             InvalidSeriesError: The series holds no segments, contradicts itself, or cannot be placed.
@@ -264,7 +270,7 @@ class DicomSeries:
         return run_inline(self._async.segments(place))
 
     def measurements(self) -> dict[str, Finding]:
-        """Reads the findings of measurement reports after TID 1500, of any vendor, by their tracking identifier.
+        """Reads the findings of TID 1500 measurement reports, of any vendor, by their tracking identifier.
 
         The result has the form that ``dicom.derive.measurement_report`` takes. In another vendor's report, a quantity
         with modifiers is named after both, such as ``Attenuation Coefficient, Mean``; time points are not read.
@@ -284,9 +290,9 @@ class DicomSeries:
         return run_inline(self._async.measurements())
 
     def text(self) -> str:
-        """Reads structured reports as text: the content tree, an item a line, indented by its depth.
+        """Reads structured reports as text: each item of the content tree on a line, indented by its depth.
 
-        The text is the report's own, and may name persons.
+        Nothing is removed from the text, so that it may name persons.
 
         Raises:
             InvalidSeriesError: The series holds no structured report, or is damaged; a PDF is read by

@@ -240,7 +240,7 @@ class AsyncDicomSeries:
         if not isinstance(found, SeriesRecord):
             raise SeriesNotFoundError(
                 f"the structure set {self.series_instance_uid} was drawn on the series {uid}, which is not stored, and "
-                "contours without images are no masks: give its images, or a volume on their grid, as like="
+                "without them contours cannot become masks: give its images, or a volume on their grid, as like="
             )
         return await AsyncDicomSeries(found, self._repository, self._tools).paths()
 
@@ -302,19 +302,19 @@ async def materialise(
 
 
 def _require_scans(paths: Iterable[Path]) -> None:
-    """Raises if a file has gone since it was listed: a scan that was moved, a copy removed with its job."""
+    """Raises if a file no longer exists: a scan may have been moved, and copies are removed when their job ends."""
     for path in paths:
         require_scan(path)
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Writes a file whole: another object for the same series may be reading it."""
+    """Writes a file whole or not at all, because another object for the same series may be reading it."""
     with write_whole(path, private=True) as file:
         file.write(content)
 
 
 def _copy_complete(source: Path, target: Path) -> Path:
-    """Copies unless the same content is there already; the name appears when the copy is complete."""
+    """Copies a file unless the target has the same content already; the target appears when the copy is complete."""
     with file_faults(target, "written"):
         if target.is_file() and target.read_bytes() == source.read_bytes():
             return target

@@ -1,4 +1,4 @@
-"""Stores transactions of storage commitment in the data of the jobs that asked, under names hidden from the jobs."""
+"""Stores storage commitment transactions in the data of the jobs that began them, under names hidden from the jobs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ class _Page:
 
 
 class CommitmentStore:
-    """Reads and writes transactions; the head of a transaction is written last, because it makes it visible."""
+    """Reads and writes transactions; each is stored as parts with its records, and a head.
+
+    The head is written last, so that a transaction becomes visible only when all its records are stored.
+    """
 
     def __init__(self, repository: DataRepository) -> None:
         self._repository = repository

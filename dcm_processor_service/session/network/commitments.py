@@ -1,4 +1,4 @@
-"""``session.dicom.commitments``: storage commitments asked of peers, and their answers, even in a later process."""
+"""``session.dicom.commitments``: requests for storage commitment, and their answers, even in a later process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class AsyncCommitments:
         chosen = options or SendOptions()
         if chosen.listen_port is None and not ask_again:
             raise ConfigurationError(
-                "a peer sends a later answer to a port of ours that it knows: name it with "
+                "a peer sends a late answer to the port that is configured for us at the peer: name this port with "
                 "SendOptions(listen_port=…), or ask the peer again with ask_again=True"
             )
         states = {
@@ -81,7 +81,7 @@ class AsyncCommitments:
 
 
 class Commitments:
-    """Storage commitments (PS3.4, annex J) that this job, or another of its session, asked of peers.
+    """Storage commitments (PS3.4, annex J) that this job, or another job of its session, requested from peers.
 
     The session stores each transaction before the request is sent, and keeps it, so that a late answer is matched to
     its instances even if the process that asked has ended.
@@ -108,15 +108,16 @@ class Commitments:
     ) -> list[StorageCommitment]:
         """Waits for the answers that are still missing, and keeps them in the session as they come.
 
-        A peer that answers late opens an association to the port that it knows for us. Some peers try only once,
-        perhaps while nothing listens. ``ask_again`` starts a new transaction, which replaces the old one, for all
-        instances that are not committed: those still open and those refused (:meth:`StorageCommitment.is_awaited`). The
-        port speaks TLS where the peer is reached by TLS, with the peer's ``cert_file``.
+        A peer that answers late opens an association to the port that it has in its configuration for us. Some peers
+        try only once, perhaps while nothing listens. ``ask_again`` starts a new transaction, which replaces the old
+        one, for all instances that are not committed: those still open and those refused
+        (:meth:`StorageCommitment.is_awaited`). The port uses TLS, with the peer's ``cert_file``, if the peer is reached
+        over TLS.
 
         Args:
-            options: ``commitment_timeout_s`` says how long to wait, ``listen_port`` at which port of ours; with
-                ``check=False`` missing and refused commitments are returned and raise nothing.
-            ask_again: Whether to ask the peers again first, also those that refused.
+            options: ``commitment_timeout_s`` says how long to wait, and ``listen_port`` at which port to listen. With
+                ``check=False``, missing and refused commitments are returned, and no error is raised for them.
+            ask_again: Whether to ask the peers again first, including those that refused.
             peer: The name of the peer to wait for; empty means all.
 
         Returns:

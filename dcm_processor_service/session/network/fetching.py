@@ -64,8 +64,9 @@ class AsyncFetched:
 class Fetched:
     """The result of a fetch: series like the job's own, which are removed with the job.
 
-    ``series`` are in the order in which they were found, and ``studies`` those that they belong to. ``report`` has a
-    record for each instance. ``passed_over`` says, by StudyInstanceUID, why a study was found and not fetched.
+    ``series`` are in the order in which they were found, and ``studies`` are the studies that they belong to.
+    ``report`` has a record for each instance. ``passed_over`` says, by StudyInstanceUID, why a study that was found was
+    not fetched.
 
     Example:
         >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
@@ -140,7 +141,7 @@ class AsyncFetching:
                 passed_over[study.study_instance_uid] = f"it is not among the {wanted.most} newest"
                 continue
             parts = await self._parts(study, peer, wanted.modality)
-            if not parts:  # not every peer returns or matches the modalities of a study
+            if not parts:  # the study was found all the same: not every peer matches the modalities of a study
                 passed_over[study.study_instance_uid] = "it has no series of the modality"
             found += parts
             taken += bool(parts)
@@ -205,7 +206,9 @@ class AsyncFetching:
         filed: Filed = await catalogue.file_into(backend)
         repository = self._learning(backend.dicom)
         for study in filed.studies:
-            await repository.children(study)  # the repository learns its patient attributes, to remove them from logs
+            await repository.children(
+                study
+            )  # from now on, the patient attributes of these series are removed from logs
         return AsyncFetched(
             tuple(AsyncDicomSeries(one, repository, self._tools) for one in filed.series), filed.studies, report
         )

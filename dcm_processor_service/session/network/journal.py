@@ -1,7 +1,7 @@
 """The journal of a sending: the instances that a peer acknowledged, and those under way when a process ended.
 
-It is stored in the job's data, under names hidden from the job. Each process that sends writes segments of its own, so
-that two processes do not overwrite each other's.
+It is stored in the job's data, under names hidden from the job. It consists of segments: each process that sends writes
+its own, so that no process overwrites the records of another.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["SEGMENT_RECORDS", "Journal"]
 
 SEGMENT_RECORDS = 64
-"""The most records in one segment, so that each record costs one small write however many there are."""
+"""The most records in one segment, so that each record costs one small write, however many records there are."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Journal:
         self._others: set[str] = set()
 
     async def read(self) -> dict[str, InstanceRecord]:
-        """Returns the records of acknowledged instances, by SOPInstanceUID; the last one of an instance sent twice.
+        """Returns the records of acknowledged instances, by SOPInstanceUID; if one was sent twice, the later record.
 
         If other processes have finished this sending, its records are removed and the result is empty.
         """
@@ -67,7 +67,7 @@ class Journal:
         self._before, self._others = {}, set()
 
     async def begin(self, sop_instance_uids: Sequence[str]) -> None:
-        """Records which instances are under way, before any is sent; writes unless the first is recorded already."""
+        """Records that instances are under way, before any is sent; writes nothing if the first is recorded already."""
         self._under_way.update(dict.fromkeys(sop_instance_uids))
         if not self._written.issuperset(sop_instance_uids[:1]):
             await self._write()
@@ -75,7 +75,7 @@ class Journal:
     async def note(self, record: InstanceRecord) -> None:
         """Records an acknowledgement, and that the instance is no longer under way.
 
-        An instance that was sent and not answered stays under way: the peer may have it.
+        An instance that was sent and not answered is still recorded as under way, because the peer may have stored it.
         """
         uid = record.sop_instance_uid
         if record.outcome.acknowledged:
@@ -102,7 +102,10 @@ class Journal:
         return sop_instance_uid in self._others
 
     async def finish(self) -> None:
-        """Removes the records, since all is stored; keeps them while another process that needs them still sends."""
+        """Removes the records, because the peer has stored all instances.
+
+        If another process is still sending them, it needs the records; then only marks this process's as finished.
+        """
         now = await self._read()
         others = {writer for writer in _writers(now) if writer != self._own}
         busy = {

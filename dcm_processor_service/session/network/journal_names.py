@@ -1,4 +1,4 @@
-"""Recognises data that is not the job's own by its name, without importing the modules that write it."""
+"""Recognises by its name data that this package stores beside the job's own, without importing what writes it."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ _NAME = re.compile(r"(?:sending|commitment|memory)-[0-9a-f]{32}/.+")
 
 
 def is_journal(name: str) -> bool:
-    """Returns whether data of this name is a journal, commitments or a memory record: no result of the job."""
+    """Returns whether data of this name is a journal, a commitment or a memory record, and so no result of the job."""
     return _NAME.fullmatch(name) is not None

@@ -86,7 +86,7 @@ class AsyncPeers:
         return peer if isinstance(peer, Peer) else await self.get(peer)
 
     async def _ask(self, peer: Peer, query: FindQuery) -> list[FoundItem]:
-        """Asks a peer; has the patient attributes of query and answers removed from logs."""
+        """Sends a query; from then on, the patient attributes in the query and its answers are removed from logs."""
         self._learn(query)
         found = await self._offload(lambda: self._retriever().find(peer, query))
         for one in found:
@@ -130,7 +130,7 @@ class AsyncPeers:
         self, peer: Peer | str, *, level: FindLevel = "study", **keys: Unpack[FindKeys]
     ) -> list[FoundStudy] | list[FoundSeries] | list[FoundInstance]:
         """Asks a peer what it holds; see :meth:`Peers.find`."""
-        from dcm_processor_service.models import FindQuery  # builds six models, which most jobs do not need
+        from dcm_processor_service.models import FindQuery  # takes time to import, and most jobs do not need it
 
         query = FindQuery.of(level, keys)
         found = await self._ask(await self._find_peer(peer), query)
@@ -164,7 +164,7 @@ class Peers:
         return run_inline(self._async.current())
 
     def get(self, name: str) -> Peer:
-        """Returns a peer by name: of the platform's peers first, then of its own listeners.
+        """Returns a peer by name: one of the platform's peers, or else one of the platform's own listeners.
 
         Raises:
             PeerNotFoundError: There is no peer of that name; the message lists the known peers.
@@ -174,7 +174,7 @@ class Peers:
         return run_inline(self._async.get(name))
 
     def echo(self, peer: Peer | str) -> EchoResult:
-        """Asks a peer whether it answers (C-ECHO); the result has the time taken, or the reason of a failure.
+        """Asks a peer whether it answers (C-ECHO); the result has the time taken, or the reason why it failed.
 
         Raises:
             PeerNotFoundError: There is no peer of that name.
@@ -194,17 +194,18 @@ class Peers:
         """Tests a peer and proposes values for its fields, each with a reason; sends no instance and changes nothing.
 
         Proposes the transfer syntax that the peer prefers, the number of associations that it accepts at a time (up to
-        four), and over TLS the name that its certificate is for, or the certificate's fingerprint if no trusted
-        authority signed it: ask the peer's operator for the fingerprint, and compare.
+        four), and over TLS the name that its certificate is for. If no trusted authority signed the certificate,
+        proposes its fingerprint: ask the peer's operator for the fingerprint, and compare both.
 
         Proposes a longer time-out, ten times the measured time, if a connection, an association or a C-ECHO took more
-        than a tenth of the present time-out. Never proposes a shorter one, however fast the answers were: they do not
-        show how long the peer is silent while it writes to a tape or waits for a lock; if a time-out is too short, an
-        instance that the peer stored is reported as failed. If the present time-out leaves room, a note says so.
+        than a tenth of the present time-out. Never proposes a shorter one, however fast the answers were, because they
+        do not show how long the peer is silent while it writes to a tape or waits for a lock. If a time-out is too
+        short, an instance that the peer stored is reported as failed. If the present time-out is long enough, a note
+        says so.
 
-        Proposes no ``max_pdu_bytes`` or ``max_request_bytes``: the peer announces its longest PDU itself, and only sent
-        instances would show whether it accepts more. Proposes no calling AE title: a peer that does not know ours
-        refuses the association, and the error says so.
+        Proposes no ``max_pdu_bytes`` or ``max_request_bytes``, because the peer announces its longest PDU itself, and
+        only sent instances would show whether it accepts more. Proposes no calling AE title, because a peer that does
+        not know ours refuses the association, and the error says so.
 
         Raises:
             PeerNotFoundError: There is no peer of that name.
@@ -236,10 +237,11 @@ class Peers:
     def find(
         self, peer: Peer | str, *, level: FindLevel = "study", **keys: Unpack[FindKeys]
     ) -> list[FoundStudy] | list[FoundSeries] | list[FoundInstance]:
-        """Asks a peer what it holds: by C-FIND, or by QIDO-RS where it has a URL.
+        """Asks a peer what it holds: by C-FIND, or by QIDO-RS if it has a URL.
 
-        A study matches a modality if it has a series of it. Answers that contradict a key are left out, as are those
-        without UIDs: not every peer matches every key. If nothing is found, the list is empty.
+        A study matches a modality if it has a series of that modality. Answers that contradict a key are left out,
+        because not every peer matches every key; answers without UIDs are left out too. If nothing is found, the list
+        is empty.
 
         Args:
             peer: The peer, or its name.

@@ -58,7 +58,7 @@ class PatientKeys:
     def contradictions(self, other: PatientKeys) -> list[str]:
         """Returns the attributes that show two different patients; an attribute that one side lacks shows nothing.
 
-        Ids that could not be decoded never count as equal: other bytes may have become the same text.
+        Ids that could not be decoded never count as equal, because different bytes may have become the same text.
         """
         pairs = {
             "PatientID": (self.patient_id, other.patient_id),
@@ -101,13 +101,13 @@ class PriorsWanted:
 
 
 def start_of(studies: Iterable[Mapping[str, Any]], before: date | None) -> datetime:
-    """Returns the datetime that priors must lie before: as given, else the start of the job's latest study.
+    """Returns the datetime before which priors must lie: ``before``, or else the start of the job's latest study.
 
     Raises:
-        ConfigurationError: Neither is known.
+        ConfigurationError: ``before`` is not given, and no study has a date.
     """
     if isinstance(before, datetime):
-        return before.replace(tzinfo=None)  # as headers write it: local time of where the study was made
+        return before.replace(tzinfo=None)  # headers have no zone: they have the local time of the scanner
     if before is not None:
         return datetime.combine(before, time())
     starts = [start for metadata in studies if (start := _start(metadata)) is not None]
@@ -130,7 +130,7 @@ def _start(metadata: Mapping[str, Any]) -> datetime | None:
 
 
 def choose_priors(studies: Iterable[FoundStudy], wanted: PriorsWanted) -> tuple[list[FoundStudy], dict[str, str]]:
-    """Returns the studies that are earlier ones of the patient, newest first, and why the others are passed over.
+    """Returns the patient's earlier studies, newest first, and for each other study why it is passed over.
 
     Raises:
         PatientMismatchError: A study has the patient's id and another birth date or sex.

@@ -132,7 +132,7 @@ def _refuse_differing_datasets_of_one_uid(items: Iterable[Sendable]) -> None:
 
 
 def _is_one(what: object) -> bool:
-    """Returns whether this is one item to send: a dataset is iterable too."""
+    """Returns whether this is one item to send, and not several; a dataset is one item, although it is iterable."""
     return (
         isinstance(what, (str, DicomSeries, AsyncDicomSeries))
         or hasattr(what, "__fspath__")

@@ -157,6 +157,6 @@ class FilesContract(Contract):
     @pytest.mark.parametrize("key", ["name", "session_id", "job_id", "sha256"])
     async def test_metadata_under_a_key_of_the_store_is_refused(self, store: StoreUnderTest, key: str) -> None:
         files = store.session().files
-        with pytest.raises(InvalidNameError, match=f"the metadata key '{key}' is the store's own"):
+        with pytest.raises(InvalidNameError, match=f"the metadata key '{key}' is reserved for the store"):
             await files.put("a", b"x", metadata={key: "mine"})
         assert not await files.has("a")

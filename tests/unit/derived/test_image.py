@@ -192,7 +192,7 @@ def test_multi_frame_holds_every_slice_of_every_volume(
 def test_multi_frame_refuses_what_it_cannot_hold() -> None:
     with pytest.raises(DerivedObjectError, match="0 to 65535"):
         derive_image(ZEROS - 1, make_source(), make_recipe(), options=ImageOptions(kind="sc", multi_frame=True))
-    with pytest.raises(DerivedObjectError, match="one instance a slice"):
+    with pytest.raises(DerivedObjectError, match="one instance per slice"):
         derive_image(ZEROS, make_source(), make_recipe(), options=ImageOptions(multi_frame=True))
 
 

@@ -154,7 +154,7 @@ def test_a_report_of_another_maker_loses_no_measurement(tmp_path: Path) -> None:
 
 def test_a_report_in_words_is_no_measurement_report(tmp_path: Path) -> None:
     paths = file_of(text_report("No nodules.", make_source(), make_recipe()), tmp_path)
-    with pytest.raises(InvalidSeriesError, match=r"no measurement report after TID 1500 .*series\.text\(\)"):
+    with pytest.raises(InvalidSeriesError, match=r"no measurement report of TID 1500 .*series\.text\(\)"):
         read_measurements(paths)
 
 

@@ -122,7 +122,7 @@ def test_a_name_that_no_job_has_is_logged_where_a_default_stands_for_it(
     assert caplog.messages == []
     assert ctx.session.data.get("volume", default=0, job="sgement") == 0
     assert caplog.messages == [
-        "this session has no other job named 'sgement'; its jobs are: segment; it is taken for a job that was declined"
+        "this session has no other job named 'sgement'; its jobs are: segment; it is treated as a job that was declined"
     ]
 
 

@@ -58,8 +58,8 @@ def measurement_report(
     The report is complete and unverified: no person has signed it.
 
     Args:
-        findings: Measurements by name, such as ``{"liver": {"Volume": (1520.5, "ml")}}``, or a :class:`Finding` for
-            more.
+        findings: Measurements by name, such as ``{"liver": {"Volume": (1520.5, "ml")}}``; or a :class:`Finding` by
+            name, which can say more.
         source: The images that were measured.
         recipe: Producer, role and time of making.
         title: Title of the report, a concept of CID 7021 or its name.

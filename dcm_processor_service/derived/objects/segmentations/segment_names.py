@@ -24,9 +24,9 @@ _PROPERTY_TYPES = (7166, 7159, 7151)
 _STRUCTURE_SCHEMES = frozenset({"SCT", "FMA", "RADLEX", "NCIt", "UMLS", "NEU", "BARI", "MA"})
 _STRUCTURE_CONTEXTS = (7193, 7196, 7197, 7198, 6102, 6104)
 _QUALIFIERS = (2, 5, 6, 42, 211, 212, 230, 242, 3627, 3703, 4206, 4411, 7461, 7464, 7469, 7470, 10072)
-"""Context groups (CID) of directions, answers, colours, quantities and their statistics."""
+"""Context groups (CID) of concepts that are no structures: directions, answers, colours, quantities and statistics."""
 _PARTS = 3
-"""Of a colour."""
+"""The number of components of a colour."""
 _SIDES = 244
 """The context group (CID) of sides; their codes may name the halves of a structure, so they are allowed."""
 _NO_STRUCTURES = ("(qualifier value)", "(observable entity)", "(procedure)", "(attribute)", "(organism)", "(situation)")
@@ -125,8 +125,8 @@ def _require_structure(name: str, code: Code) -> None:
     is_structure = code.scheme in _STRUCTURE_SCHEMES and not is_qualifier
     if not (is_structure or any(in_context(code, each) for each in known)) or code.meaning.endswith(_NO_STRUCTURES):
         raise DerivedObjectError(
-            f"no structure is called {name!r}: the concept of that name, {code.meaning!r} of {code.scheme}, is none; "
-            "say what the segment shows, or give a code: Code(value, scheme, meaning)"
+            f"no structure is called {name!r}: the concept of that name, {code.meaning!r} of {code.scheme}, is not a "
+            "structure; say what the segment shows, or give a code: Code(value, scheme, meaning)"
         )
 
 

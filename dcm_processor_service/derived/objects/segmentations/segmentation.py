@@ -125,7 +125,7 @@ def segmentation(
     fractional = holds_fractions({name: mask.array for name, mask in masks.items()}, options.kind)
     composite = Composite(recipe, series)
     together = None if fractional else _numbered(list(masks.values()))
-    if together is not None:  # all masks in one pass, with one byte a voxel (two from 256 masks on)
+    if together is not None:  # all masks in one pass, with one byte per voxel (two from 256 masks on)
         planes = planes_of(together, series, composite)
         frames = planes.frames(planes.placement.array[..., 0])
     else:
@@ -211,7 +211,7 @@ def _finished(
         if planes.placement.is_projection:
             dataset.PatientOrientation = None
             copy_attributes(planes.source.first, dataset, ("PatientOrientation",))
-        dataset.ContentCreatorName = None  # it would name a person, and a program made the object
+        dataset.ContentCreatorName = None  # it names a person, but a program made the object
         finish(dataset, composite)
         dataset.pop("Laterality", None)  # an attribute of images; segments have sides of their own
     return released(dataset)

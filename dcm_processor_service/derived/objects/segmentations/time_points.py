@@ -78,7 +78,7 @@ def segmentations(
 
 @dataclass(frozen=True)
 class _OneTimePoint(SourceSeries):
-    """A source limited to the frames of one time point: one instance of an enhanced object holds all time points."""
+    """A source limited to the frames of one time point, since one enhanced instance may hold frames of all of them."""
 
     kept: frozenset[tuple[str, int]] = frozenset()
 
