@@ -116,7 +116,8 @@ class AsyncData:
         """Returns the value of every job of one name; see :meth:`Data.collect`."""
         check_name(name, "data")
         check_text(job, "name of a job")
-        outputs = await self._jobs.repository.collect(self._jobs.key.session_id, job, name)
+        found = await self._jobs.repository.collect(self._jobs.key.session_id, job, name)
+        outputs = await self._jobs.of_own_subject(found)
         if as_type is not None:
             outputs = [_typed(output, as_type, name) if output.found else output for output in outputs]
         return {output.job.id: output for output in outputs}
@@ -216,12 +217,15 @@ class Data:
         return run_inline(self._async.compare_and_set(name, expected, value))
 
     def collect(self, name: str, *, job: str, as_type: Any = None) -> dict[str, JobOutput]:
-        """Returns the values that all jobs named ``job`` of this session stored under ``name``, by job id.
+        """Returns the values that all jobs named ``job`` stored under ``name``, by job id.
+
+        These are the jobs of this session that concern this job's subject, or what belongs to it: a job of a study gets
+        the values of its own series, not those of another study of the patient.
 
         Each :class:`~dcm_processor_service.models.JobOutput` has the job, with its subject and state, and says whether
         a value was found. A failed job is listed and raises nothing. If one value cannot be read, or not as
         ``as_type``, its ``found`` is False and ``problem`` says why; the other values are returned. Takes two reads,
-        and one more for each thousand jobs.
+        one more the first time, and one more for each thousand jobs.
 
         Raises:
             UnsupportedValueError: ``as_type`` is not a type that values can be read as.

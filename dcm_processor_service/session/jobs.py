@@ -18,7 +18,7 @@ from dcm_processor_service.ports.concurrency import run_inline
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from dcm_processor_service.models import JobEvent, Patient, Study
+    from dcm_processor_service.models import JobEvent, JobOutput, Patient, Study
     from dcm_processor_service.ports import JobKey, JobRepository
 
 __all__ = ["AsyncCurrentJob", "AsyncJobs", "CurrentJob"]
@@ -114,6 +114,16 @@ class AsyncJobs:
                 upstream = [job for job in possible if job.id in ancestors]
             return _chosen(own, upstream or possible, name)
         return possible[0] if possible else None
+
+    async def of_own_subject(self, outputs: Sequence[JobOutput]) -> list[JobOutput]:
+        """Returns the outputs of jobs whose subject is that of this job, belongs to it, or contains it."""
+        own = await self._own_job() if outputs else None
+        subject = own.subject if own else None
+        return [
+            output
+            for output in outputs
+            if not (subject and output.job.subject and contradicts(subject, output.job.subject))
+        ]
 
     async def _ancestors(self, depends_on: Iterable[str]) -> set[str]:
         """Returns the ids of all jobs that a job depends on, directly or not; one read for each generation."""
