@@ -26,6 +26,7 @@ __all__ = [
     "Study",
     "Subject",
     "SubjectLevel",
+    "are_of_different_studies",
     "contradicts",
     "is_decoded",
     "patient_uid",
@@ -162,6 +163,22 @@ def contradicts(one: Patient | Study | SeriesRecord, other: Patient | Study | Se
     if isinstance(upper, Study) and isinstance(lower, SeriesRecord):
         uids.append((upper.study_instance_uid, lower.study_instance_uid))
     return any(above != below for above, below in uids if above and below)
+
+
+def are_of_different_studies(one: Patient | Study | SeriesRecord, other: Patient | Study | SeriesRecord) -> bool:
+    """Returns whether two subjects certainly belong to different studies, or to different patients.
+
+    Two series of one study do not, though they differ.
+
+    Example:
+        >>> one, other = (SeriesRecord(id=digit * 24, study_instance_uid="1.2") for digit in "12")
+        >>> are_of_different_studies(one, other), contradicts(one, other)
+        (False, True)
+    """
+    if isinstance(one, SeriesRecord) and isinstance(other, SeriesRecord):
+        study = Study(id=one.id, patient_uid=one.patient_uid, study_instance_uid=one.study_instance_uid)
+        return contradicts(study, other)
+    return contradicts(one, other)
 
 
 def is_decoded(value: str) -> bool:

@@ -419,7 +419,8 @@ class StoreLocation:
 class Backend:
     """The repositories of one store.
 
-    ``warnings``, if a store has it, returns a sentence for each thing that endangers acknowledged writes in this store.
+    ``warnings``, if a store has it, returns a sentence for each thing that endangers acknowledged writes in this store;
+    it raises an error if the store is not there, and makes none.
 
     Example:
         >>> from dcm_processor_service.testing import MemoryStore

@@ -116,9 +116,10 @@ class AsyncData:
         """Returns the values that all jobs of one name stored; see :meth:`Data.collect`."""
         check_name(name, "data")
         check_text(job, "name of a job")
-        outputs = await self._jobs.repository.collect(self._jobs.key.session_id, job, name)
+        found = await self._jobs.repository.collect(self._jobs.key.session_id, job, name)
+        outputs = await self._jobs.of_own_study(found)
         if as_type is not None:
-            outputs = [_typed(output, as_type, name) if output.found else output for output in outputs]
+            outputs = tuple(_typed(output, as_type, name) if output.found else output for output in outputs)
         return {output.job.id: output for output in outputs}
 
 
@@ -220,12 +221,15 @@ class Data:
         return run_inline(self._async.compare_and_set(name, expected, value))
 
     def collect(self, name: str, *, job: str, as_type: Any = None) -> dict[str, JobOutput]:
-        """Returns the values that all jobs named ``job`` of this session stored under ``name``, by job id.
+        """Returns the values that all jobs named ``job`` stored under ``name``, by job id.
+
+        These are the jobs of this session, but not those of another study, if this job is about a study or a series: a
+        job that sums up a study gets no values of the patient's other studies.
 
         Each :class:`~dcm_processor_service.models.JobOutput` has the job, with its subject and state, and says whether
         a value was found. A failed job is listed and raises no error. If a value cannot be read, or cannot be read as
         ``as_type``, its ``found`` is False and its ``problem`` says why; the other values are returned all the same.
-        Takes two reads of the store, and one more for each thousand jobs.
+        Takes two reads of the store, one more the first time, and one more for each thousand jobs.
 
         Raises:
             UnsupportedValueError: ``as_type`` is not a type that values can be read as.

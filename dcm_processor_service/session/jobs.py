@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.codec import check_text, shown
 from dcm_processor_service.errors import AmbiguousJobError, JobNotFoundError, UpstreamFailedError
 from dcm_processor_service.models import Job, JobState, SeriesRecord
-from dcm_processor_service.models.subjects import contradicts
+from dcm_processor_service.models.subjects import are_of_different_studies, contradicts
 from dcm_processor_service.ports.concurrency import run_inline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from dcm_processor_service.models import JobEvent, Patient, Study
+    from dcm_processor_service.models import JobEvent, JobOutput, Patient, Study
     from dcm_processor_service.ports import JobKey, JobRepository
 
 __all__ = ["AsyncCurrentJob", "AsyncJobs", "CurrentJob"]
@@ -115,6 +115,18 @@ class AsyncJobs:
                 upstream = [job for job in possible if job.id in ancestors]
             return _chosen(own, upstream or possible, name)
         return possible[0] if possible else None
+
+    async def of_own_study(self, outputs: Iterable[JobOutput]) -> tuple[JobOutput, ...]:
+        """Returns the outputs without those of jobs about another study, or another patient, than this job's."""
+        own = await self._own_job()
+        if own is None or own.subject is None:
+            return tuple(outputs)
+        subject = own.subject
+        return tuple(
+            output
+            for output in outputs
+            if output.job.subject is None or not are_of_different_studies(subject, output.job.subject)
+        )
 
     async def _ancestors(self, depends_on: Iterable[str]) -> set[str]:
         """Returns the ids of all jobs that a job depends on, directly or not; one read for each generation."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.ports import Durability
 
-__all__ = ["CLAIM_FOLDER", "CONTENT_FOLDER", "is_read_only", "open_to_read", "open_to_write"]
+__all__ = ["CLAIM_FOLDER", "CONTENT_FOLDER", "is_read_only", "is_there", "open_to_read", "open_to_write"]
 
 DATABASE_NAME = "workspace.sqlite3"
 CONTENT_FOLDER = "files"
@@ -42,10 +42,15 @@ CREATE INDEX instances_of_series ON instances (series_id);
 """
 
 
+def is_there(folder: Path) -> bool:
+    """Returns whether a folder holds a workspace."""
+    return (folder / DATABASE_NAME).exists()
+
+
 def is_read_only(folder: Path) -> bool:
     """Returns whether there is a workspace that this process may not write to."""
     database = folder / DATABASE_NAME
-    return database.exists() and not (os.access(folder, os.W_OK) and os.access(database, os.W_OK))
+    return is_there(folder) and not (os.access(folder, os.W_OK) and os.access(database, os.W_OK))
 
 
 def open_to_write(folder: Path, timeout_s: float, durability: Durability) -> sqlite3.Connection:

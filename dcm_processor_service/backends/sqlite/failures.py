@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["DISK_FULL", "is_locked", "read_only", "translated"]
+__all__ = ["DISK_FULL", "absent", "is_locked", "read_only", "translated"]
 
 DISK_FULL = "database or disk is full"
 _LOCKED = "is locked"
@@ -37,6 +37,15 @@ _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 def is_locked(error: sqlite3.Error) -> bool:
     """Returns whether the error means that another process is writing."""
     return _LOCKED in str(error)
+
+
+def absent(folder: Path) -> StoreError:
+    """Returns the error for a read of a workspace that nothing has made; a read makes none."""
+    what = "the folder has none" if folder.is_dir() else "there is no such folder"
+    return StoreError(
+        f"there is no workspace in {str(folder)!r}: {what}; correct the path, or make one: dcm-processor-service run … "
+        f"--workspace {folder}"
+    )
 
 
 def read_only(folder: Path) -> StoreError:

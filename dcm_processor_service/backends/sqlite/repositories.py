@@ -43,8 +43,13 @@ _FIND_DATA = "SELECT value FROM data WHERE session_id = ? AND job_id = ? AND nam
 
 @contextmanager
 def open_sqlite(location: StoreLocation, offload: Offload) -> Iterator[Backend]:
-    """Opens the workspace folder that ``location.url`` names; the folder is made at first use."""
+    """Opens the workspace folder that ``location.url`` names; the folder is made by the first write."""
     store = SqliteStore(folder_of(location.url), location.timeout_s, offload, location.durability)
+
+    async def warnings() -> list[str]:
+        await store.compute(store.require_existing)
+        return []
+
     try:
         yield Backend(
             data=SqliteDataRepository(store),
@@ -54,6 +59,7 @@ def open_sqlite(location: StoreLocation, offload: Offload) -> Iterator[Backend]:
             dicom=SqliteDicomRepository(store),
             sessions=SqliteSessionRepository(store),
             workspace=SqliteWorkspaceRepository(store),
+            warnings=warnings,
         )
     finally:
         store.close()

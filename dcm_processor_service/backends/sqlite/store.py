@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dcm_processor_service.backends.sqlite.database import is_read_only, open_to_read, open_to_write
-from dcm_processor_service.backends.sqlite.failures import DISK_FULL, read_only, translated
+from dcm_processor_service.backends.sqlite.database import is_read_only, is_there, open_to_read, open_to_write
+from dcm_processor_service.backends.sqlite.failures import DISK_FULL, absent, read_only, translated
 from dcm_processor_service.ports.forks import pause_at_forks
 
 if TYPE_CHECKING:
@@ -80,9 +80,12 @@ class SqliteStore:
             self.close()  # this removes the incomplete log
 
     def rows(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        """Returns the rows of a query, without a transaction of its own."""
-        with self._lock, translated(self.folder), self._to_read() as connection:
-            return connection.execute(statement, values).fetchall()
+        """Returns the rows of a query, without a transaction of its own; none if there is no workspace yet."""
+        with self._lock, translated(self.folder):
+            if self._connection is None and not is_there(self.folder):
+                return []  # a read makes nothing
+            with self._to_read() as connection:
+                return connection.execute(statement, values).fetchall()
 
     async def read(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Returns the rows of a query, through the offload."""
@@ -94,6 +97,16 @@ class SqliteStore:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
+
+    def require_existing(self) -> None:
+        """Looks for the workspace, and makes none.
+
+        Raises:
+            StoreError: There is no workspace.
+        """
+        with translated(self.folder):
+            if not is_there(self.folder):
+                raise absent(self.folder)
 
     def require_writable(self) -> None:
         """Opens the workspace for writing.

@@ -14,6 +14,7 @@ from dcm_processor_service.cli.console import output_console, print_json_line, s
 from dcm_processor_service.cli.network.sending import print_contexts, print_echo
 from dcm_processor_service.local.workspace import Workspace
 from dcm_processor_service.models.platform_ids import NO_ID
+from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.settings import RuntimeSettings
 
@@ -44,6 +45,9 @@ def _open_peers(workspace: Path | None) -> Iterator[Peers]:
         settings = RuntimeSettings(session_id=NO_ID, job_id=NO_ID) if workspace is None else None  # no job is needed
         container.settings.override(settings or Workspace(workspace or Path()).settings())
     with sentences(), opened(container):
+        ask = container.backend().warnings
+        if ask is not None:
+            run_inline(ask())  # a store that is not there is an error, not a store without peers
         yield container.session().peers
 
 

@@ -127,6 +127,26 @@ class JobsContract(Contract):
         assert right.job.state is JobState.DONE
         assert await store.session().data.collect("volume_ml", job="nobody") == {}
 
+    async def test_collect_returns_no_values_of_another_study(self, store: StoreUnderTest) -> None:
+        jobs = seed_two_series(store)
+        elsewhere = SeriesRecord(id="7" * 24, series_instance_uid="2.1", study_instance_uid="2")
+        other_study = Study(id="8" * 24, study_instance_uid="2", series_ids=(elsewhere.id,))
+        other = make(9, "segment", subject=elsewhere)
+        other_report = make(10, "report", event=JobEvent.STABLE_STUDY, subject=other_study)
+        for job in (other, other_report):
+            store.seed.job(job)
+        segmented = [jobs["segment_left"].id, jobs["segment_right"].id]
+        for job_id in (*segmented, other.id):
+            await store.session(job_id).data.set("volume_ml", 12)
+        wanted = {
+            jobs["measure_left"].id: segmented,
+            jobs["study"].id: segmented,
+            other_report.id: [other.id],
+            jobs["patient"].id: [*segmented, other.id],
+        }
+        for job_id, expected in wanted.items():
+            assert list(await store.session(job_id).data.collect("volume_ml", job="segment")) == expected
+
     async def test_collect_reports_a_value_of_another_type_and_returns_the_others(self, store: StoreUnderTest) -> None:
         jobs = seed_two_series(store)
         await store.session(jobs["segment_left"].id).data.set("volume_ml", 12)

@@ -324,6 +324,12 @@ def test_doctor_tries_the_store_of_the_environment(
     assert "SECRET" not in result.output
     monkeypatch.setenv("DCM_PROCESSOR_SERVICE_DB_PROVIDER", "sqlite")
     monkeypatch.setenv("DCM_PROCESSOR_SERVICE_DB_URL", str(scans.parent / "work"))
+    for command in (("doctor", "--json"), ("peers", "list"), ("peers", "echo", "PACS")):
+        result = CliRunner().invoke(app, command, catch_exceptions=False)
+        assert "no such folder" in result.output
+        assert result.exit_code == 1
+        assert not (scans.parent / "work").exists()
+    Workspace(scans.parent / "work").add_peer(Peer(name="PACS", ae_title="PACS", host="127.0.0.1", port=closed_port))
     rows = [row for row in lines(doctor("--json")) if row["area"] == "environment"]
     assert "reachable, but it has no job of this id" in rows[0]["detail"]
     for name in ("SESSION_ID", "JOB_ID"):

@@ -82,10 +82,22 @@ def test_a_folder_is_named_by_a_url_or_a_path(monkeypatch: pytest.MonkeyPatch) -
     assert folder_of("~/workspace") == Path("/home/somebody/workspace")
 
 
-def test_nothing_is_made_before_the_first_use(folder: Path, open_store: Callable[[], Backend]) -> None:
+def test_nothing_is_made_before_the_first_write(folder: Path, open_store: Callable[[], Backend]) -> None:
     store = open_store()
-    assert not folder.exists()
     assert run_inline(store.data.find(OWN, "a")) is None
+    assert run_inline(store.files.find(OWN, "a")) is None
+    assert not run_inline(store.jobs.list(OWN.session_id))
+    assert not run_inline(store.peers.list())
+    assert store.warnings is not None
+    with pytest.raises(StoreError, match="no such folder"):
+        run_inline(store.warnings())
+    assert not folder.exists()
+    folder.mkdir(parents=True)
+    with pytest.raises(StoreError, match="the folder has none"):
+        run_inline(store.warnings())
+    run_inline(store.data.put(OWN, "a", 1))
+    assert run_inline(store.warnings()) == []
+    assert run_inline(store.data.find(OWN, "a")) is not None
     assert (folder / DATABASE_NAME).is_file()
     assert contents(folder) == set()
 
@@ -212,7 +224,7 @@ def test_a_workspace_of_a_newer_version_or_no_database_at_all_is_refused(
 def test_a_folder_that_cannot_be_made_is_unavailable(folder: Path, store: Backend) -> None:
     folder.parent.write_bytes(b"a file")
     with pytest.raises(StoreUnavailableError, match="cannot be used: Not a directory") as caught:
-        run_inline(store.data.find(OWN, "a"))
+        run_inline(store.data.put(OWN, "a", 1))
     assert isinstance(caught.value.__cause__, OSError)
 
 
