@@ -504,3 +504,34 @@ def test_a_mark_that_contradicts_a_plan_is_refused(tmp_path: Path) -> None:
         ds.AcquisitionNumber = 1 + ((t + 1) % 4 if k == 2 else t)
 
     refused(list(series(tmp_path, edit).values()), "DUPLICATE_POSITIONS")
+
+
+@pytest.mark.parametrize(
+    ("ticks", "is_one_4d"),
+    [
+        # several ticks of a clock pass during each volume, as in a real scan of two phases
+        (lambda t, k: 3 * t + k // 2 + 1, True),
+        # one tick is that of two volumes
+        (lambda t, k: 2 * t + k // 2 + 1, False),
+    ],
+)
+@pytest.mark.parametrize("with_indices", [True, False])
+def test_temporal_positions_of_slices(
+    tmp_path: Path, ticks: Callable[[int, int], int], *, is_one_4d: bool, with_indices: bool
+) -> None:
+    [path] = multi_frame(RECIPE, tmp_path)
+    ds = dcmread(path)
+    for groups in ds.PerFrameFunctionalGroupsSequence:
+        [content] = groups.FrameContentSequence
+        content.TemporalPositionIndex = ticks(int(content.TemporalPositionIndex) - 1, content.InStackPositionNumber - 1)
+        if not with_indices:
+            del content.DimensionIndexValues
+    ds.save_as(path)
+    if is_one_4d and with_indices:
+        volume = read_volume([path])
+        assert volume.order is not None
+        assert volume.order.volumes_by == "DimensionIndexValues"
+        assert volume.order.ordered_by == "TemporalPositionIdentifier"
+        np.testing.assert_array_equal(volume.array, RECIPE.values)
+        return
+    refused([path], "DUPLICATE_POSITIONS")

@@ -244,10 +244,19 @@ def _holds_together(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
     """Returns whether the attributes that never differ within a volume have only one value in each volume."""
     for name in CONSTANT_MARKS:
         found: dict[int, Any] = {}
-        for time, value in zip(times, marks(frames, name), strict=True):
+        values = marks(frames, name)
+        for time, value in zip(times, values, strict=True):
             if value is not None and found.setdefault(time, value) != value:
-                return False
+                return name == "TemporalPositionIdentifier" and _counts_ticks(values, frames, times)
     return True
+
+
+def _counts_ticks(values: Sequence[Any], frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
+    """Returns whether TemporalPositionIndex counts ticks of a clock, several of which pass during each volume.
+
+    DimensionIndexValues then say which volume a frame belongs to.
+    """
+    return None not in values and _are_indexed(frames, times) and _are_apart(values, times)
 
 
 def _planned_ranks(values: list[Any] | None, labels: NDArray[np.intp], plan: NumberPlan | None) -> list[int] | None:
