@@ -25,6 +25,7 @@ __all__ = [
     "are_numbered_in_stack",
     "instance_numbers",
     "number_plan",
+    "places_in_stack",
     "plan_of_grid",
     "slice_numbers",
 ]
@@ -50,8 +51,14 @@ def instance_numbers(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
 
 def slice_numbers(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
     """Returns slice numbers of one volume: InStackPositionNumber (0020,9057) if all differ, else InstanceNumber."""
-    found = [(place, 0.0) for place in _stack_positions(frames) if place is not None]
+    found = places_in_stack(frames)
     return found if len(set(found)) == len(frames) else instance_numbers(frames)
+
+
+def places_in_stack(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
+    """Returns InStackPositionNumber of each frame, in the form of other numbers; empty if a frame has none."""
+    found = [(place, 0.0) for place in _stack_positions(frames) if place is not None]
+    return found if len(found) == len(frames) else []
 
 
 def are_numbered_in_stack(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dcm_processor_service.imaging.frames.frame import marks
+from dcm_processor_service.imaging.frames.frame import dimensions_count_time, marks
 from dcm_processor_service.imaging.series.order.clock import clock_times
 from dcm_processor_service.imaging.series.order.number_plan import (
     VOLUME_BY_VOLUME,
@@ -294,7 +294,9 @@ def _in_time(attribute: str, frames: Sequence[FrameInfo], times: Sequence[int], 
         order = None if values is None else _order_of_groups(values, times)
         if order is not None:
             return TimeAxis(attribute, [order.index(time) for time in times], name)
-    if attribute in {"DiffusionBValue", "RepetitionTime", "DimensionIndexValues"} and plan is not None:
+    of_files = {id(frame.instance): frame for frame in frames}.values()
+    is_time = attribute == "DimensionIndexValues" and all(map(dimensions_count_time, of_files))
+    if attribute in {"DiffusionBValue", "RepetitionTime", "DimensionIndexValues"} and plan is not None and not is_time:
         pairs = sorted(set(zip(plan.times, times, strict=True)))
         if len(pairs) == len({time for time, _ in pairs}):
             return TimeAxis(attribute, plan.times, "InstanceNumber")
