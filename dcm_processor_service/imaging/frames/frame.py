@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.frames.pixel_format import PixelFormat
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
 
-__all__ = ["FrameInfo", "frame_of_reference_uid", "frames_of", "mark", "marks"]
+__all__ = ["FrameInfo", "dimensions_count_time", "frame_of_reference_uid", "frames_of", "mark", "marks"]
 
 
 _OFFSET, _OFFSET_LENGTH = re.compile(r"[+-]\d{4}"), 5
@@ -383,8 +383,20 @@ def _dimension_indices(places: tuple[Header, ...]) -> tuple[float, ...] | None:
     return tuple(value for value, pointer in zip(values, pointers, strict=True) if pointer not in _POSITION_POINTERS)
 
 
+def dimensions_count_time(frame: FrameInfo) -> bool:
+    """Returns whether one of the frame's DimensionIndexValues counts points in time, and all others places."""
+    pointers = {integer_tag(dimension) for dimension in items(frame.places[-1], "DimensionIndexSequence")}
+    counted = pointers - _POSITION_POINTERS - _STACK_POINTERS
+    return len(counted) == 1 and counted <= _TIME_POINTERS
+
+
 # tags of InStackPositionNumber, ImagePositionPatient and SliceLocation: dimensions that count slices, not volumes
 _POSITION_POINTERS = frozenset({0x00209057, 0x00200032, 0x00201041})
+# tag of StackID
+_STACK_POINTERS = frozenset({0x00209056})
+# tags of TemporalPositionIndex, TemporalPositionTimeOffset, FrameAcquisitionDateTime, FrameReferenceDateTime,
+# NominalCardiacTriggerDelayTime
+_TIME_POINTERS = frozenset({0x00209128, 0x0020930D, 0x00189074, 0x00189151, 0x00209153})
 
 
 def integer_tag(dimension: Dataset) -> int | None:

@@ -62,7 +62,9 @@ _KIND_MARKS = (
 )
 # attributes whose values may alternate along one volume, so they separate kinds only by several values at one position
 _ONLY_AT_ONE_PLACE = ("InversionTime", *MAKING)
-_SAME_ECHO_MS = 0.02
+# settings whose values scanners measure or round, and the largest difference between neighbouring values that still
+# count as equal, in ms, degrees, ms and kV
+_SAME_SETTING = {"EchoTime": 0.02, "FlipAngle": 0.02, "InversionTime": 0.02, "KVP": 0.5}
 
 _COMPLEX_PARTS = {0: "magnitude", 1: "phase", 2: "real", 3: "imaginary"}
 _COSINE_TOLERANCE = 1e-3
@@ -247,15 +249,15 @@ def _values_of_kind(frames: Sequence[FrameInfo], name: str) -> list[Any]:
     if name in IDENTITY_MARKS:
         return identity_values(frames, name)
     values = marks(frames, name)
-    return _without_rounding(values) if name == "EchoTime" else values
+    return _without_rounding(values, _SAME_SETTING[name]) if name in _SAME_SETTING else values
 
 
-def _without_rounding(values: Sequence[float | None]) -> list[float | None]:
-    """Returns echo times, in which those that differ only by rounding are replaced by the least of them."""
+def _without_rounding(values: Sequence[float | None], rounding: float) -> list[float | None]:
+    """Returns values of a setting, in which those that differ only by rounding are replaced by the least of them."""
     distinct = sorted({value for value in values if value is not None})
     stands_for: dict[float | None, float | None] = {None: None}
     for before, value in zip([None, *distinct], distinct, strict=False):
-        is_same = before is not None and value - before <= _SAME_ECHO_MS
+        is_same = before is not None and value - before <= rounding
         stands_for[value] = stands_for[before] if is_same else value
     return [stands_for[value] for value in values]
 

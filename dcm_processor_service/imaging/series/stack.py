@@ -33,7 +33,8 @@ _ROUNDINGS_MM = (1.0, 0.1, 0.01)
 _ROUNDED_PART = 0.1
 _FEWEST_FOR_A_LINE = 3
 _ALONG_AXIS = 0.01
-_WHOLE = 1e-4
+# part of a rounding by which a difference may be off because the header has six digits, of which three are whole mm
+_WHOLE = 0.01
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,11 @@ class Stack:
 
     @property
     def rounded_to_mm(self) -> float:
-        """The mm to which the header rounds positions, if this makes even steps look uneven; 0 otherwise."""
+        """The mm to which the header rounds positions, if this rounding alone makes even steps look uneven; else 0.
+
+        Some scanners round the position of a slice's middle, and state that of its corner. So it is the differences
+        between positions that must be multiples of the rounding.
+        """
         if len(self.grid[0]) <= _FEWEST_FOR_A_LINE or not self._exceeds_noise:
             return 0.0
         origins, normal = self.origins, np.abs(slice_normal(self.first.orientation or ()))
@@ -118,7 +123,7 @@ class Stack:
         step, start = np.polyfit(index, along, 1)
         off_mm = float(np.abs(along - (start + step * index)).max())
         for rounded_to in _ROUNDINGS_MM:
-            coordinates = origins[:, normal > _ALONG_AXIS] / rounded_to
+            coordinates = (origins - origins[0])[:, normal > _ALONG_AXIS] / rounded_to
             allowed = min(rounded_to / 2 * float(normal.sum()) * 1.2, _ROUNDED_PART * float(step))
             if np.abs(coordinates - np.rint(coordinates)).max() < _WHOLE and off_mm <= allowed:
                 return rounded_to

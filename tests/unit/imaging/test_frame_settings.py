@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.models.images.nifti import Policy
 
+POLICIES: tuple[Policy, ...] = ("strict", "split", "largest", "resample")
 SLICES = 6
 STEP = 3.0
 SETTINGS: dict[str, tuple[str, list[Any]]] = {
@@ -66,7 +67,7 @@ def half_a_step_apart() -> list[tuple[float, int]]:
     return [(STEP * k + STEP / 2 * t, t) for k, t in itertools.product(range(SLICES), range(2))]
 
 
-@pytest.mark.parametrize("policy", ["strict", "split", "largest", "resample"])
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_volumes_of_two_settings_half_a_step_apart_are_refused(tmp_path: Path, setting: str, policy: Policy) -> None:
     modality = "CT" if setting.startswith(("XRay", "Recon")) else "MR"
@@ -120,6 +121,30 @@ def test_what_belongs_to_the_planes_of_a_detector_may_repeat(tmp_path: Path, mon
     monkeypatch.setitem(SETTINGS, name, ("PETFrameCorrectionFactorsSequence", [1.0, 1.1]))
     [volume] = read_volumes(enhanced(tmp_path, name, [1.0, 1.1], half_a_step_apart()))
     assert volume.shape == (3, 2, 2 * SLICES)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_places_that_repeat_along_a_stack_are_those_of_several_volumes(
+    tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "InStackPositionNumber"
+    monkeypatch.setitem(SETTINGS, name, ("FrameContentSequence", []))
+    cells = [(STEP * (k + t / count), k) for t, k in itertools.product(range(count), range(SLICES))]
+    order = [int(index) for index in np.random.default_rng(0).permutation(len(cells))]
+    paths = enhanced(tmp_path, name, [*range(1, SLICES + 1)], [cells[index] for index in order])
+    for policy in POLICIES:
+        assert "InStackPositionNumbers count" in str(refused(paths, "INTERLEAVED_VOLUMES", policy).findings)
+
+
+@pytest.mark.parametrize("numbers", [[1] * 12, [1, 2, 3, 4, 5, 6] * 2, [*range(12)]], ids=["one", "two beds", "all"])
+def test_places_that_count_along_a_stack_are_those_of_one_volume(
+    tmp_path: Path, numbers: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "InStackPositionNumber"
+    monkeypatch.setitem(SETTINGS, name, ("FrameContentSequence", []))
+    cells = [(STEP * index, number) for index, number in enumerate(numbers)]
+    [volume] = read_volumes(enhanced(tmp_path, name, [*range(13)], cells))
+    assert volume.shape == (3, 2, 12)
 
 
 def test_a_malformed_value_of_a_frame_counts_as_absent(tmp_path: Path) -> None:

@@ -179,6 +179,37 @@ def test_rounded_positions_are_even_and_the_report_says_so(
             assert float(said) == pytest.approx(step, rel=0.01)
 
 
+def with_six_digits(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    degrees=st.floats(-40, 40),
+    corner=st.tuples(*[st.floats(-200, 200)] * 3),
+    step=st.sampled_from([1.2, 3.3, 5.0, 7.0]),
+    slices=st.integers(5, 12),
+)
+@example(degrees=7.71, corner=(-110.5, -78.3063, -72.7575), step=7.0, slices=20)
+def test_slices_whose_middles_are_rounded_are_even(
+    degrees: float, corner: tuple[float, float, float], step: float, slices: int
+) -> None:
+    """GE rounds where the middle of a slice lies, and states its corner, each with six digits."""
+    recipe = Recipe(slices=slices, step=step, orientation=rotated((1, 0, 0, 0, 1, 0), (degrees, 0, 0)), modality="MR")
+
+    def edit(ds: Dataset, index: int) -> None:
+        along = np.array([0, *np.cross(recipe.orientation[:3], recipe.orientation[3:])[1:]]) * index * step
+        position = np.array([with_six_digits(value) for value in corner]) + np.round(along, 1)
+        ds.ImagePositionPatient = [with_six_digits(float(value)) for value in position]
+
+    with tempfile.TemporaryDirectory() as folder:
+        [volume] = read_volumes(change(single_frame(recipe, Path(folder)), edit))
+    np.testing.assert_array_equal(volume.array, recipe.values[..., 0])
+    assert volume.spacing_mm[2] == pytest.approx(step, abs=0.15 / (slices - 1) + 1e-3)
+    assert volume.report is not None
+    assert volume.report.codes <= {"ROUNDED_POSITIONS"}
+
+
 @pytest.mark.parametrize(("off", "is_one"), [(0.05, True), (0.2, False), (0.3, False)])
 def test_a_slice_that_is_off_by_more_than_rounding_is_found(tmp_path: Path, off: float, *, is_one: bool) -> None:
     def edit(ds: Dataset, index: int) -> None:
@@ -191,14 +222,32 @@ def test_a_slice_that_is_off_by_more_than_rounding_is_found(tmp_path: Path, off:
         refused(paths, "MIXED_SPACING")
 
 
-@pytest.mark.parametrize(("jitter_ms", "is_one"), [(0.01, True), (0.3, False)])
-def test_echo_times_that_jitter_are_one(tmp_path: Path, jitter_ms: float, *, is_one: bool) -> None:
-    recipe = Recipe(slices=6, modality="MR")
+@pytest.mark.parametrize(
+    ("keyword", "value", "jitter", "is_one"),
+    [
+        ("EchoTime", 30, 0.01, True),
+        ("EchoTime", 30, 0.3, False),
+        ("FlipAngle", 90, 0.01, True),
+        ("FlipAngle", 4, 1, False),
+        ("InversionTime", 900, 0.01, True),
+        ("InversionTime", 900, 1, False),
+        ("KVP", 120, 0.1, True),
+        ("KVP", 80, 20, False),
+    ],
+)
+@pytest.mark.parametrize("volumes", [1, 2])
+def test_settings_that_jitter_are_one(
+    tmp_path: Path, keyword: str, value: float, jitter: float, volumes: int, *, is_one: bool
+) -> None:
+    recipe = Recipe(slices=6, volumes=volumes, modality="MR")
+    kinds = (0, 0, 1, 0, 0, 1, 0, 0, 1, 1, 0, 1)[: 6 * volumes]
     paths = change(
-        single_frame(recipe, tmp_path), lambda ds, k: setattr(ds, "EchoTime", f"{30 + jitter_ms * (k % 2):.2f}")
+        single_frame(recipe, tmp_path), lambda ds, k: setattr(ds, keyword, f"{value + jitter * kinds[k]:.2f}")
     )
     if is_one:
-        np.testing.assert_array_equal(read_volume(paths).array, recipe.values[..., 0])
+        np.testing.assert_array_equal(read_volume(paths).array.reshape(5, 4, 6, -1), recipe.values)
+    elif keyword == "InversionTime" and volumes == 1:  # slices of one volume may have two
+        assert read_volume(paths).order is not None
     else:
         refused(paths, "MULTI_VOLUME")
 

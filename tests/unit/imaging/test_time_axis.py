@@ -504,3 +504,61 @@ def test_a_mark_that_contradicts_a_plan_is_refused(tmp_path: Path) -> None:
         ds.AcquisitionNumber = 1 + ((t + 1) % 4 if k == 2 else t)
 
     refused(list(series(tmp_path, edit).values()), "DUPLICATE_POSITIONS")
+
+
+@pytest.mark.parametrize(
+    ("ticks", "is_one_4d"),
+    [
+        # several ticks of a clock pass during each volume, as in a real scan of two phases
+        (lambda t, k: 3 * t + k // 2 + 1, True),
+        # one tick is that of two volumes
+        (lambda t, k: 2 * t + k // 2 + 1, False),
+    ],
+)
+@pytest.mark.parametrize("with_indices", [True, False])
+def test_temporal_positions_of_slices(
+    tmp_path: Path, ticks: Callable[[int, int], int], *, is_one_4d: bool, with_indices: bool
+) -> None:
+    [path] = multi_frame(RECIPE, tmp_path)
+    ds = dcmread(path)
+    for groups in ds.PerFrameFunctionalGroupsSequence:
+        [content] = groups.FrameContentSequence
+        content.TemporalPositionIndex = ticks(int(content.TemporalPositionIndex) - 1, content.InStackPositionNumber - 1)
+        if not with_indices:
+            del content.DimensionIndexValues
+    ds.save_as(path)
+    if is_one_4d and with_indices:
+        volume = read_volume([path])
+        assert volume.order is not None
+        assert volume.order.volumes_by == "DimensionIndexValues"
+        assert volume.order.ordered_by == "TemporalPositionIdentifier"
+        np.testing.assert_array_equal(volume.array, RECIPE.values)
+        return
+    refused([path], "DUPLICATE_POSITIONS")
+
+
+@pytest.mark.parametrize("by_slice", [False, True])
+@pytest.mark.parametrize(("dimension", "is_time"), [("TemporalPositionIndex", True), ("DiffusionBValue", False)])
+def test_only_dimensions_that_count_time_go_before_the_order_of_frames(
+    tmp_path: Path, dimension: str, *, is_time: bool, by_slice: bool
+) -> None:
+    """The frames of a file may stand in any order (PS3.3, section C.7.6.17)."""
+    [path] = multi_frame(RECIPE, tmp_path)
+    ds = dcmread(path)
+    ds.DimensionIndexSequence[0].DimensionIndexPointer = Tag(dimension)
+    stored = [2, 0, 3, 1]  # the volumes, in the order of their frames
+
+    def turn(index: int) -> tuple[int, ...]:
+        volume, place = ds.PerFrameFunctionalGroupsSequence[index].FrameContentSequence[0].DimensionIndexValues
+        return (place, stored.index(volume - 1)) if by_slice else (stored.index(volume - 1), place)
+
+    order = sorted(range(20), key=turn)
+    ds.PixelData = ds.pixel_array[order].tobytes()
+    ds.PerFrameFunctionalGroupsSequence = [ds.PerFrameFunctionalGroupsSequence[index] for index in order]
+    for groups in ds.PerFrameFunctionalGroupsSequence:
+        del groups.FrameContentSequence[0].TemporalPositionIndex
+    ds.save_as(path)
+    volume = read_volume([path])
+    np.testing.assert_array_equal(volume.array, RECIPE.values if is_time else RECIPE.values[..., stored])
+    assert volume.order is not None
+    assert volume.order.ordered_by == ("DimensionIndexValues" if is_time else "InstanceNumber")

@@ -19,7 +19,7 @@ from dcm_processor_service.imaging.headers.series_labels import LABELS, SETTINGS
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.series.order.file_settings import alternating_element
 from dcm_processor_service.imaging.series.order.frame_settings import alternating_setting
-from dcm_processor_service.imaging.series.order.number_plan import slice_numbers
+from dcm_processor_service.imaging.series.order.number_plan import places_in_stack, slice_numbers
 from dcm_processor_service.imaging.series.order.passes import COMPARED, IN_PASSES
 from dcm_processor_service.imaging.series.order.time_axis import are_moved, comparable, overlap
 from dcm_processor_service.imaging.series.order.turns import take_turns
@@ -106,6 +106,9 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
         return "the distances between slices repeat or change again and again"
     if not is_counted and _are_numbered_apart(numbers, positions):
         return "their InstanceNumbers count through the stack several times"
+    places = places_in_stack(ascending)
+    if len(set(places)) < len(places) and _are_numbered_apart(places, positions):
+        return "their InStackPositionNumbers count through the stack several times"
     for name in COMPARED:
         values = comparable(ascending, name)
         if values is None or len(set(values)) == 1:

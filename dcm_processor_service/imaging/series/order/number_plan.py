@@ -25,6 +25,7 @@ __all__ = [
     "are_numbered_in_stack",
     "instance_numbers",
     "number_plan",
+    "places_in_stack",
     "plan_of_grid",
     "slice_numbers",
 ]
@@ -53,8 +54,14 @@ def slice_numbers(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
 
     It is InStackPositionNumber (0020,9057) if all frames have different ones, else InstanceNumber and frame number.
     """
-    found = [(place, 0.0) for place in _stack_positions(frames) if place is not None]
+    found = places_in_stack(frames)
     return found if len(set(found)) == len(frames) else instance_numbers(frames)
+
+
+def places_in_stack(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
+    """Returns the InStackPositionNumber of each frame, as a pair that sorts; empty if a frame has none."""
+    found = [(place, 0.0) for place in _stack_positions(frames) if place is not None]
+    return found if len(found) == len(frames) else []
 
 
 def are_numbered_in_stack(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:

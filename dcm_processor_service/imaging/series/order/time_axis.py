@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dcm_processor_service.imaging.frames.frame import marks
+from dcm_processor_service.imaging.frames.frame import dimensions_count_time, marks
 from dcm_processor_service.imaging.series.order.clock import clock_times
 from dcm_processor_service.imaging.series.order.number_plan import (
     VOLUME_BY_VOLUME,
@@ -245,10 +245,19 @@ def _holds_together(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
     """Returns whether the attributes that never differ within a volume have only one value in each volume."""
     for name in CONSTANT_MARKS:
         found: dict[int, Any] = {}
-        for time, value in zip(times, marks(frames, name), strict=True):
+        values = marks(frames, name)
+        for time, value in zip(times, values, strict=True):
             if value is not None and found.setdefault(time, value) != value:
-                return False
+                return name == "TemporalPositionIdentifier" and _counts_ticks(values, frames, times)
     return True
+
+
+def _counts_ticks(values: Sequence[Any], frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
+    """Returns whether TemporalPositionIndex counts ticks of a clock, several of which pass during each volume.
+
+    DimensionIndexValues then say which volume a frame belongs to.
+    """
+    return None not in values and _are_indexed(frames, times) and _are_apart(values, times)
 
 
 def _planned_ranks(values: list[Any] | None, labels: NDArray[np.intp], plan: NumberPlan | None) -> list[int] | None:
@@ -286,7 +295,9 @@ def _in_time(attribute: str, frames: Sequence[FrameInfo], times: Sequence[int], 
         order = None if values is None else _order_of_groups(values, times)
         if order is not None:
             return TimeAxis(attribute, [order.index(time) for time in times], name)
-    if attribute in {"DiffusionBValue", "RepetitionTime", "DimensionIndexValues"} and plan is not None:
+    of_files = {id(frame.instance): frame for frame in frames}.values()
+    is_time = attribute == "DimensionIndexValues" and all(map(dimensions_count_time, of_files))
+    if attribute in {"DiffusionBValue", "RepetitionTime", "DimensionIndexValues"} and plan is not None and not is_time:
         pairs = sorted(set(zip(plan.times, times, strict=True)))
         if len(pairs) == len({time for time, _ in pairs}):
             return TimeAxis(attribute, plan.times, "InstanceNumber")
