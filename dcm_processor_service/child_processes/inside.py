@@ -1,7 +1,7 @@
-"""Functions for use inside a child process: they reserve its output for answers, limit it, and let it ignore Ctrl-C.
+"""Functions for use inside a child process: reserve its output for answers, limit its time and memory, ignore Ctrl-C.
 
-The child lives as long as its input is open, so it ends with the process that started it, whatever ends that. A failure
-of a library there (an exception, a panic, an abort) ends a request or the child, and nothing else.
+The child ends when its input is closed, so it ends with the process that started it, even if that is killed. A failure
+of a library in the child (an exception, a panic, an abort) ends a request or the child, and nothing else.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def as_failure(error: BaseException) -> dict[str, Any]:
 
 
 def write_answer(answers: BinaryIO, said: dict[str, Any], content: Buffer = b"") -> None:
-    """Writes JSON, then the bytes whose number it states."""
+    """Writes the JSON of an answer, then the bytes whose number the JSON states."""
     text = json.dumps(said).encode()
     for part in (HEAD.pack(len(text)) + text, content):
         rest = memoryview(part)

@@ -1,8 +1,8 @@
 """Child processes for code that must not end this process: decoders and encoders of libraries, which may abort.
 
-A child is a new interpreter that gets its requests through a pipe. So it needs no ``__main__`` guard, inherits no lock
-of a thread, and ends when the pipe is closed. A forked process leaves the children to its parent and starts its own.
-The functions for the child's side are in :mod:`.inside`.
+A child is a new interpreter that gets its requests through a pipe. It therefore needs no ``__main__`` guard, inherits
+no lock of a thread, and ends when the pipe is closed. A forked process leaves the children to its parent and starts its
+own. The functions for the child's side are in :mod:`.inside`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class ChildProcess:
         return self._answers.fileno()
 
     def ask(self, request: dict[str, Any], content: bytes = b"") -> None:
-        """Sends a request: one line of JSON, then the bytes whose number it states."""
+        """Sends a request: one line of JSON, then the bytes whose number the JSON states."""
         with suppress(BrokenPipeError):  # reading the answer raises the error
             for part in (json.dumps(request).encode() + b"\n", content):
                 rest = memoryview(part)
@@ -118,7 +118,7 @@ class ChildProcess:
         return f"its process ended by {name}"
 
     def end(self) -> None:
-        """Ends the process at once: it holds nothing that would be lost."""
+        """Kills the process, which holds nothing that would be lost."""
         self._process.kill()
         self._process.wait()
         self._requests.close()
@@ -126,13 +126,13 @@ class ChildProcess:
 
     def leave(self) -> None:
         """Forgets the process in a forked child: it belongs to the parent."""
-        self._process.returncode = 0  # it is not ours to wait for
+        self._process.returncode = 0  # so that nothing waits for it: it is no child of this process
         self._requests.close()
         self._answers.close()
 
 
 def _widen(pipe: int) -> None:
-    """Enlarges a pipe so that it holds a frame: a decoder then goes on while the parent reads the last frame."""
+    """Enlarges a pipe to hold a frame, so that a decoder can go on while the parent reads the previous frame."""
     if sys.platform == "linux":
         import fcntl
 
@@ -158,7 +158,7 @@ class ChildPool(Generic[P]):
         atexit.register(self.close)
 
     def borrow(self, most: int) -> list[P]:
-        """Returns at least one process for one use: those that wait, and new ones, up to ``most`` in all."""
+        """Returns ``most`` processes, idle or new ones; fewer, but at least one, if no more can be started."""
         with self._lock:
             taken = [self._idle.pop() for _ in range(min(most, len(self._idle)))]
         try:
@@ -170,7 +170,7 @@ class ChildPool(Generic[P]):
         return taken
 
     def give_back(self, processes: Sequence[P], most: int) -> None:
-        """Keeps processes that wait for a request; ends those above ``most``."""
+        """Keeps idle processes for the next use, at most ``most`` in all; ends the others."""
         with self._lock:
             kept = max(0, most - len(self._idle))
             self._idle.extend(processes[:kept])
@@ -178,7 +178,7 @@ class ChildPool(Generic[P]):
             process.end()
 
     def close(self) -> None:
-        """Ends every process that waits; the next use starts new ones."""
+        """Ends every idle process; the next use starts new ones."""
         with self._lock:
             waiting, self._idle[:] = list(self._idle), []
         for process in waiting:

@@ -1,6 +1,6 @@
 """Functions for sessions that do not end, for an operator's cron job and for the command ``sessions``.
 
-They work on the platform's own documents in MongoDB, and change no session that a worker is working on or could take.
+They change the platform's own documents in MongoDB, but no session in which a worker runs a job or could start one.
 """
 
 from dcm_processor_service.operations.sessions import explain_session, list_sessions, retry_session

@@ -24,11 +24,11 @@ __all__ = ["explain_session", "list_sessions", "retry_session"]
 
 
 def list_sessions(*, settings: RuntimeSettings | None = None) -> list[SessionSummary]:
-    """Returns how each session of the platform stands, oldest first.
+    """Returns the state of each session of the platform, oldest first.
 
     Args:
-        settings: Where the platform's database is; if left out, it is read from the environment, which then need not
-            name a session or a job.
+        settings: Settings that name the platform's database; if left out, those of the environment, which need not name
+            a session or a job.
 
     Raises:
         ConfigurationError: The settings name no MongoDB, or one that refuses the login.

@@ -37,13 +37,13 @@ def sweep_sessions(
 ) -> SweepReport:
     """Cleans up the sessions that no worker will ever end, as the post-service would have done.
 
-    A session is swept when it is stuck or ended, and none of its jobs gave a sign for the given time. If a sweep is
-    interrupted, the next sweep finishes it. With the policy ``all``, headers and results are removed from the session's
-    job documents, too; the names and times of the jobs stay. Each swept session leaves an entry in the
+    A session is swept when it is stuck or ended, and none of its jobs gave a sign of life for the given time. If a
+    sweep is interrupted, the next sweep finishes it. With the policy ``all``, headers and results are removed from the
+    session's job documents, too; the names and times of the jobs stay. Each swept session leaves an entry in the
     collection ``sessionaudit`` and a line in the log.
 
     Args:
-        older_than: For how long the jobs of a session gave no sign, at least.
+        older_than: The time for which the jobs of a session must have given no sign of life.
         dry_run: Whether to report what would be removed, and remove nothing.
         policy: ``all``, ``session``, or ``keep``, which removes nothing; if left out, the setting ``CLEANUP`` decides.
         settings: As in :func:`list_sessions`.
@@ -88,7 +88,7 @@ def sweep_sessions(
 
 
 _KEPT = "the policy is to keep it"
-_NOT_FOUND = "its id is none of the platform's, so it is not found by it; remove its document by hand"
+_NOT_FOUND = "its id is not of the platform's form, so no query by id finds it; remove its document by hand"
 
 
 def _check(older_than: object, policy: object) -> None:

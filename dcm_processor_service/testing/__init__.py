@@ -1,4 +1,4 @@
-"""Tools for tests of callbacks: contexts over memory, synthetic series, golden files, an archive on the loopback.
+"""Tools for tests of callbacks: contexts over memory, synthetic series, golden files, an archive in the test's process.
 
 The fakes are the memory backend, which passes the same contract tests as SQLite and MongoDB; each of its repositories
 can replace another one in one line. :mod:`.contracts` holds these tests, for stores of other packages. pytest finds the

@@ -31,13 +31,13 @@ class Faults:
     status: int = 0x0000
     """The status of the answer to a C-STORE; with a failure the instance is not kept."""
     status_after: int = 0
-    """The number of instances that are stored before ``status`` is given."""
+    """The number of instances that are stored before the archive answers with ``status``."""
     status_times: int | None = None
     """The number of instances that get ``status``; None means all."""
     abort_after: int | None = None
     """The number of instances that are answered; the next one makes the archive abort the association."""
     abort_times: int = 1
-    """How often that happens; the count of instances restarts each time."""
+    """How often the archive aborts so; the count of instances restarts each time."""
     abort_on: Collection[str] = ()
     """SOPInstanceUIDs that make the archive abort whenever they arrive."""
     keep_aborted: bool = False
@@ -79,7 +79,7 @@ class Faults:
     drop_after: int | None = None
     """How many instances the archive sends before it drops the association or connection."""
     drop_times: int = 1
-    """How often that happens; the count of instances restarts each time."""
+    """How often the archive drops it so; the count of instances restarts each time."""
     commitment: Literal["ok", "fail", "silent", "none"] = "ok"
     """The answer to a request for storage commitment; with ``none`` the archive does not offer it."""
     commitment_port: int | None = None

@@ -257,7 +257,7 @@ class FakePacs:
         return offered - ({STUDY_ROOT_FIND} if self.faults.query == "none" else set())
 
     def _take_fault(self, name: str, times: int | None) -> bool:
-        """Counts a fault, and returns whether it still happens."""
+        """Counts one more occasion for a fault, and returns whether the fault happens, as it does ``times`` times."""
         with self._lock:
             self._counts[name] += 1
             return times is None or self._counts[name] <= times
@@ -372,7 +372,7 @@ class FakePacs:
         return 0x0000, None
 
     def _on_sent(self, event: evt.Event) -> None:
-        """Starts a report once the answer to its request is written: the parts of two messages must not mingle."""
+        """Starts a report only when the answer to its request is written, so that the two messages do not mix."""
         if isinstance(event.pdu, P_DATA_TF) and (request := self._due.pop(event.assoc, None)) is not None:
             reporter = threading.Thread(target=self._report, args=(event.assoc, request))
             self._reporters.append(reporter)

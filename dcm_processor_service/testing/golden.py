@@ -1,4 +1,4 @@
-"""Compares derived objects with golden files: objects that a person has looked at and kept."""
+"""Compares derived objects with golden files, which hold objects that a person has checked."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def compare_derived(
         update: Write the file anew; do this after you have looked at the changes.
 
     Raises:
-        AssertionError: They differ: the message lists the first twenty tags, and how many voxels are off by how much.
-            Also if there is no golden file.
+        AssertionError: They differ, or there is no golden file. The message lists the first twenty differences, and
+            says how many voxels are off by how much.
 
     Example:
         >>> import tempfile
@@ -61,8 +61,8 @@ def compare_derived(
         ...     report.SeriesDescription = "changed"
         ...     compare_derived(report, f"{folder}/golden.dcm")
         Traceback (most recent call last):
-        AssertionError: golden.dcm differs from what was made:
-          SeriesDescription (0008,103E): 'report' was kept, 'changed' was made
+        AssertionError: golden.dcm differs from the object:
+          SeriesDescription (0008,103E): 'report' in the golden file, 'changed' in the object
     """
     from pydicom import dcmread
 
@@ -79,7 +79,7 @@ def compare_derived(
     more = [f"and {len(found) - _MOST_SHOWN} more"] if len(found) > _MOST_SHOWN else []
     listed = "\n  ".join([*found[:_MOST_SHOWN], *more])
     if found:
-        raise AssertionError(f"{path.name} differs from what was made:\n  {listed}")
+        raise AssertionError(f"{path.name} differs from the object:\n  {listed}")
 
 
 def _differences(kept: Dataset, made: Dataset, ignored: Collection[str], place: str) -> Iterator[str]:
@@ -92,11 +92,11 @@ def _differences(kept: Dataset, made: Dataset, ignored: Collection[str], place: 
             continue
         name = f"{place}{keyword or 'private'} ({tag.group:04X},{tag.element:04X})"
         if old is None or new is None:
-            yield f"{name}: was {'kept and is not made' if new is None else 'not kept and is made'}"
+            yield f"{name}: only in the {'golden file' if new is None else 'object'}"
         elif old.VR == new.VR == "SQ":
             yield from _item_differences(old, new, ignored, f"{place}{keyword}", name)
         elif not _same(old, new):
-            yield f"{name}: {_shown(old)} was kept, {_shown(new)} was made"
+            yield f"{name}: {_shown(old)} in the golden file, {_shown(new)} in the object"
 
 
 def _element(dataset: Dataset, tag: BaseTag) -> DataElement | None:
@@ -107,7 +107,7 @@ def _item_differences(
     old: DataElement, new: DataElement, ignored: Collection[str], place: str, name: str
 ) -> Iterator[str]:
     if len(old.value) != len(new.value):
-        yield f"{name}: {len(old.value)} items were kept, {len(new.value)} were made"
+        yield f"{name}: {len(old.value)} items in the golden file, {len(new.value)} in the object"
     for number, (one, other) in enumerate(zip(old.value, new.value, strict=False)):
         yield from _differences(one, other, ignored, f"{place}[{number}].")
 
@@ -134,10 +134,10 @@ def _voxel_differences(kept: Dataset, made: Dataset, tolerance: float) -> Iterat
     old, new = _voxels(kept), _voxels(made)
     if old is None or new is None:
         if (old is None) != (new is None):
-            yield f"pixels: were {'kept and are not made' if new is None else 'not kept and are made'}"
+            yield f"pixels: only in the {'golden file' if new is None else 'object'}"
         return
     if old.shape != new.shape:
-        yield f"pixels: of shape {old.shape} were kept, of {new.shape} were made"
+        yield f"pixels: of shape {old.shape} in the golden file, {new.shape} in the object"
         return
     off = np.abs(old.astype(np.float64) - new.astype(np.float64))
     wrong = ~(off <= tolerance) & ~(np.isnan(old.astype(np.float64)) & np.isnan(new.astype(np.float64)))
@@ -145,7 +145,7 @@ def _voxel_differences(kept: Dataset, made: Dataset, tolerance: float) -> Iterat
         first = tuple(int(index) for index in np.argwhere(wrong)[0])
         yield (
             f"pixels: {int(wrong.sum())} of {wrong.size} voxels are off by up to {np.nanmax(off[wrong]):g}; the first "
-            f"at {first} (frame, row, column): {old[first]} was kept, {new[first]} was made"
+            f"at {first} (frame, row, column): {old[first]} in the golden file, {new[first]} in the object"
         )
 
 

@@ -85,7 +85,7 @@ def running_mongod() -> Iterator[str]:
         try:
             yield _initiated(process, Path(folder), port)
         finally:
-            process.kill()  # its data go with it: it has nothing to write
+            process.kill()  # no orderly end is needed, since its data are removed
             process.wait()
 
 
@@ -104,8 +104,10 @@ def mongo_database(url: str) -> Iterator[MongoDatabase]:
 
 
 def _free_port() -> int:
-    """Returns a free port out of those that no system gives to connections, which could take it before the server."""
-    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):  # of its own in each process, whatever is seeded
+    """Returns a free port from a range that systems do not use for outgoing connections, which could take it first."""
+    for port in random.SystemRandom().sample(
+        _PORTS, len(_PORTS)
+    ):  # each process has its own order, even if all seed ``random`` alike
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
     raise ConfigurationError(
@@ -137,7 +139,7 @@ def _initiated(process: subprocess.Popen[bytes], folder: Path, port: int) -> str
         with MongoClient[dict[str, Any]](f"mongodb://{address}/?directConnection=true", **patience) as client:
             client.admin.command("replSetInitiate", member)
         with MongoClient[dict[str, Any]](url, **patience) as client:
-            client.admin.command("ping")  # goes to the primary, so waits for one
+            client.admin.command("ping")  # goes to the primary, so it waits until there is one
     except Exception as error:
         log = (folder / "mongod.log").read_text(encoding="utf-8", errors="replace")[-2000:]
         raise RuntimeError(f"mongod on port {port} did not become ready (exit {process.poll()}): …{log}") from error

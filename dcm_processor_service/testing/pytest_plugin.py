@@ -24,14 +24,14 @@ _MARKERS = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the markers known."""
+    """Registers the markers, so that pytest accepts them."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
 
 
 @pytest.fixture
 def fake_context() -> Callable[..., RuntimeContext]:
-    """Returns :func:`dcm_processor_service.testing.fake_context`: a maker of contexts over memory."""
+    """Returns :func:`dcm_processor_service.testing.fake_context`, which makes contexts with a store in memory."""
     from dcm_processor_service.testing import fake_context as make
 
     return make
@@ -39,7 +39,7 @@ def fake_context() -> Callable[..., RuntimeContext]:
 
 @pytest.fixture
 def ctx(request: pytest.FixtureRequest) -> RuntimeContext:
-    """Returns a context over memory, about a synthetic CT series of four slices.
+    """Returns a context with a store in memory, whose job is about a synthetic CT series of four slices.
 
     ``@pytest.mark.ctx(params={"threshold": 0.5}, series="mr")`` on a test, class or module sets arguments of
     :func:`dcm_processor_service.testing.fake_context`; a marker nearer to the test wins. ``series`` may be a kind of

@@ -25,7 +25,7 @@ def fake_registry(
 ) -> tuple[bool, dict[str, Any]]:
     """Calls a registry function as the scheduler does, and reads its answer as the scheduler does.
 
-    An exception of the function, which the scheduler would take for a refusal, is raised.
+    If the function raises, this raises the same error; the scheduler would treat it as a refusal.
 
     Args:
         registry: A function that :func:`~dcm_processor_service.accepts` made, or any other.

@@ -55,9 +55,9 @@ def synthetic_series(
 ) -> list[Dataset]:
     """Makes the instances of a series of no real person: axial, 1 mm pixels, 2 mm from slice to slice.
 
-    The value of each pixel is its slice's number times 1000 plus its place in the slice, modulo 1000, so that a wrong
-    order shows.
-    Rescale slope is 1 and intercept −1024 for CT, as scanners write it.
+    The value of each pixel is 1000 times the number of its slice, plus its index in the slice modulo 1000, so that a
+    wrong order of slices or pixels is noticed. For CT, the rescale slope is 1 and the intercept −1024, as scanners
+    write them.
 
     Args:
         slices: The number of slices; ``dx`` always has one image, and ``localizer`` two.
@@ -86,7 +86,7 @@ def synthetic_series(
         raise ValueError(f"a synthetic series is one of {', '.join(get_args(SyntheticKind))}, not {kind!r}")
     if slices > _MOST_SLICES:
         raise ValueError(
-            f"a synthetic series has at most {_MOST_SLICES} slices, not {slices}: its values tell them apart"
+            f"a synthetic series has at most {_MOST_SLICES} slices, not {slices}: 16 bits hold no more distinct values"
         )
     study_uid = f"{_ROOT}.{study}" if patient == 1 else f"{_ROOT}.9{patient}.{study}"
     first = 1 if kind is None else _SERIES_NUMBERS[chosen]

@@ -42,7 +42,7 @@ class Box:
     high: tuple[int, int]
 
 
-MOMENT = datetime(2024, 2, 29, 12, 30, 15, 123_000, tzinfo=timezone.utc)
+SAMPLE_TIME = datetime(2024, 2, 29, 12, 30, 15, 123_000, tzinfo=timezone.utc)
 
 SAME: list[Any] = [
     None,
@@ -61,7 +61,7 @@ SAME: list[Any] = [
     "line\nbreak\0nul",
     b"",
     bytes(range(256)),
-    MOMENT,
+    SAMPLE_TIME,
     datetime(1890, 1, 1, tzinfo=timezone.utc),
     [],
     {},
@@ -81,8 +81,8 @@ NORMALISED: list[tuple[Any, Any]] = [
     (np.bool_(True), True),
     (np.array([[1, 2], [3, 4]], dtype=np.int16), [[1, 2], [3, 4]]),
     (bytearray(b"ab"), b"ab"),
-    (MOMENT.replace(microsecond=123_999), MOMENT),
-    (MOMENT.astimezone(timezone(timedelta(hours=5))), MOMENT),
+    (SAMPLE_TIME.replace(microsecond=123_999), SAMPLE_TIME),
+    (SAMPLE_TIME.astimezone(timezone(timedelta(hours=5))), SAMPLE_TIME),
 ]
 
 
@@ -123,9 +123,9 @@ EXPECTED: list[tuple[Any, Any, bool]] = [
     (b"a", "a", False),
     ([], {}, False),
     ("$name", "$name", True),
-    (MOMENT, MOMENT.isoformat(), False),
-    (MOMENT, MOMENT.replace(microsecond=123_999), True),
-    (MOMENT, MOMENT.astimezone(timezone(timedelta(hours=5))), True),
+    (SAMPLE_TIME, SAMPLE_TIME.isoformat(), False),
+    (SAMPLE_TIME, SAMPLE_TIME.replace(microsecond=123_999), True),
+    (SAMPLE_TIME, SAMPLE_TIME.astimezone(timezone(timedelta(hours=5))), True),
     ((1, PurePosixPath("a")), [1, "a"], True),
     (Lesion(label="cyst", volume_ml=math.nan), {"label": "cyst", "volume_ml": math.nan}, True),
 ]
@@ -187,7 +187,7 @@ TYPED: list[tuple[Any, Any]] = [
     (np.float32(0.1), float),
     (np.bool_(False), bool),
     (np.str_("x"), str),
-    (MOMENT, datetime),
+    (SAMPLE_TIME, datetime),
     (Box((0, 0), (2, 3)), Box),
     (
         Strict(
@@ -196,7 +196,7 @@ TYPED: list[tuple[Any, Any]] = [
             colours={Colour.RED},
             lasted=timedelta(seconds=1.5),
             dose=None,
-            at=MOMENT,
+            at=SAMPLE_TIME,
             score=-0.0,
         ),
         Strict,
@@ -246,12 +246,12 @@ class DataContract(Contract):
         self, store: StoreUnderTest
     ) -> None:
         data = store.session().data
-        await data.set("at", MOMENT)
+        await data.set("at", SAMPLE_TIME)
         with pytest.raises(StoredValueError, match="cannot be read as str"):
             await data.get("at", str)
-        await data.set("scan", {"at": MOMENT, "slices": 3})
-        assert await data.get("scan", StampedScan) == StampedScan(at=MOMENT, slices=3)
-        for wrong in ({"at": MOMENT, "slices": "SECRET-VALUE"}, {"at": "SECRET-VALUE", "slices": 3}):
+        await data.set("scan", {"at": SAMPLE_TIME, "slices": 3})
+        assert await data.get("scan", StampedScan) == StampedScan(at=SAMPLE_TIME, slices=3)
+        for wrong in ({"at": SAMPLE_TIME, "slices": "SECRET-VALUE"}, {"at": "SECRET-VALUE", "slices": 3}):
             await data.set("scan", wrong)
             with pytest.raises(StoredValueError, match="cannot be read as StampedScan") as caught:
                 await data.get("scan", StampedScan)
@@ -316,7 +316,7 @@ class DataContract(Contract):
             ({"a": [object()]}, r"value\['a'\]\[0\]"),
             ({1: "x"}, "key 1"),
             ({"$set": 1}, r"starts with \$"),
-            (datetime(2024, 1, 1), "time zone"),  # noqa: DTZ001  that is the point
+            (datetime(2024, 1, 1), "time zone"),  # noqa: DTZ001  it must be refused
             (np.zeros(10_001), "files.save"),
             (np.longdouble(1.5), "float64"),
             ({Colour.RED: 1, "red": 2}, "two keys that are 'red'"),
@@ -356,7 +356,7 @@ class DataContract(Contract):
         with pytest.raises(StoredValueError, match="no number"):
             await data.increment("flag")
 
-    async def test_compare_and_set_takes_only_what_was_expected(self, store: StoreUnderTest) -> None:
+    async def test_compare_and_set_replaces_only_the_expected_value(self, store: StoreUnderTest) -> None:
         data = store.session().data
         assert not await data.compare_and_set("owner", "nobody", "a")
         assert await data.compare_and_set("owner", ABSENT, "a")
@@ -396,7 +396,7 @@ class DataContract(Contract):
             await data.increment("count", step)
         assert not await data.has("count")
 
-    async def test_deleting_takes_one_value_of_one_job(self, store: StoreUnderTest) -> None:
+    async def test_deleting_removes_one_value_of_one_job(self, store: StoreUnderTest) -> None:
         own, other = store.session().data, store.session("b" * 24).data
         for name in ("a", "b", "b/c", "c"):
             await own.set(name, 1)

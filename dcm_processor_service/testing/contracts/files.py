@@ -144,7 +144,7 @@ class FilesContract(Contract):
         assert not await store.session("b" * 24).files.has("a")
         assert await store.session("b" * 24).files.list() == []
 
-    async def test_deleting_takes_one_file_of_one_job(self, store: StoreUnderTest) -> None:
+    async def test_deleting_removes_one_file_of_one_job(self, store: StoreUnderTest) -> None:
         own, other = store.session().files, store.session("b" * 24).files
         for name in ("a", "b", "b/c", "c"):
             await own.put(name, name.encode())

@@ -95,7 +95,7 @@ class JobsContract(Contract):
         with pytest.raises(AmbiguousJobError):
             await session.files.read("mask", job="segment")
 
-    async def test_a_job_out_of_the_list_can_be_given_itself(self, store: StoreUnderTest) -> None:
+    async def test_a_listed_job_can_be_given_in_place_of_a_name(self, store: StoreUnderTest) -> None:
         jobs = seed_two_series(store)
         await store.session(jobs["segment_right"].id).data.set("volume", "right")
         session = store.session(jobs["study"].id)

@@ -32,16 +32,16 @@ class Seeder(Protocol):
     """Fills a store as the platform does, before a session reads it."""
 
     def job(self, job: Job) -> None:
-        """Files a job."""
+        """Stores a job."""
 
     def peer(self, peer: Peer) -> None:
-        """Files a DICOM peer."""
+        """Stores a DICOM peer."""
 
     def subject(self, subject: Patient | Study | SeriesRecord) -> None:
-        """Files a patient, study or series."""
+        """Stores a patient, study or series."""
 
     def instance(self, series_id: str, instance: Instance, content: bytes) -> None:
-        """Files the DICOM file of an instance, after those of its series that were filed before."""
+        """Stores the DICOM file of an instance, as the last one of its series."""
 
 
 class StoreUnderTest:
@@ -123,7 +123,7 @@ class WorkspaceSeeder:
 
     Args:
         backend: A blocking backend whose ``workspace`` is set.
-        folder: The folder for the DICOM files; None hands them over as bytes.
+        folder: The folder for the DICOM files; None passes them to the repository as bytes.
 
     Raises:
         ConfigurationError: The backend has no workspace repository; give a seeder of your own.
@@ -134,19 +134,19 @@ class WorkspaceSeeder:
         self._folder = folder
 
     def job(self, job: Job) -> None:
-        """Files a job."""
+        """Stores a job."""
         run_inline(self._workspace.add_job(job))
 
     def peer(self, peer: Peer) -> None:
-        """Files a DICOM peer."""
+        """Stores a DICOM peer."""
         run_inline(self._workspace.add_peer(peer))
 
     def subject(self, subject: Patient | Study | SeriesRecord) -> None:
-        """Files a patient, study or series."""
+        """Stores a patient, study or series."""
         run_inline(self._workspace.add_subject(subject))
 
     def instance(self, series_id: str, instance: Instance, content: bytes) -> None:
-        """Files the DICOM file of an instance."""
+        """Stores the DICOM file of an instance."""
         if self._folder is None:
             run_inline(self._workspace.add_instance(series_id, instance, content))
             return
@@ -172,7 +172,7 @@ def store_under_test(
         mode: ``async`` runs the tests in an event loop, ``blocking`` without one.
         seeder: Fills the store; None uses the store's workspace repository, opened a second time in blocking mode.
         shared: The one backend of all sessions, if stored values do not outlive their container.
-        folder: The folder for the DICOM files of the workspace; None hands them over as bytes.
+        folder: The folder for the DICOM files of the workspace; None passes them to its repository as bytes.
 
     Example:
         >>> from dcm_processor_service.testing import MemoryStore
