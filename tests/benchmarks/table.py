@@ -20,7 +20,7 @@ def section(numbers: dict[str, Any]) -> str:
         f"`python -m tests.benchmarks`, {numbers['machine']}.",
         "",
         "Each time is the best of several rounds, in which ours and the alternative took turns: compare the ratios,",
-        "not the times. Below 1, ours is faster. The bound is the time of the work that the machine must do in any case.",
+        "not the times. Below 1, ours is faster. The bound is the time of what the machine must do in any case.",
         "Memory is ours at its peak, above what was in use before; in rows that measure a process, all of its memory.",
         "`python -m tests.benchmarks NAME` repeats a row, and",
         "`python -m tests.benchmarks.table benchmarks.json` makes this table from the result of a run.",
