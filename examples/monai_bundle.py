@@ -20,11 +20,7 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, SaveImage
 from dcm_processor_service import RuntimeContext
 from dcm_processor_service.errors import ConfigurationError
 
-OF_FILES = (
-    LoadImaged,
-    EnsureChannelFirstd,
-    SaveImaged,
-)  # left out: the volume comes from DICOM and becomes DICOM again
+OF_FILES = (LoadImaged, EnsureChannelFirstd, SaveImaged)  # not needed: the volume comes from DICOM, not from a file
 BEFORE = [
     {"_target_": "LoadImaged", "keys": "image"},
     {"_target_": "EnsureChannelFirstd", "keys": "image"},
