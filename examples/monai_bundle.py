@@ -20,7 +20,7 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, SaveImage
 from dcm_processor_service import RuntimeContext
 from dcm_processor_service.errors import ConfigurationError
 
-OF_FILES = (LoadImaged, EnsureChannelFirstd, SaveImaged)  # the volume comes from DICOM, and goes there
+OF_FILES = (LoadImaged, EnsureChannelFirstd, SaveImaged)  # not needed: the volume comes from DICOM, not from a file
 BEFORE = [
     {"_target_": "LoadImaged", "keys": "image"},
     {"_target_": "EnsureChannelFirstd", "keys": "image"},
@@ -68,7 +68,7 @@ def without_files(chain: Compose) -> Compose:
     return Compose([one for one in chain.transforms if not isinstance(one, OF_FILES)])
 
 
-if __name__ == "__main__":  # the mean of 27 voxels, then how surely it is below -400 HU, with 50 HU of doubt
+if __name__ == "__main__":  # the mean of 27 voxels, then (as a sigmoid of width 50 HU) whether it is below -400 HU
     folder = Path(sys.argv[1])
     for name in ("configs", "models"):
         (folder / name).mkdir(parents=True, exist_ok=True)

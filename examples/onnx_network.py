@@ -1,4 +1,4 @@
-"""Segments with a network in ONNX: the volume on the grid of the network, its answer on the slices of the scanner.
+"""Segments with a network in ONNX: resamples the volume to the network's grid, and the result to the scanner's slices.
 
 First make a network of one convolution, which compares the mean of 27 voxels with -400 HU; put your own in its place.
 Then try it on a scan that comes with pydicom (extras ``onnx`` and ``highdicom``); a docker worker mounts such a
@@ -51,7 +51,7 @@ def run(ctx: RuntimeContext, params: Params) -> dict[str, float]:
 
 
 def make_network(path: Path) -> None:
-    """Writes the network: the mean of 27 voxels, then the probability that it is below -400 HU, unsure by 50 HU."""
+    """Writes the network: the mean of 27 voxels, then a sigmoid of width 50 HU that shows if it is below -400 HU."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

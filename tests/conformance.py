@@ -62,7 +62,11 @@ def _services() -> str:
     rows += [(_named(uid), "SCU", query_syntaxes) for uid in (lines.STUDY_ROOT_GET, lines.STUDY_ROOT_MOVE)]
     rows.append(("the SOP class of each instance that is sent", "SCU", "see below"))
     rows.append(
-        ("the storage classes of what is fetched by C-GET or C-MOVE", "SCP", "those that the peer may store in")
+        (
+            "the storage classes of instances that are fetched by C-GET or C-MOVE",
+            "SCP",
+            "all in which the peer may send them",
+        )
     )
     return _table(("SOP class", "role", "transfer syntaxes proposed"), rows)
 

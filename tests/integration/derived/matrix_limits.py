@@ -32,7 +32,9 @@ _FRAMES_ONLY = Limit(
     "if such a reader will be used",
     "do not form a regularly",
 )
-_NO_PLACE = Limit("highdicom gives the frames of what has no place in the patient, and no volume", "no such column")
+_NO_PLACE = Limit(
+    "highdicom returns frames, but no volume, of an object that has no place in the patient", "no such column"
+)
 _OUTSIDE = Limit("dcmqi refuses a tilted-gantry stack", "is outside image geometry")
 _UNTILTED = Limit("dcmqi writes a volume without the tilt, so its voxels are in the wrong place", "misplaced")
 _NO_DIRECTIONS = Limit("dcmqi refuses what has no place in the patient", "Failed to get image directions")
