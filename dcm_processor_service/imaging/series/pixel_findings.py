@@ -224,12 +224,19 @@ def _declares_too_much(frame: FrameInfo) -> bool:
 
 
 def _holds_too_much(frame: FrameInfo) -> bool:
-    """Returns whether there are pixels that the header does not declare: a second image, or a size that was changed."""
+    """Returns whether there are pixels that the header does not declare: a second image, or a size that was changed.
+
+    A few bytes more are padding, unless they are whole rows or columns.
+    """
     declared = _declared_bytes(frame)
     where = frame.instance.pixels
     if declared is None or where is None or where.size_bytes is None:
         return False
-    return where.size_bytes - declared > max(1, _SURPLUS_PART * declared)
+    surplus, pixels = where.size_bytes - declared, frame.pixel_format
+    voxel_bytes = pixels.samples * pixels.bits_allocated // 8
+    lines = (pixels.columns * voxel_bytes, pixels.rows * voxel_bytes * _frames(frame))
+    is_of_lines = surplus > 1 and any(line and surplus % line == 0 for line in lines)
+    return is_of_lines or surplus > max(1, _SURPLUS_PART * declared)
 
 
 def _declared_bytes(frame: FrameInfo) -> int | None:
