@@ -115,9 +115,10 @@ def test_signed_data_of_an_unsigned_header_are_not_decoded(decoder: str) -> None
 @pytest.mark.parametrize(("greatest", "is_decoded"), [(2047, True), (2048, False)])
 def test_a_bit_that_may_be_a_sign_or_not_is_not_decoded(uid: str, greatest: int, *, is_decoded: bool) -> None:
     values = np.minimum(random_values(12, signed=False), np.uint16(greatest))
-    encode = imagecodecs.ljpeg_encode if uid == JPEGLosslessSV1 else imagecodecs.jpeg2k_encode
-    level = {} if uid == JPEGLosslessSV1 else {"level": 0, "codecformat": "j2k"}
-    frame = bytes(encode(values, bitspersample=12, **level))
+    if uid == JPEGLosslessSV1:
+        frame = bytes(imagecodecs.ljpeg_encode(values, bitspersample=12))
+    else:
+        frame = bytes(imagecodecs.jpeg2k_encode(values, level=0, codecformat="j2k", bitspersample=12))
     assert codestream_of(frame) == Codestream(66, 70, 1, 12)
     image = EncodedImage(image_of(values.astype(np.int16), 16, PixelData=encapsulate([frame])), uid)
     for decoder in decoders_of(uid):

@@ -83,7 +83,6 @@ NUMBERS = [
     ("SliceThickness", b"", None),
     ("SliceThickness", b"  ", None),
     ("SliceThickness", b"2,5 ", None),
-    ("SliceThickness", b"1_0 ", None),
     ("SliceThickness", b"1\\ ", None),
     ("SliceThickness", b"nan ", None),
     ("SliceThickness", b"1\\inf ", None),
@@ -197,6 +196,11 @@ def test_one_element_is_decoded_by_the_character_set_of_each_header() -> None:
             header.elements["SpecificCharacterSet"] = ScannedElement("CS", term)
         found = text(header, "StationName")
         assert expected is None or found == expected
+
+
+@pytest.mark.parametrize(("content", "expected"), [(b"1_0 ", None), (b"10 ", (10.0,)), (b"1\\2_0", None)])
+def test_what_python_alone_takes_for_a_number_is_none(content: bytes, expected: tuple[float, ...] | None) -> None:
+    assert ScannedElement("DS", content).numbers == expected
 
 
 @pytest.mark.parametrize(
