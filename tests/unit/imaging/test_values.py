@@ -132,7 +132,11 @@ def test_a_twentieth_more_than_the_pixels_is_padding(tmp_path: Path, part: float
 @pytest.mark.parametrize("lost", [{"Rows": 63}, {"Columns": 47}, {"Rows": 62}, {"Columns": 46}], ids=repr)
 def test_a_row_or_column_more_than_declared_is_no_padding(tmp_path: Path, lost: dict[str, int]) -> None:
     recipe = Recipe(columns=48, rows=64, slices=3)
-    refused(change(single_frame(recipe, tmp_path), lambda ds, _: put(ds, lost)), "SURPLUS_PIXELS", "largest")
+    paths = single_frame(recipe, tmp_path)
+    padded = change(paths, lambda ds, _: setattr(ds, "PixelData", ds.PixelData + bytes(2 * 48)))
+    np.testing.assert_array_equal(read_volume(padded).array, recipe.values[..., 0])
+    cut = change(padded, lambda ds, _: put(ds, {**lost, "PixelData": ds.PixelData[: -2 * 48]}))
+    refused(cut, "SURPLUS_PIXELS", "largest")
 
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])
