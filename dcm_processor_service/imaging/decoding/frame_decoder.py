@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+from io import BytesIO
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +30,10 @@ __all__ = ["ContradictionError", "EncodedImage"]
 
 _BYTE_BITS = 8
 _COLOURS = 3
-_BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # the first bytes of a JPEG and of a JPEG 2000 frame
+# every encoded frame begins as a JPEG image, a JPEG 2000 image, or a JP2 file with one in it
+_BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n")
+_JPEG_BEGINNING, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_ITEM_HEAD_BYTES = 8
 _JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})
 _JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
 _J2K_PREFIX = ("1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20")
@@ -53,7 +59,8 @@ class EncodedImage:
     """The encoded frames of one instance, with the attributes of its header that describe them.
 
     Raises:
-        ContradictionError: The file holds more frames than its header declares.
+        ContradictionError: The file holds more frames than its header declares, or in another order than its table of
+            offsets.
     """
 
     def __init__(self, dataset: Dataset, transfer_syntax_uid: str) -> None:
@@ -64,7 +71,7 @@ class EncodedImage:
         self.options |= {"number_of_frames": 1, "pixel_keyword": "PixelData"}
         self.options.setdefault("samples_per_pixel", 1)
         self.options.setdefault("planar_configuration", 0)
-        self.frames = _frames(dataset)
+        self.frames = _frames(dataset, is_rle=self.uid == RLELossless)
         if self.uid in _JPEG and self.options["samples_per_pixel"] != 1:
             is_ybr = str(self.options.get("photometric_interpretation", "")).upper().startswith("YBR")
             self.frames = [without_adobe_marker(frame, is_ybr=is_ybr) for frame in self.frames]
@@ -83,7 +90,7 @@ class EncodedImage:
             for_display: Whether to convert colours to RGB; otherwise they stay as they were coded.
 
         Raises:
-            ContradictionError: There is no such frame, or it declares another image than the header.
+            ContradictionError: There is no such frame, or it declares another size or sign than the header.
         """
         if not 0 < number <= len(self.frames):
             raise ContradictionError(f"it holds {len(self.frames)} encoded frames, and no frame {number}")
@@ -91,6 +98,7 @@ class EncodedImage:
         stream = self._checked(frame)
         if decoder == "imagecodecs" and stream is not None:
             values = self._by_imagecodecs(frame, stream)
+            self._check_sign(values, stream)
             return self._as_rgb(values) if for_display and self.uid in _JPEG_LS else values
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -101,6 +109,7 @@ class EncodedImage:
                 decoding_plugin=decoder,
                 **self.options,
             )
+        self._check_sign(array, stream)
         return array
 
     def _checked(self, frame: bytes) -> Codestream | None:
@@ -125,7 +134,26 @@ class EncodedImage:
                 f"its encoded data are {said[0]} x {said[1]} x {said[2]} of {stream.bits} bits, "
                 f"its header says {rows} x {columns} x {samples} of {bits}"
             )
+        if stream.is_signed and self.options.get("pixel_representation") != 1:
+            raise ContradictionError("its encoded data are signed, its header says they are not")
+        if frame.startswith(_JPEG_BEGINNING) and _JPEG_END not in frame:
+            raise ContradictionError("it is cut off: the marker that ends an image is missing")
         return stream
+
+    def _check_sign(self, values: NDArray[Any], stream: Codestream | None) -> None:
+        """Refuses values whose greatest bit may be a sign, or not.
+
+        Encoders of signed values leave out bits that no value uses. If the header declares more bits than the encoded
+        data have, the greatest of these is either the sign or a part of positive values.
+        """
+        if stream is None or stream.is_signed or self.options.get("pixel_representation") != 1:
+            return
+        declared = int(self.options.get("bits_stored") or 0)
+        if stream.bits < declared and np.bitwise_and(values, 1 << (stream.bits - 1)).any():
+            raise ContradictionError(
+                f"its encoded data have {stream.bits} bits without a sign, its header says {declared} with a sign, so "
+                "which values are negative is unknown"
+            )
 
     def _by_imagecodecs(self, frame: bytes, stream: Codestream) -> NDArray[Any]:
         import imagecodecs
@@ -146,8 +174,6 @@ class EncodedImage:
             np.left_shift(array, spare, out=array)
             np.right_shift(array, spare, out=array)
             return array
-        if (array.dtype.kind == "i") != is_signed:
-            raise ContradictionError("its encoded data are signed, its header says they are not")
         return array.astype(wanted, casting="safe")
 
     def _as_rgb(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -158,27 +184,59 @@ class EncodedImage:
         return convert_color_space(values, colours, "RGB")  # raises an error unless samples have 8 bits
 
 
-def _frames(dataset: Dataset) -> list[bytes]:
+def _frames(dataset: Dataset, *, is_rle: bool) -> list[bytes]:
     """Returns the encoded frames of an instance.
 
+    If as many fragments begin an image as there are frames, these are the frames, whatever a table of offsets says;
+    tables that are short, empty or shifted are common. Otherwise the table says which fragments make a frame.
+
     Raises:
-        ContradictionError: The file holds more frames than its header declares.
+        ContradictionError: The file holds more frames than its header declares, or its table of offsets has the frames
+            in another order.
     """
     content = dataset.PixelData
-    table = dataset.get("ExtendedOffsetTable")
-    lengths = dataset.get("ExtendedOffsetTableLengths")
     declared = int(dataset.get("NumberOfFrames") or 1)
+    stream = BytesIO(content)
+    stream.seek(_after_table(content))
+    fragments = [*generate_fragments(stream)]
+    begun = [
+        index for index, fragment in enumerate(fragments) if (fragment if is_rle else fragment.startswith(_BEGINNINGS))
+    ]
+    table, lengths = _offsets(dataset, content)
+    if len(begun) == declared:
+        places = [0, *accumulate(_ITEM_HEAD_BYTES + len(fragment) for fragment in fragments)]
+        starts = [places[index] for index in begun]
+        if table != starts and sorted(table) == starts:
+            raise ContradictionError("its frames lie in another order than its table of offsets says")
+        frames = [b"".join(fragments[start:end]) for start, end in pairwise([*begun, len(fragments)])]
+        known = lengths if table == starts and len(lengths) == declared else [len(frame) for frame in frames]
+        # a frame of odd length has one byte of padding behind it
+        return [
+            frame[:length] if len(frame) - length == 1 else frame for frame, length in zip(frames, known, strict=True)
+        ]
     # a huge count would make pydicom look for fragments that the file cannot hold
     count = max(1, min(declared, len(content) // _BYTE_BITS))
-    begun = sum(fragment.startswith(_BEGINNINGS) for fragment in generate_fragments(content[_after_table(content) :]))
-    offsets = (table, lengths) if table and lengths else None
+    offsets = (table, lengths) if lengths else None
     frames = list(generate_frames(content, number_of_frames=count, extended_offsets=offsets))
-    found = max(begun, len(frames))
+    found = max(0 if is_rle else len(begun), len(frames))
     if found > declared:
         raise ContradictionError(f"the file holds {found} encoded frames, its header says {declared}")
     return frames
 
 
+def _offsets(dataset: Dataset, content: bytes) -> tuple[list[int], list[int]]:
+    """Returns where each frame begins behind the basic table, and how long it is: empty if no table says so."""
+    table, lengths = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
+    if table and lengths:
+        return _integers(table, "Q"), _integers(lengths, "Q")
+    return _integers(content[_ITEM_HEAD_BYTES : _after_table(content)], "I"), []
+
+
+def _integers(content: bytes, form: str) -> list[int]:
+    size = struct.calcsize(form)
+    return [*struct.unpack(f"<{len(content) // size}{form}", content[: len(content) // size * size])]
+
+
 def _after_table(content: bytes) -> int:
     """Returns the offset of the first fragment, which follows the Basic Offset Table (PS3.5, section A.4)."""
-    return 8 + int.from_bytes(content[4:8], "little")
+    return _ITEM_HEAD_BYTES + int.from_bytes(content[4:8], "little")

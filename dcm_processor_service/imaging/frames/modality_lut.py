@@ -81,4 +81,6 @@ def _table(size: int, first: int, depth: int, content: bytes) -> ModalityLut | N
         entries = np.frombuffer(content, np.uint8)[:size]
     else:
         return None
-    return ModalityLut(first, entries.astype(np.uint16) & np.uint16((1 << depth) - 1))
+    if entries.max() >= 1 << depth:
+        return None  # some writers state a wrong number of bits, others leave something in the spare ones
+    return ModalityLut(first, entries.astype(np.uint16))

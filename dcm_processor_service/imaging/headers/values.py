@@ -160,10 +160,17 @@ def _parsed_numbers(vr: str, content: bytes) -> tuple[float, ...] | None:
             size = struct.calcsize(form)
             values = tuple(float(one) for one in struct.unpack(f"<{len(content) // size}{form}", content))
         else:
-            values = tuple(float(part) for part in content.decode("latin-1").strip(" \0").split("\\"))
+            values = tuple(_float(part) for part in content.decode("latin-1").strip(" \0").split("\\"))
     except (ValueError, struct.error):
         return None
     return values if values and all(map(math.isfinite, values)) else None
+
+
+def _float(number: object) -> float:
+    """Returns a number of a header; raises ValueError for what Python takes for a number and DICOM does not."""
+    if isinstance(number, str) and "_" in number:
+        raise ValueError
+    return float(number)  # type: ignore[arg-type]
 
 
 def _parsed(read: Callable[[], Any]) -> Any:
@@ -205,7 +212,7 @@ def _dataset_numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None
     if isinstance(value, str | int | float):
         value = (value,)
     try:
-        result = tuple(float(part) for part in value)
+        result = tuple(_float(part) for part in value)
     except (TypeError, ValueError, OverflowError):
         return None
     return result if result and all(map(math.isfinite, result)) else None

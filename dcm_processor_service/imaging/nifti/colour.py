@@ -122,6 +122,8 @@ def _has_certain_colours(frame: FrameInfo) -> bool:
         return is_place and is_read and palette_of(read_header(frame.instance.path)) is not None
     if (pixels.samples, pixels.bits_allocated, pixels.bits_stored) != (_RGB_SAMPLES, _RGB_BITS, _RGB_BITS):
         return False
+    if pixels.is_signed:
+        return False  # colours are without a sign (PS3.3, section C.7.6.3.1.2)
     colours = text(frame.places[-1], "PhotometricInterpretation").upper()
     if frame.instance.is_compressed:
         return colours in _COLOURS.get(syntax, ()) and is_decodable(syntax)

@@ -62,9 +62,9 @@ def syntax_findings(syntaxes: Sequence[TransferSyntax]) -> list[SeriesFinding]:
     for syntax in syntaxes:
         if syntax.is_decodable and not syntax.is_compressed:
             continue
-        remedy = "decoded here" if syntax.is_decodable else f"cannot be decoded here: it needs {syntax.needs}"
+        said = "is decoded here" if syntax.is_decodable else f"cannot be decoded here: it needs {syntax.needs}"
         found.append(
-            SeriesFinding(code="COMPRESSED", message=f"{syntax.name} is {remedy}", blocking=not syntax.is_decodable)
+            SeriesFinding(code="COMPRESSED", message=f"{syntax.name} {said}", blocking=not syntax.is_decodable)
         )
     return found
 

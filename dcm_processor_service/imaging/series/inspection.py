@@ -51,6 +51,7 @@ __all__ = ["Inspection", "examine", "inspect_series", "report_on"]
 
 _PROJECTION_MODALITIES = frozenset({"CR", "DX", "MG", "IO", "PX", "RG", "XA", "RF", "ES", "XC", "GM", "SM", "OP"})
 _CHOSEN_BY = ("SeriesDescription", "BodyPartExamined", "ConvolutionKernel")
+_OF_IMAGES = frozenset({"COLOUR", "UNSUPPORTED_PIXELS"})
 _LIMITS = Limits()
 _PLANES = ("sagittal", "coronal", "axial")
 
@@ -246,7 +247,8 @@ def _content_findings(
     slices = [frame for frame in frames if id(frame.instance) not in left_out]
     with_slices = {id(frame.instance) for frame in slices}
     findings += syntax_findings(transfer_syntaxes([instance for instance in instances if id(instance) in with_slices]))
-    findings += [*pixel_findings(slices), *meaning_findings(slices), *_text_findings(instances)]
+    meanings = meaning_findings(slices)
+    findings += [*meanings, *_of_pixels(slices, meanings), *_text_findings(instances)]
     placed_ids = {id(frame) for frame in placed}
     lost = [frame.instance for frame in slices if id(frame) not in placed_ids]
     if lost:
@@ -258,6 +260,12 @@ def _content_findings(
             SeriesFinding(code="MISSING_GEOMETRY", message=message, sop_instance_uids=uids(lost), count=len(lost))
         )
     return findings
+
+
+def _of_pixels(slices: Sequence[FrameInfo], meanings: Sequence[SeriesFinding]) -> list[SeriesFinding]:
+    """Returns the findings about pixels; without the advice on colours and bits that a segmentation does not need."""
+    left_out = _OF_IMAGES if any(one.code == "SEGMENTATION" for one in meanings) else frozenset()
+    return [finding for finding in pixel_findings(slices) if finding.code not in left_out]
 
 
 def _text_findings(instances: Sequence[InstanceFile]) -> list[SeriesFinding]:

@@ -13,7 +13,7 @@ from dcm_processor_service.imaging.frames.frame import mark
 from dcm_processor_service.imaging.frames.pixel_format import is_whole
 from dcm_processor_service.imaging.frames.rescale_from_header import are_mapped_otherwise, real_world_mapping
 from dcm_processor_service.imaging.frames.vendor import is_private_mosaic
-from dcm_processor_service.imaging.headers.instance_file import read_header
+from dcm_processor_service.imaging.headers.instance_file import open_regular, read_header
 from dcm_processor_service.imaging.headers.private_tags import MOSAIC_GROUPS
 from dcm_processor_service.imaging.headers.values import ScannedHeader, integer, text
 from dcm_processor_service.imaging.headers.vendor_elements import vendor_elements
@@ -227,12 +227,31 @@ def _holds_too_much(frame: FrameInfo) -> bool:
     """Returns whether the file holds pixels that the header does not declare.
 
     They may be a second image, or somebody may have changed the size in the header.
+    A few bytes more are padding, unless they are whole rows or columns that hold something.
     """
     declared = _declared_bytes(frame)
     where = frame.instance.pixels
     if declared is None or where is None or where.size_bytes is None:
         return False
-    return where.size_bytes - declared > max(1, _SURPLUS_PART * declared)
+    surplus, pixels = where.size_bytes - declared, frame.pixel_format
+    if surplus > max(1, _SURPLUS_PART * declared):
+        return True
+    voxel_bytes = pixels.samples * pixels.bits_allocated // 8
+    lines = (pixels.columns * voxel_bytes, pixels.rows * voxel_bytes * _frames(frame))
+    is_of_lines = surplus > 1 and any(line and surplus % line == 0 for line in lines)
+    return is_of_lines and _holds_something(frame.instance, where.offset_bytes + declared, surplus)
+
+
+def _holds_something(instance: InstanceFile, begin: int, size_bytes: int) -> bool:
+    """Returns whether a part of a file is not all zeros."""
+    if not instance.is_there:
+        return False
+    try:
+        with open_regular(instance.path) as file:
+            file.seek(begin)
+            return any(file.read(size_bytes))
+    except (OSError, InvalidSeriesError):
+        return False
 
 
 def _declared_bytes(frame: FrameInfo) -> int | None:

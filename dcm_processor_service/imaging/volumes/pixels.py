@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydicom import dcmread
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, JPEGLSNearLossless, RLELossless
 
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedTransferSyntaxError
 from dcm_processor_service.imaging.decoding.decoders import LOSSY, decoders_of
@@ -191,6 +191,7 @@ def _read_encoded(
             _clean_bits(array, frames[index], 0)
         else:
             _extend_sign(array, pixels)
+            _refuse_further_bits(array, frames[index])
         yield index
     for index, values in samples.items():
         _ask_second_decoder(frames[index], values, limits)
@@ -215,6 +216,27 @@ def _extend_sign(array: NDArray[Any], pixels: PixelFormat) -> None:
     if least >= 0 and 1 << (pixels.bits_stored - 1) <= greatest < 1 << pixels.bits_stored:
         np.left_shift(array, spare, out=array)
         np.right_shift(array, spare, out=array)
+
+
+def _refuse_further_bits(array: NDArray[Any], frame: FrameInfo) -> None:
+    """Refuses values that need more bits than declared: an overlay in them, or BitsStored, is wrong.
+
+    Lossy compression may exceed the range a little.
+
+    Raises:
+        InvalidSeriesError: There are such values.
+    """
+    pixels = frame.pixel_format
+    if pixels.is_float or pixels.bits_stored == pixels.bits_allocated:
+        return
+    count = 1 << pixels.bits_stored
+    least, end = (-count // 2, count // 2) if pixels.is_signed else (0, count)
+    noise = count // 4 if frame.instance.transfer_syntax_uid in {*LOSSY, JPEGLSNearLossless} else 0
+    if int(array.min()) < least - noise or int(array.max()) >= end + noise:
+        raise InvalidSeriesError(
+            f"frame {frame.number} of {frame.instance.label} declares {pixels.bits_stored} bits of a value and uses "
+            "more: it is unknown which of them count, correct BitsStored"
+        )
 
 
 def _ask_second_decoder(frame: FrameInfo, values: NDArray[Any], limits: Limits) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
@@ -120,6 +122,35 @@ def test_each_frame_of_a_tomogram_is_one_slice(values: dict[str, Any], distances
     for keyword, value in values.items():
         setattr(header, keyword, value)
     assert offsets_mm(header, np.array([0.0, 0.0, 1.0]), 3) == distances
+
+
+SMALL = st.integers(0, 6)
+VECTORS = st.sampled_from(["TimeSlotVector", "RRIntervalVector", "EnergyWindowVector", "DetectorVector"])
+COUNTS = st.sampled_from(["NumberOfSlices", "NumberOfTimeSlots", "NumberOfRRIntervals", "NumberOfEnergyWindows"])
+
+
+@given(
+    slices=st.one_of(st.permutations([1, 2, 3, 4, 5]), st.lists(SMALL, min_size=4, max_size=6)),
+    vectors=st.dictionaries(
+        VECTORS, st.one_of(SMALL.map(lambda one: [one] * 5), st.lists(SMALL, min_size=2)), max_size=2
+    ),
+    counts=st.dictionaries(COUNTS, SMALL),
+)
+def test_frames_lie_where_their_slice_numbers_say_or_nowhere(
+    slices: list[int], vectors: dict[str, list[int]], counts: dict[str, int]
+) -> None:
+    header = Dataset()
+    header.ImageType, header.SpacingBetweenSlices = ["ORIGINAL", "PRIMARY", "RECON TOMO"], 4
+    header.SliceVector = slices
+    for keyword, value in {**vectors, **counts}.items():
+        setattr(header, keyword, value)
+    is_one = sorted(slices) == sorted({*slices} - {0}) and len(slices) == 5
+    is_one = is_one and all(len(set(vector)) == 1 for vector in vectors.values())
+    is_one = is_one and max(slices) <= counts.get("NumberOfSlices", 99)
+    for vector, count in (("TimeSlotVector", "NumberOfTimeSlots"), ("RRIntervalVector", "NumberOfRRIntervals")):
+        is_one = is_one and (vector in vectors or counts.get(count, 1) <= 1)
+    expected = tuple((one - 1) * 4.0 for one in slices) if is_one else None
+    assert offsets_mm(header, np.array([0.0, 0.0, 1.0]), 5) == expected
 
 
 @pytest.mark.parametrize(

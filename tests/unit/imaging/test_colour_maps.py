@@ -105,7 +105,13 @@ def test_a_colour_map_is_no_volume(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"PhotometricInterpretation": "YBR_PARTIAL_420"}, {"BitsStored": 7, "HighBit": 6}], ids=repr
+    "changes",
+    [
+        {"PhotometricInterpretation": "YBR_PARTIAL_420"},
+        {"BitsStored": 7, "HighBit": 6},
+        {"PixelRepresentation": 1},
+    ],
+    ids=repr,
 )
 def test_colours_of_other_kinds_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidSeriesError, match="COLOUR"):

@@ -102,12 +102,89 @@ def test_lossless_jpeg_is_decoded_by_imagecodecs(bits: int) -> None:
         assert found.dtype == values.dtype
 
 
-def test_signed_data_of_an_unsigned_header_are_not_decoded() -> None:
+@pytest.mark.parametrize("decoder", decoders_of(JPEG2000Lossless))
+def test_signed_data_of_an_unsigned_header_are_not_decoded(decoder: str) -> None:
     values = random_values(16, signed=True)
     content = encapsulate(encoded(values, 16, JPEG2000Lossless))
     image = EncodedImage(image_of(values, 16, PixelData=content, PixelRepresentation=0), JPEG2000Lossless)
     with pytest.raises(ContradictionError, match="are signed, its header says they are not"):
-        image.decode(1, "imagecodecs", for_display=False)
+        image.decode(1, decoder, for_display=False)
+
+
+@pytest.mark.parametrize("uid", [JPEG2000Lossless, JPEGLosslessSV1])
+@pytest.mark.parametrize(("greatest", "is_decoded"), [(2047, True), (2048, False)])
+def test_a_bit_that_may_be_a_sign_or_not_is_not_decoded(uid: str, greatest: int, *, is_decoded: bool) -> None:
+    values = np.minimum(random_values(12, signed=False), np.uint16(greatest))
+    if uid == JPEGLosslessSV1:
+        frame = bytes(imagecodecs.ljpeg_encode(values, bitspersample=12))
+    else:
+        frame = bytes(imagecodecs.jpeg2k_encode(values, level=0, codecformat="j2k", bitspersample=12))
+    assert codestream_of(frame) == Codestream(66, 70, 1, 12)
+    image = EncodedImage(image_of(values.astype(np.int16), 16, PixelData=encapsulate([frame])), uid)
+    for decoder in decoders_of(uid):
+        if is_decoded:
+            np.testing.assert_array_equal(image.decode(1, decoder, for_display=False), values)
+            continue
+        with pytest.raises(ContradictionError, match="12 bits without a sign, its header says 16 with a sign"):
+            image.decode(1, decoder, for_display=False)
+
+
+@pytest.mark.parametrize("uid", [JPEGLosslessSV1, JPEGLSLossless])
+@pytest.mark.parametrize("part", [0.5, 0.9])
+def test_a_jpeg_without_its_end_is_not_decoded(uid: str, part: float) -> None:
+    values = random_values(12, signed=False)
+    encode = imagecodecs.ljpeg_encode if uid == JPEGLosslessSV1 else imagecodecs.jpegls_encode
+    frame = bytes(encode(values))
+    image = EncodedImage(image_of(values, 12, PixelData=encapsulate([frame[: int(part * len(frame))]])), uid)
+    for decoder in decoders_of(uid):
+        with pytest.raises(ContradictionError, match="it is cut off"):
+            image.decode(1, decoder, for_display=False)
+
+
+def numbered(form: str, *values: int) -> bytes:
+    return struct.pack(f"<{len(values)}{form}", *values)
+
+
+BASIC = {  # for three frames of one fragment each, at 0, 16 and 32
+    "right": [0, 16, 32],
+    "empty": [],
+    "short": [0, 16],
+    "long": [0, 16, 32, 48],
+    "zero": [0, 0, 0],
+    "shifted": [8, 24, 40],
+    "next": [0, 32, 48],
+}
+THREE = [b"\xff\xd8\xff" + bytes([number] * 5) for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("uid", [JPEGLSLossless, RLELossless])
+@pytest.mark.parametrize("table", [*BASIC.values(), [0, 32, 16]], ids=str)
+@pytest.mark.parametrize("is_extended", [True, False])
+def test_frames_are_fragments_whatever_a_table_says_but_not_in_another_order(
+    uid: str, table: list[int], *, is_extended: bool
+) -> None:
+    content = encapsulate(THREE, has_bot=False)
+    tables = {}
+    if is_extended:
+        lengths = [8, 3, *[8] * (len(table) - 2)][: len(table)]
+        tables = {"ExtendedOffsetTable": numbered("Q", *table), "ExtendedOffsetTableLengths": numbered("Q", *lengths)}
+    else:
+        content = content[:4] + numbered("I", 4 * len(table)) + numbered("I", *table) + content[8:]
+    image = image_of(random_values(8, signed=False), 8, NumberOfFrames=3, PixelData=content, **tables)
+    if table == [0, 32, 16]:
+        with pytest.raises(ContradictionError, match="in another order than its table of offsets says"):
+            EncodedImage(image, uid)
+    else:
+        assert EncodedImage(image, uid).frames == THREE
+
+
+@pytest.mark.parametrize("beginning", [b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n"])
+def test_a_frame_of_several_fragments_ends_where_the_next_image_begins(beginning: bytes) -> None:
+    parts = [[beginning + b"1", b"2222"], [beginning + b"3"], [beginning + b"4", b"5555", b"6666"]]
+    content = encapsulate([one for frame in parts for one in frame], has_bot=False)
+    image = image_of(random_values(8, signed=False), 8, NumberOfFrames=3, PixelData=content)
+    found = EncodedImage(image, JPEG2000Lossless).frames
+    assert [frame.replace(b"\0", b"") for frame in found] == [b"".join(one).replace(b"\0", b"") for one in parts]
 
 
 @pytest.mark.parametrize(

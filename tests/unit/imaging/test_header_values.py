@@ -198,6 +198,11 @@ def test_one_element_is_decoded_by_the_character_set_of_each_header() -> None:
         assert expected is None or found == expected
 
 
+@pytest.mark.parametrize(("content", "expected"), [(b"1_0 ", None), (b"10 ", (10.0,)), (b"1\\2_0", None)])
+def test_what_python_alone_takes_for_a_number_is_none(content: bytes, expected: tuple[float, ...] | None) -> None:
+    assert ScannedElement("DS", content).numbers == expected
+
+
 @pytest.mark.parametrize(
     ("keyword", "value", "expected"),
     [
@@ -207,6 +212,7 @@ def test_one_element_is_decoded_by_the_character_set_of_each_header() -> None:
         ("InstanceNumber", "7", (7.0,)),
         ("StationName", "7", (7.0,)),
         ("StationName", "seven", None),
+        ("StationName", "1_0", None),
         ("PixelSpacing", [], None),
         ("PixelSpacing", None, None),
         ("PatientName", "Doe", None),

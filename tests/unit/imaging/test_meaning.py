@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import UID, generate_uid
 
 from dcm_processor_service.imaging.volumes.read import read_volumes
-from tests.unit.imaging.refusals import change, refused
+from tests.unit.imaging.refusals import change, put, refused
 from tests.unit.imaging.synthetic import Recipe, multi_frame, new_instance, save, single_frame
 
 if TYPE_CHECKING:
@@ -33,6 +33,17 @@ def test_segments_are_no_volume(tmp_path: Path, sop_class: str, policy: str) -> 
     ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = UID(sop_class)
     ds.save_as(path)
     assert "as segments" in str(refused([path], "SEGMENTATION", policy))
+
+
+@pytest.mark.parametrize("changes", [{"PhotometricInterpretation": "PALETTE COLOR"}, {"BitsAllocated": 1}], ids=repr)
+def test_a_segmentation_gets_no_advice_on_colours_or_bits(tmp_path: Path, changes: dict[str, Any]) -> None:
+    [path] = multi_frame(Recipe(bits_allocated=8, bits_stored=8, signed=False, modality="SEG"), tmp_path)
+    ds = dcmread(path)
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = UID(SEGMENTATION)
+    if "BitsAllocated" in changes:
+        ds.BitsStored, ds.HighBit, ds.PixelData = 1, 0, bytes(16)
+    put(ds, changes).save_as(path)
+    assert refused([path], "SEGMENTATION", "largest").codes == {"SEGMENTATION"}
 
 
 def screenshot(folder: Path, like: Path, *, in_colour: bool) -> Path:

@@ -111,13 +111,15 @@ def test_tables_of_their_own_and_rescales_may_mix(tmp_path: Path) -> None:
     assert "MIXED_RESCALE" in inspect_series(paths).codes
 
 
-@pytest.mark.parametrize("fault", ["both", "two tables", "short", "depth", "descriptor", "no data"])
+@pytest.mark.parametrize("fault", ["both", "two tables", "short", "depth", "spare bits", "descriptor", "no data"])
 def test_tables_that_contradict_or_cannot_be_read(tmp_path: Path, fault: str) -> None:
     def edit(ds: Dataset, _: int) -> None:
         table(ds, 0, range(4096), bits=32 if fault == "depth" else 16, size=5000 if fault == "short" else None)
         item = ds.ModalityLUTSequence[0]
         if fault == "both":
             ds.RescaleSlope, ds.RescaleIntercept = "2", "0"
+        elif fault == "spare bits":
+            item.LUTDescriptor = [4096, 0, 11]
         elif fault == "two tables":
             ds.ModalityLUTSequence = [item, item]
         elif fault == "descriptor":

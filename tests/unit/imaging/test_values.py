@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import UID
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless
 
 from dcm_processor_service import Volume
 from dcm_processor_service.errors import InvalidSeriesError
@@ -15,7 +15,7 @@ from dcm_processor_service.imaging.nifti.convert import AutoConverter
 from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.imaging.volumes.read import read_volume
-from tests.unit.imaging.refusals import change, refused
+from tests.unit.imaging.refusals import change, put, refused
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
 
 if TYPE_CHECKING:
@@ -127,6 +127,35 @@ def test_a_twentieth_more_than_the_pixels_is_padding(tmp_path: Path, part: float
         np.testing.assert_array_equal(read_volume(paths).array, recipe.values[..., 0])
     else:
         refused(paths, "SURPLUS_PIXELS", "largest")
+
+
+@pytest.mark.parametrize("lost", [{"Rows": 63}, {"Columns": 47}, {"Rows": 62}, {"Columns": 46}], ids=repr)
+def test_a_row_or_column_more_than_declared_is_no_padding(tmp_path: Path, lost: dict[str, int]) -> None:
+    recipe = Recipe(columns=48, rows=64, slices=3)
+    paths = single_frame(recipe, tmp_path)
+    padded = change(paths, lambda ds, _: setattr(ds, "PixelData", ds.PixelData + bytes(2 * 48)))
+    np.testing.assert_array_equal(read_volume(padded).array, recipe.values[..., 0])
+    cut = change(padded, lambda ds, _: put(ds, {**lost, "PixelData": ds.PixelData[: -2 * 48]}))
+    refused(cut, "SURPLUS_PIXELS", "largest")
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])
+@pytest.mark.parametrize("bits", [12, 13])
+def test_compressed_values_of_more_bits_than_declared_are_refused(tmp_path: Path, syntax: str, bits: int) -> None:
+    def edit(ds: Dataset, index: int) -> None:
+        values = np.frombuffer(ds.PixelData, "<u2").reshape(ds.Rows, ds.Columns).copy()
+        values[1, 1] |= (index == 2) << (bits - 1)
+        ds.BitsStored, ds.HighBit = 16, 15
+        ds.compress(syntax, values, generate_instance_uid=False)
+        ds.BitsStored, ds.HighBit = 12, 11
+
+    recipe = Recipe(columns=70, rows=66, slices=3, bits_stored=11, signed=False)
+    paths = change(single_frame(recipe, tmp_path), edit)
+    if bits == 12:
+        assert read_volume(paths).array[1, 1, 2] == recipe.values[1, 1, 2, 0] + 2048
+    else:
+        with pytest.raises(InvalidSeriesError, match="declares 12 bits of a value and uses more"):
+            read_volume(paths)
 
 
 def test_a_byte_of_padding_is_no_pixel(tmp_path: Path) -> None:
