@@ -223,3 +223,45 @@ def test_uneven_passes_are_in_doubt_and_not_assumed(tmp_path: Path) -> None:
     paths = stack(tmp_path, heights, list(range(1, 9)), "MR", marks)
     for policy in POLICIES:
         assert "ASSUMED_PASSES" not in refused(paths, "INTERLEAVED_VOLUMES", policy).codes
+
+
+@pytest.mark.parametrize(
+    ("numbers", "heights", "is_one"),
+    [
+        ([1, 1, 2, 2] * 3, [1.5 * k for k in range(12)], True),
+        ([1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3] + [1] * 4, [1.5 * k for k in range(16)], True),
+        ([1, 2, 2, 1] * 3, [1.5 * k for k in range(12)], False),
+        ([1, 1, 2, 2] * 3, [1.5 * k + 0.5 * (k // 2 % 2) for k in range(12)], False),
+    ],
+)
+def test_blocks_of_a_few_numbers_are_one_volume_if_all_slices_lie_evenly(
+    tmp_path: Path, numbers: list[int], heights: list[float], *, is_one: bool
+) -> None:
+    marks = {"AcquisitionNumber": numbers}
+    paths = stack(tmp_path, heights, list(range(1, len(heights) + 1)), marks=marks)
+    if is_one:
+        assert read_volume(paths).shape == (3, 2, len(heights))
+        return
+    with pytest.raises(InvalidSeriesError, match=r"_VOLUMES"):
+        read_volume(paths)
+
+
+@pytest.mark.parametrize(
+    ("modality", "times", "is_one"),
+    [
+        ("MR", ("235900", "000100"), True),
+        ("MR", ("100000", "180000"), False),  # 32 hours later
+        ("CT", ("235900", "000100"), False),  # a CT takes no passes
+    ],
+)
+def test_the_second_pass_of_a_scan_may_be_past_midnight(
+    tmp_path: Path, modality: str, times: tuple[str, str], *, is_one: bool
+) -> None:
+    marks = {"AcquisitionDate": ["20240301", "20240302"] * 4, "AcquisitionTime": [*times] * 4}
+    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), modality, marks)
+    if is_one:
+        assert read_volume(paths).shape == (3, 2, 8)
+        assert codes(paths) == {"ASSUMED_PASSES"}
+        return
+    with pytest.raises(InvalidSeriesError, match=r"_VOLUMES"):
+        read_volume(paths)

@@ -44,6 +44,7 @@ _BLOCKS = (
     "VelocityEncodingDirection",
 )
 _CLOCKS = frozenset({"AcquisitionTime", "ContentTime"})
+_LONGEST_SCAN_US = 12 * 3600 * 10**6
 _FEWEST_SLICES = 3
 _RUNS_OF_GAPS = 5
 _RUNS_PART = 1 / 3
@@ -54,24 +55,36 @@ def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str | Non
     for name in _SEPARATING:
         if len(set(marks(frames, name)) - {None}) > 1:
             return name
-    for name in _BLOCKS:
+    for name in (*_BLOCKS, *LABELS):
         values = marks(frames, name)
         if len(set(values)) > 1 and are_interleaved(values, along):
-            return name
-    for name in LABELS:
-        values = marks(frames, name)
-        if len(set(values)) > 1 and are_interleaved(values, along):
-            return name
-    for name in SETTINGS:
-        values = marks(frames, name)
-        if len(set(values)) > 1 and _take_turns(values, along):
-            return name
-    return None
+            is_rotation = name == "AcquisitionNumber" and _are_blocks(values, along)
+            if not is_rotation:
+                return name
+    turning = (name for name in SETTINGS if _take_turns(marks(frames, name), along))
+    return next((name for name in turning if name != "AcquisitionDate" or not _is_past_midnight(frames)), None)
+
+
+def _are_blocks(values: Sequence[Any], along: FloatArray) -> bool:
+    """Returns whether values come in blocks of several slices, and all slices lie evenly.
+
+    A CT that takes several slices in each rotation may number rotations 1, 2, 1, 2. No volume would lack whole blocks.
+    """
+    order = np.argsort(along, kind="stable")
+    blocks = [len([*block]) for _, block in itertools.groupby(values[index] for index in order)]
+    gaps = np.diff(along[order])
+    return min(blocks) > 1 and bool(np.ptp(gaps) <= allowed_difference_mm(float(np.median(gaps))))
+
+
+def _is_past_midnight(frames: Sequence[FrameInfo]) -> bool:
+    """Returns whether the date changed during one scan, in passes that :func:`interleaving_doubt` judges by time."""
+    times = comparable(frames, "AcquisitionTime")
+    return times is not None and bool(max(times) - min(times) <= _LONGEST_SCAN_US)
 
 
 def _take_turns(values: Sequence[Any], along: FloatArray) -> bool:
     """Returns whether a few values repeat along the stack, always in the same order."""
-    return take_turns([values[index] for index in np.argsort(along, kind="stable")])
+    return len(set(values)) > 1 and take_turns([values[index] for index in np.argsort(along, kind="stable")])
 
 
 def are_interleaved(values: Sequence[Any], along: FloatArray) -> bool:
