@@ -115,9 +115,9 @@ class AsyncJobs:
             return _chosen(own, upstream or possible, name)
         return possible[0] if possible else None
 
-    async def of_own_subject(self, outputs: Sequence[JobOutput]) -> list[JobOutput]:
+    async def of_own_subject(self, outputs: Iterable[JobOutput]) -> Sequence[JobOutput]:
         """Returns the outputs of jobs whose subject is that of this job, belongs to it, or contains it."""
-        own = await self._own_job() if outputs else None
+        own = await self._own_job()
         subject = own.subject if own else None
         return [
             output

@@ -86,7 +86,7 @@ def test_nothing_is_made_before_the_first_write(folder: Path, open_store: Callab
     store = open_store()
     assert run_inline(store.data.find(OWN, "a")) is None
     assert run_inline(store.files.find(OWN, "a")) is None
-    assert run_inline(store.jobs.list(OWN.session_id)) == run_inline(store.peers.list()) == []
+    assert (run_inline(store.jobs.list(OWN.session_id)), run_inline(store.peers.list())) == ([], [])
     assert store.warnings is not None
     with pytest.raises(StoreError, match="no such folder"):
         run_inline(store.warnings())
