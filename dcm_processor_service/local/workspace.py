@@ -89,7 +89,7 @@ class LocalRun:
                 str(sheet.relative_to(self.folder)): b64encode(sheet.read_bytes()).decode("ascii")
                 for sheet in self.sheets
             },
-            "report": self.report.model_dump(mode="json"),
+            "report": self.report.as_portable(),
             "pictures": pictures,
         }
 
@@ -280,7 +280,7 @@ class Workspace:
             subject: The job's subject.
             portable: The result of :meth:`LocalRun.as_portable` in that process.
         """
-        job_id = portable["job_id"]
+        job_id, report = portable["job_id"], JobReport.model_validate(portable["report"])
         with opened(Container(settings=self.settings(session_id=session_id_of(subject), job_id=job_id))) as container:
             session = container.session()
             job = session.job.read()
@@ -294,7 +294,7 @@ class Workspace:
                 tuple(session.data.items()),
                 files,
                 folder,
-                JobReport.model_validate(portable["report"]),
+                report.model_copy(update={"patient": run_inline(container.reporting().patient())}),
                 tuple(folder / name for name in portable["sheets"]),
                 tuple(ResultPicture(**one | {"png": b64decode(one["png"])}) for one in portable["pictures"]),
             )

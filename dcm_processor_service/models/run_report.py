@@ -21,6 +21,10 @@ __all__ = ["DerivedObject", "InputSeries", "JobReport", "OutputFile", "OutputVal
 class _Part(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
+    def for_page(self) -> dict[str, Any]:
+        """Returns the fields that are for the page alone."""
+        return {name: getattr(self, name) for name, field in type(self).model_fields.items() if field.exclude}
+
 
 class InputSeries(_Part):
     """A series that a job was about.
@@ -141,8 +145,19 @@ class JobReport(_Part):
     def label(self) -> str:
         """The job's subject, without patient attributes."""
         if len(self.inputs) == 1:
-            return self.inputs[0].label
+            above = self.subject_level if self.subject_level in {"patient", "study"} else ""
+            return f"{above} of {self.inputs[0].label}" if above else self.inputs[0].label
         return f"{self.subject_level or 'no subject'}, {len(self.inputs)} series"
+
+    def as_portable(self) -> dict[str, Any]:
+        """Returns this report as JSON for the process that makes the page, which reads it by ``model_validate``.
+
+        It has the fields for the page alone, except the patient's, which that process has in its own store.
+        """
+        plain = self.model_dump(mode="json")
+        for name in ("inputs", "derived"):
+            plain[name] = [one | part.for_page() for one, part in zip(plain[name], getattr(self, name), strict=True)]
+        return plain
 
 
 class RunReport(_Part):

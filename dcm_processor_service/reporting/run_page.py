@@ -55,11 +55,12 @@ def run_page(
     drawn = pictures or {}
     several = len(report.jobs) > 1
     bare = sum(job.job_id not in drawn for job in report.jobs) if drawn else 0
+    labels = _labels(report.jobs)
     articles = [
-        _article(job, drawn.get(job.job_id, ()), f"job-{number}", show_patient=show_patient)
-        for number, job in enumerate(report.jobs, 1)
+        _article(job, label, drawn.get(job.job_id, ()), f"job-{number}", show_patient=show_patient)
+        for number, (job, label) in enumerate(zip(report.jobs, labels, strict=True), 1)
     ]
-    overview = [element("article", element("h2", "Overview"), _overview(report.jobs))] if several else []
+    overview = [element("article", element("h2", "Overview"), _overview(report.jobs, labels))] if several else []
     note = [element("p", _LEFT_OUT.format(bare), class_="soft")] if bare else []
     return page(title, _header(title, report), *note, *overview, *articles, _footer(report, show_patient=show_patient))
 
@@ -70,8 +71,10 @@ def _header(title: str, report: RunReport) -> Html:
     count = f"{len(report.jobs)} job{'' if len(report.jobs) == 1 else 's'}"
     services = dict.fromkeys(_service(job) for job in report.jobs)
     stated = chip(f"{failed} of {count} failed", "bad") if failed else chip(f"{count} done", "ok")
+    patients = len({job.session_id for job in report.jobs})  # a session is one patient's
     parts = [
         f"service {', '.join(filter(None, services))}" if any(services) else "",
+        f"{patients} patients" if patients > 1 else "",
         f"{seconds_text(total_s)} in jobs",
     ]
     said = " · ".join(filter(None, parts))
@@ -84,17 +87,25 @@ def _service(job: JobReport) -> str:
     return "" if job.service_name == _LOCAL else f"{job.service_name} {version}".strip()
 
 
-def _overview(jobs: Sequence[JobReport]) -> Html:
+def _labels(jobs: Sequence[JobReport]) -> list[str]:
+    """Returns the jobs' labels; if those of several subjects are equal, with the id that the subject's folder has."""
+    subjects: dict[str, set[str]] = {}
+    for job in jobs:
+        subjects.setdefault(job.label, set()).add(job.subject_id)
+    return [f"{job.label} ({job.subject_id[:8]})" if len(subjects[job.label]) > 1 else job.label for job in jobs]
+
+
+def _overview(jobs: Sequence[JobReport], labels: Sequence[str]) -> Html:
     rows = [
         [
             state_chip(job),
-            element("a", job.label, href=f"#job-{number}"),
+            element("a", label, href=f"#job-{number}"),
             job.job_name,
             str(len(job.files)),
             _sent_count(job),
             seconds_text(job.duration_s),
         ]
-        for number, job in enumerate(jobs, 1)
+        for number, (job, label) in enumerate(zip(jobs, labels, strict=True), 1)
     ]
     return table(["", "subject", "job", "files", "sent", "time"], rows, right=[3, 4, 5])
 
@@ -104,7 +115,7 @@ def _sent_count(job: JobReport) -> str:
     return f"{sum(one.stored for one in job.sent)} of {total}" if total else "–"
 
 
-def _article(job: JobReport, pictures: Sequence[ResultPicture], anchor: str, *, show_patient: bool) -> Html:
+def _article(job: JobReport, label: str, pictures: Sequence[ResultPicture], anchor: str, *, show_patient: bool) -> Html:
     took = [seconds_text(job.duration_s)]
     if job.peak_memory_bytes:
         took.append(f"{memory_text(job.peak_memory_bytes)} at most")
@@ -129,7 +140,7 @@ def _article(job: JobReport, pictures: Sequence[ResultPicture], anchor: str, *, 
         steps_part(job.steps),
         log_part(job.log),
     ]
-    head = element("div", element("h2", job.label), state_chip(job), class_="head")
+    head = element("div", element("h2", label), state_chip(job), class_="head")
     return element("article", head, said, *(part for part in parts if part), id=anchor)
 
 

@@ -117,7 +117,7 @@ class AsyncData:
         check_name(name, "data")
         check_text(job, "name of a job")
         found = await self._jobs.repository.collect(self._jobs.key.session_id, job, name)
-        outputs = await self._jobs.of_own_study(found)
+        outputs = await self._jobs.of_own_study(found) if found else ()
         if as_type is not None:
             outputs = tuple(_typed(output, as_type, name) if output.found else output for output in outputs)
         return {output.job.id: output for output in outputs}

@@ -96,8 +96,12 @@ class AsyncReporting:
             sent=tuple(self._sent(report) for report in kept.sent),
             steps=kept.steps,
             log=kept.log,
-            patient=patient_facts(await self._with_patient(subject)),
+            patient=await self.patient(),
         )
+
+    async def patient(self) -> dict[str, str]:
+        """Returns name, id, birth date and sex of the patient, for a page that shows them."""
+        return patient_facts(await self._with_patient((await self.job.read()).subject))
 
     async def pictures(self, *, leave_out: str = "", folder: Path | None = None) -> dict[str, ResultPicture]:
         """Draws contact sheets of the job's files and segmentations, or of the subject's series if there are none.

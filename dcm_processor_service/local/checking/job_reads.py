@@ -1,7 +1,8 @@
 """Finds where the source of a service reads other jobs' output, as in ``data.get("volume", job="segment")``.
 
 A read belongs to a job if it is in the job's entry, or in a function or class of the service's own module that the
-entry uses by name, directly or through others. Other uses, such as by ``getattr``, are not found.
+entry uses by name, directly or through others. The name of the job that is read may be the argument of such a function.
+Other uses, such as by ``getattr``, are not found.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,13 +53,22 @@ class SyntaxFault:
     message: str
 
 
+@dataclass(frozen=True)
+class _Use:
+    """A function or class of the module that is used, and the texts that a call gives to its parameters."""
+
+    file: str
+    name: str
+    given: frozenset[tuple[str, str]] = frozenset()
+
+
 class _File:
     """One parsed file: its definitions, its text constants, and where its names come from."""
 
     def __init__(self, path: Path, name: str, tree: ast.Module) -> None:
         self.path, self.name = path, name
         self.definitions: dict[str, Definition] = {}
-        self.constants: dict[str, str] = {}
+        self.constants: dict[str, set[str]] = {}
         self.imported: dict[str, tuple[str, str]] = {}
         is_package = path.name == "__init__.py"
         for node in tree.body:
@@ -74,10 +85,11 @@ class _File:
                 self.imported |= {alias.asname or alias.name: (module, alias.name) for alias in found.names}
 
     def _take_assignment(self, node: ast.Assign | ast.AnnAssign) -> None:
-        value = node.value
-        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        if node.value is not None and (
+            texts := set(texts_in(node.value, lambda name: self.constants.get(name, set())))
+        ):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            self.constants |= {one.id: value.value for one in targets if isinstance(one, ast.Name)}
+            self.constants |= {one.id: texts for one in targets if isinstance(one, ast.Name)}
 
 
 class ServiceSource:
@@ -123,28 +135,39 @@ class ServiceSource:
         file = next((one for one in self._files.values() if one.path == Path(code.co_filename)), None)
         if file is None or function.__name__ not in file.definitions:
             return []
-        found: list[JobRead] = []
-        seen: set[tuple[str, str]] = set()
-        pending = [(file.name, function.__name__)]
+        found: set[JobRead] = set()
+        seen: set[_Use] = set()
+        pending = [_Use(file.name, function.__name__)]
         while pending:
-            where = pending.pop()
-            if where in seen:
+            use = pending.pop()
+            if use in seen:
                 continue
-            seen.add(where)
-            home = self._files.get(where[0])
-            definition = home.definitions.get(where[1]) if home else None
+            seen.add(use)
+            home = self._files.get(use.file)
+            definition = home.definitions.get(use.name) if home else None
             if home is not None and definition is not None:
-                found += self._reads_in(home, definition)
-                pending += self._called(home, definition)
+                for one, local in self._functions(home, definition, use):
+                    found |= set(self._reads_in(home, one, local))
+                    pending += self._called(home, one, local)
         return sorted(found, key=lambda read: (read.place, read.job_name))
 
-    def _reads_in(self, file: _File, definition: Definition) -> Iterator[JobRead]:
+    def _functions(
+        self, file: _File, definition: Definition, use: _Use
+    ) -> Iterator[tuple[Definition, dict[str, set[str]]]]:
+        """Yields a function, or the methods of a class and the class itself, each with the texts of its names."""
         if isinstance(definition, ast.ClassDef):  # each method has local names of its own
             for one in definition.body:
                 if isinstance(one, _DEFINITIONS):
-                    yield from self._reads_in(file, one)
+                    yield from self._functions(file, one, _Use(file.name, one.name))
+            shell = ast.ClassDef(definition.name, definition.bases, definition.keywords, [], definition.decorator_list)
+            yield shell, {}
             return
-        local = local_texts(definition)
+        given: dict[str, set[str]] = {}
+        for parameter, text in use.given:
+            given.setdefault(parameter, set()).add(text)
+        yield definition, local_texts(definition, lambda name: self._outside(file, name), given)
+
+    def _reads_in(self, file: _File, definition: Definition, local: Mapping[str, set[str]]) -> Iterator[JobRead]:
         for node in ast.walk(definition):
             if not isinstance(node, ast.Call):
                 continue
@@ -157,25 +180,43 @@ class ServiceSource:
                     yield JobRead(name, f"{file.path.relative_to(self._folder)}:{node.lineno}")
 
     def _texts(self, file: _File, value: ast.expr, local: Mapping[str, set[str]]) -> set[str]:
-        """Returns the texts that an argument may have as values: its own, or those of a local name or a constant."""
-        if not isinstance(value, ast.Name):
-            return set(texts_in(value))
-        if value.id in local:
-            return local[value.id]
-        if value.id in file.imported:
-            module, name = file.imported[value.id]
-            other = self._files.get(module)
-            return set(filter(None, [other.constants.get(name)])) if other else set()
-        return set(filter(None, [file.constants.get(value.id)]))
+        """Returns the texts in a call, of the function's own names, or of constants at the top of a file."""
+        return set(texts_in(value, lambda name: local[name] if name in local else self._outside(file, name)))
 
-    def _called(self, file: _File, definition: Definition) -> Iterator[tuple[str, str]]:
-        """Lists the module's own names that a definition uses."""
+    def _outside(self, file: _File, name: str) -> set[str]:
+        """Returns the texts of a constant at the top of this file, or of the one that it is imported from."""
+        if name in file.imported:
+            module, name = file.imported[name]
+            other = self._files.get(module)
+            return other.constants.get(name, set()) if other else set()
+        return file.constants.get(name, set())
+
+    def _called(self, file: _File, definition: Definition, local: Mapping[str, set[str]]) -> Iterator[_Use]:
+        """Lists the module's own names that a definition uses, and the texts that it gives to those that it calls."""
+        calls = {id(node.func): node for node in ast.walk(definition) if isinstance(node, ast.Call)}
         for node in ast.walk(definition):
             if isinstance(node, ast.Name):
-                yield self._home(file, node.id)
+                where = self._home(file, node.id)
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 module, name = file.imported.get(node.value.id, ("", ""))
-                yield ".".join(part for part in (module, name) if part), node.attr
+                where = ".".join(part for part in (module, name) if part), node.attr
+            else:
+                continue
+            call = calls.get(id(node))
+            yield _Use(*where, self._given(file, call, where, local) if call else frozenset())
+
+    def _given(
+        self, file: _File, call: ast.Call, where: tuple[str, str], local: Mapping[str, set[str]]
+    ) -> frozenset[tuple[str, str]]:
+        """Returns the texts that a call gives to parameters of a function of the module."""
+        home = self._files.get(where[0])
+        called = home.definitions.get(where[1]) if home else None
+        if called is None or isinstance(called, ast.ClassDef):
+            return frozenset()
+        names = [one.arg for one in (*called.args.posonlyargs, *called.args.args)]
+        placed = takewhile(lambda one: not isinstance(one, ast.Starred), call.args)
+        pairs = [*zip(names, placed, strict=False), *((one.arg or "", one.value) for one in call.keywords)]
+        return frozenset((name, text) for name, value in pairs for text in self._texts(file, value, local))
 
     def _home(self, file: _File, name: str) -> tuple[str, str]:
         """Follows a name through the imports to where it is defined."""

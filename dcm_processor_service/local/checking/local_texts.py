@@ -7,38 +7,61 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Lookup = Callable[[str], set[str]]
 
 __all__ = ["local_texts", "texts_in"]
 
 
-def local_texts(definition: ast.AST) -> dict[str, set[str]]:
-    """Returns, by name, the texts that assignments, loops over texts, and defaults of parameters give to a name.
+def local_texts(
+    definition: ast.AST, outside: Lookup = lambda _name: set(), given: dict[str, set[str]] | None = None
+) -> dict[str, set[str]]:
+    """Returns, by name, the texts that assignments, loops over texts, and parameters give to a name.
+
+    Args:
+        definition: The function.
+        outside: Returns the texts of a name that is not the function's own.
+        given: Texts that a call gives to parameters, in place of their defaults.
 
     Example:
         >>> import ast
         >>> source = "def run(ctx, other='b'): return [name for name in ('c', other)]"
         >>> {name: sorted(texts) for name, texts in local_texts(ast.parse(source)).items()}
-        {'other': ['b'], 'name': ['c']}
+        {'other': ['b'], 'name': ['b', 'c']}
     """
-    found: dict[str, set[str]] = defaultdict(set)
-    for node in ast.walk(definition):
-        for name, value in _bindings(node):
-            if texts := set(texts_in(value)):
+    given = given or {}
+    found: dict[str, set[str]] = defaultdict(set, {name: set(texts) for name, texts in given.items()})
+
+    def known(name: str) -> set[str]:
+        return set(found[name]) if name in found else outside(name)
+
+    bindings = [
+        (name, value)
+        for node in ast.walk(definition)
+        for name, value in _bindings(node)
+        if not (isinstance(node, ast.arguments) and name in given)
+    ]
+    before = -1
+    while before != (before := sum(map(len, found.values()))):  # a name may stand for another
+        for name, value in bindings:
+            if texts := set(texts_in(value, known)):
                 found[name] |= texts
     return dict(found)
 
 
-def texts_in(value: ast.expr) -> Iterator[str]:
-    """Yields the text of an expression, or the texts in a list, a tuple, a set or both branches of a conditional."""
+def texts_in(value: ast.expr, known: Lookup = lambda _name: set()) -> Iterator[str]:
+    """Yields the text of an expression, or the texts of a name, of a list, tuple or set, or of both branches of an if."""
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
         yield value.value
+    elif isinstance(value, ast.Name):
+        yield from known(value.id)
     elif isinstance(value, (ast.List, ast.Tuple, ast.Set)):
         for one in value.elts:
-            yield from texts_in(one)
+            yield from texts_in(one, known)
     elif isinstance(value, ast.IfExp):
-        yield from texts_in(value.body)
-        yield from texts_in(value.orelse)
+        yield from texts_in(value.body, known)
+        yield from texts_in(value.orelse, known)
 
 
 def _bindings(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:

@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.errors import CallbackFailedError
+from dcm_processor_service.errors import CallbackFailedError, DcmProcessorError
 from dcm_processor_service.runtime.execution.results import readable
 
 if TYPE_CHECKING:
@@ -41,13 +41,15 @@ def own_frames(error: BaseException | None) -> str:
     """Returns an error as the interpreter prints it, but only with the frames of the user's own code.
 
     Frames of this package, of other packages and of Python itself are counted, not shown. If there are no other frames,
-    all are shown.
+    all are shown; but of an error of this package, whose sentence is enough, none is.
     """
     if error is None:
         return ""
     report = traceback.TracebackException.from_exception(error)
     report.__cause__, report.__context__ = None, None
     kept = [frame for frame in report.stack if not _LIBRARIES.search(frame.filename)]
+    if not kept and isinstance(error, DcmProcessorError):
+        return "".join(report.format_exception_only())
     if not kept:
         return formatted(error)
     hidden = len(report.stack) - len(kept)

@@ -350,6 +350,47 @@ def test_a_read_by_a_name_of_the_function_is_found(tmp_path: Path, reading: str)
     assert found == {}
 
 
+@pytest.mark.parametrize(
+    "reading",
+    [
+        "for name in NAMES:\n        get_session_data('v', job_name=name)",
+        "names = NAMES\n    [get_session_data('v', job_name=name) for name in names]",
+        "get_session_data('v', job_name=ONE)",
+        "read('b')",
+        "read(name='b', more=1)",
+        "for name in NAMES:\n        through(name)",
+        "helper.read('b')",
+    ],
+    ids=["loop", "renamed", "constant", "argument", "keyword", "through two functions", "of a module"],
+)
+def test_a_read_by_a_name_of_another_file_is_found(tmp_path: Path, reading: str) -> None:
+    helper = (
+        "from dcm_processor_service import get_session_data\n\nONE = 'b'\nNAMES = [ONE]\n\n\n"
+        "def read(name='unused', **more):\n    return get_session_data('v', job_name=name)\n\n\n"
+        "def through(other):\n    return read(other)\n"
+    )
+    source = (
+        "from dcm_processor_service import get_session_data\n"
+        "from . import helper\nfrom .helper import NAMES, ONE, read, through\n\n\n"
+        f"def worker(headers, **kwargs):\n    {reading}\n\n\ndef other(**kwargs):\n    return 1\n"
+    )
+    files = {"module/helper.py": helper}
+    found = one_job(tmp_path, source, job("one"), job("b", workerEntry="other"), files=files)
+    assert ["reads the output of the job 'b'" in one for one in found.pop("read-unordered")] == [True]
+    assert found == {}
+
+
+def test_what_one_job_gives_to_a_helper_is_no_read_of_another(tmp_path: Path) -> None:
+    source = (
+        "from dcm_processor_service import get_session_data\n\n\n"
+        "def read(name, *names):\n    return get_session_data('v', job_name=name)\n\n\n"
+        "def worker(headers, **kwargs):\n    return read(*['b'], 'b')\n\n\n"
+        "def other(**kwargs):\n    return read('one')\n"
+    )
+    found = one_job(tmp_path, source, job("one"), job("b", workerEntry="other", dependsOn=["one"]))
+    assert found == {}
+
+
 def test_params_without_a_value_and_of_several_types_are_shown(tmp_path: Path) -> None:
     source = (
         "from pydantic import BaseModel, Field\nfrom dcm_processor_service import RuntimeContext, entrypoint\n\n"

@@ -176,6 +176,19 @@ def test_a_traceback_shows_the_users_own_frames_and_all_on_demand(scans: Path) -
         assert frame in every.stderr
 
 
+def test_an_error_that_no_frame_of_the_user_raised_is_its_sentence_alone(scans: Path) -> None:
+    text = (
+        "from dcm_processor_service import AsyncRuntimeContext\n"
+        "async def run(ctx: AsyncRuntimeContext):\n    ctx.session.data.set('x', 1)\n"
+    )
+    write(scans.parent, text)
+    result = invoke("callback.py", "--dicom", str(scans))
+    assert result.exit_code == 1
+    assert "called without await, so that nothing was done: AsyncData.set (" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Traceback" in invoke("callback.py", "--dicom", str(scans), "--traceback").stderr
+
+
 def test_each_result_is_there_before_the_next_subject_begins(scans: Path) -> None:
     text = HEAD + (
         "import sys\ndef run(ctx: RuntimeContext):\n"

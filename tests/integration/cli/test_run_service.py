@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydicom import dcmread
 
 from tests.command_line import Ran, run_here, run_process
 from tests.service_folders import job, write_service
@@ -297,6 +299,33 @@ def test_each_error_of_a_chain_is_printed_once_and_names_its_job(
     assert ran.stderr.count("SystemExit: 7; return, or raise an error") == series
     heads = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
     assert [line.split()[1] for line in heads] == ["first", "second", "third"] * series
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_page_says_the_same_whichever_process_ran_the_jobs(service: Path, scans: Path, workers: str) -> None:
+    for file in scans.glob("*.dcm"):
+        dataset = dcmread(file)
+        dataset.SeriesDescription, dataset.BodyPartExamined = "Thorax 5 mm", "CHEST"
+        dataset.save_as(file)
+    makes = (
+        "from dcm_processor_service import RuntimeContext, entrypoint\n"
+        "def run(ctx: RuntimeContext):\n"
+        "    series = ctx.session.dicom.series()\n"
+        "    ctx.session.dicom.derive.pdf(b'%PDF-1.4 %%EOF', like=series[0], title='Lung')\n"
+        "worker = entrypoint(run)\n"
+    )
+    write_service(service, [job("one"), job("all", event="stable-patient")], {"module/__init__.py": makes})
+    options = ("--dicom", scans, "--workers", workers, "--show-patient", "--event", "stable-series")
+    ran = run_process("run", service, *options, folder=scans.parent)
+    assert ran.code == 0, ran.stderr
+    page = (scans.parent / "dcm-workspace" / "report.html").read_text()
+    for text in ("CT, Thorax 5 mm", "Encapsulated PDF", "Synthetic^Series"):
+        assert page.count(text) >= 2
+    heads = re.findall(r"<h2>(CT.*?)</h2>", page)
+    assert len(set(heads)) == len(heads) == 2
+    record = (scans.parent / "dcm-workspace" / "run.json").read_text()
+    assert "Thorax" not in record
+    assert "Synthetic^Series" not in record
 
 
 def test_the_record_names_the_version_of_the_manifest(

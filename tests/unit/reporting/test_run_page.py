@@ -159,3 +159,23 @@ def test_run_json_has_no_field_of_the_patient_and_no_free_text_of_the_header() -
     assert "Jane" not in text
     assert "Abdomen" not in text
     assert "2026-01-02" not in text.replace(NOW.isoformat()[:10] + "T", "")
+
+
+def test_subjects_that_look_alike_are_told_apart_by_the_ids_that_their_folders_have() -> None:
+    jobs = tuple(
+        job(session_id=f"{number}" * 24, subject_id=f"{number}" * 24, job_name=name)
+        for number in (1, 2)
+        for name in ("mask", "measure")
+    )
+    page = run_page(RunReport(versions={}, jobs=jobs))
+    assert "2 patients" in page
+    for number in (1, 2):
+        assert page.count(f"<h2>CT, Abdomen, 2026-01-02, 0 instances ({f'{number}' * 8})</h2>") == 2
+    alone = run_page(RunReport(versions={}, jobs=jobs[:2]))
+    assert alone.count("<h2>CT, Abdomen, 2026-01-02, 0 instances</h2>") == 2
+    assert "patients" not in alone.partition("<footer>")[0]
+
+
+def test_a_study_is_not_taken_for_its_only_series() -> None:
+    assert job(subject_level="study").label == "study of CT, Abdomen, 2026-01-02, 0 instances"
+    assert JobReport.model_validate(job().as_portable()) == job(patient={})
