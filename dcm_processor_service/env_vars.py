@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dotenv import dotenv_values
-
 from dcm_processor_service.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -117,6 +115,8 @@ def _in_first(layers: Iterable[Mapping[str, str | None]], field: str) -> str | F
 def _dotenv_values(path: Path) -> Mapping[str, str | None]:
     if not path.is_file():
         return {}
+    from dotenv import dotenv_values
+
     try:
         return dotenv_values(path, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
+from typing import NoReturn
 
 __all__ = ["collect_seldom", "main"]
 
@@ -12,15 +13,32 @@ _OF_OTHERS = frozenset({"run", "exec", "check", "describe", "shell"})
 """Commands that load code of users; for these, :func:`main` does not change the garbage collector."""
 
 _SELDOM = 50_000
+_INTERRUPTED = 130
+"""The exit code after Ctrl-C, as typer and shells have it."""
 
 
 def main() -> None:
     """Runs the command line ``dcm-processor-service``."""
-    if not _OF_OTHERS.intersection(sys.argv[1:2]):
-        collect_seldom()
+    match sys.argv[1:]:
+        case ["exec", callback] if not callback.startswith("-"):
+            _execute(callback)
+        case [command, *_] if command in _OF_OTHERS:
+            pass
+        case _:
+            collect_seldom()
     from dcm_processor_service.cli.app import app
 
     app(prog_name="dcm-processor-service")
+
+
+def _execute(callback: str) -> NoReturn:
+    """Runs ``exec`` as the app does, without loading typer, which takes longer than to run a small job."""
+    from dcm_processor_service.cli.environment_job import run_job
+
+    try:
+        sys.exit(run_job(callback))
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
 
 
 def collect_seldom() -> None:

@@ -7,8 +7,6 @@ progress bar for the texts that they make, and no command prints in any other wa
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,15 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task
 from rich.text import Text
 
+from dcm_processor_service.cli.lines import print_error_line, print_json_line, printable, result_channel
 from dcm_processor_service.env_vars import variable_name
 from dcm_processor_service.errors import DcmProcessorError
 from dcm_processor_service.models.files import left_out_sentences
-from dcm_processor_service.runtime.execution.results import json_safe
-from dcm_processor_service.runtime.logs.terminal_text import visible, visible_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import TextIO
+    from collections.abc import Iterable, Iterator
 
     from dcm_processor_service.models import LeftOutFile
 
@@ -45,16 +41,6 @@ __all__ = [
 ]
 
 _MOST_NAMED = 10
-
-
-def printable(text: str) -> str:
-    r"""Returns a text with an escape in place of each character that would steer a terminal or hide in it.
-
-    Example:
-        >>> printable("CT\x1b[2J\u202egnp.exe")
-        'CT\\x1b[2J\\u202egnp.exe'
-    """
-    return visible(text)
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:
@@ -93,11 +79,6 @@ def error_console() -> Console:
     return _SafeConsole(stderr=True)
 
 
-def print_error_line(text: str) -> None:
-    """Prints one line to the standard error of a process whose standard output is read by a program."""
-    sys.stderr.write(visible(text) + "\n")
-
-
 def progress_bar(console: Console) -> Progress:
     """Returns a progress bar that disappears when the work is done."""
     return Progress(
@@ -112,45 +93,12 @@ def progress_bar(console: Console) -> Progress:
     )
 
 
-def print_json_line(value: Any) -> None:
-    """Prints one line of JSON to the standard output."""
-    sys.stdout.write(visible_json(json.dumps(value, ensure_ascii=False, default=str)) + "\n")
-    sys.stdout.flush()
-
-
 def print_left_out(files: Iterable[LeftOutFile], *, every_file: bool = False) -> None:
     """Prints to the standard error which files were left out and why: a line for each reason, then the files."""
     for sentence, paths in left_out_sentences(files).items():
         named = paths if every_file else paths[:_MOST_NAMED]
         more = [f"… and {len(paths) - len(named)} more"] if len(named) < len(paths) else []
         error_console().print("\n  ".join([f"{sentence}.", *named, *more]), soft_wrap=True)
-
-
-def result_channel() -> Callable[[Any], None]:
-    """Reserves the standard output for results until the process ends; returns a function that writes a result as JSON.
-
-    All other output goes to the standard error: of a callback, its child processes and C libraries, and of code that
-    writes while the interpreter ends.
-    """
-    if not _is_standard_output(sys.stdout):  # a test or a notebook has replaced sys.stdout: leave the process's own
-        return lambda value: print_json_line(json_safe(value))
-    sys.stdout.flush()
-    channel = os.dup(1)
-    os.dup2(2, 1)
-
-    def emit(value: Any) -> None:
-        line = visible_json(json.dumps(json_safe(value), ensure_ascii=False, allow_nan=False)) + "\n"
-        with os.fdopen(os.dup(channel), "wb") as output:
-            output.write(line.encode())
-
-    return emit
-
-
-def _is_standard_output(stream: TextIO) -> bool:
-    try:
-        return stream.fileno() == 1
-    except OSError:  # it has no file descriptor
-        return False
 
 
 def fail(error: DcmProcessorError, url_option: str = "") -> NoReturn:

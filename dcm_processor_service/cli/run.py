@@ -157,7 +157,7 @@ def run(
         for missing in not_created:
             _print_not_created(missing, emit)
         print_one = partial(_print_run, show_patient=show_patient, every_frame=traceback)
-        runs = _run_all(service_run, levels, print_one if emit is None else lambda one: emit(_as_json(one)))
+        runs = _run_all(service_run, levels, print_one if emit is None else lambda one: emit(json_safe(_as_json(one))))
         page = write_run_report(place.folder, runs, show_patient=show_patient)
         error_console().print(f"The report is in {page}.", soft_wrap=True)
     codes = [*(one.outcome.exit_code for one in runs), *(one.exit_code for one in not_created)]

@@ -125,7 +125,9 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 def process(arguments: Iterable[object], environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Any:
     """Runs a program to its end; in the first round returns what memory it had at most."""
     command = list(map(str, arguments))
-    how: dict[str, Any] = {"env": {**os.environ, **(environment or {})}, "cwd": cwd}
+    # an installed package has its bytecode: without this, each run of ours would compile it anew
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    how: dict[str, Any] = {"env": {**inherited, **(environment or {})}, "cwd": cwd}
     if not _is_warm:
         launched = subprocess.run(
             [sys.executable, "-c", _LAUNCHER, *command], capture_output=True, text=True, check=True, **how

@@ -51,7 +51,7 @@ def local_texts(
 
 
 def texts_in(value: ast.expr, known: Lookup = lambda _name: set()) -> Iterator[str]:
-    """Yields the text of an expression, or the texts of a name, of a list, tuple or set, or of both branches of an if."""
+    """Yields the text of an expression, or the texts of a name, a list, a tuple, a set or both branches of an if."""
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
         yield value.value
     elif isinstance(value, ast.Name):

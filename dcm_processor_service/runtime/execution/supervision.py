@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcm_processor_service.errors import EXIT_FAILED
 from dcm_processor_service.runtime.execution.memory import KilledForMemory, MemoryLimit
-from dcm_processor_service.runtime.execution.results import json_safe
 from dcm_processor_service.runtime.execution.time_limit import TimeLimit
 
 if TYPE_CHECKING:
@@ -45,6 +44,8 @@ class Child:
     def tell(self, message: dict[str, Any]) -> None:
         """Sends a JSON value."""
         if self._file is not None:
+            from dcm_processor_service.runtime.execution.results import json_safe
+
             self._file.write(json.dumps(json_safe(message)).encode() + b"\n")
             self._file.flush()
 
@@ -54,18 +55,25 @@ class Ended:
     """How the work ended."""
 
     record: dict[str, Any]
+    """Plain JSON."""
+
     exit_code: int
 
 
 def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
     """Runs work in a forked child, and returns the work's record and exit code; the child ends with that code.
 
+    This module loads little, so that the child shares little with its parent: work should load what it needs itself.
+
     SIGTERM is passed on to the child, and the child is killed with its parent. Where there is no fork, where other
     threads run, as in a notebook, or where the standard output is replaced, the work runs in this process.
     """
     is_replaced = sys.stdout is not sys.__stdout__
     if not hasattr(os, "fork") or threading.active_count() > 1 or is_replaced:
-        return Ended(*work(Child()))
+        from dcm_processor_service.runtime.execution.results import json_safe
+
+        record, exit_code = work(Child())
+        return Ended(json_safe(record), exit_code)
     began_s = time.monotonic()
     memory = KilledForMemory(MemoryLimit.of_this_process())
     for stream in (sys.stdout, sys.stderr):  # else both processes would write the text that is buffered now

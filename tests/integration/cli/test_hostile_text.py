@@ -212,5 +212,5 @@ def test_commands_print_through_the_console_alone() -> None:
         r"(?<!\.)\bprint\(|typer\.s?echo|sys\.std(?:out|err)|rich\.(?:text|markup)|\bText[.(]|\bConsole\("
     )
     for module in Path(str(cli.__file__)).parent.rglob("*.py"):
-        if module.name != "console.py":
+        if module.name not in {"console.py", "lines.py"}:
             assert others.findall(module.read_text(encoding="utf-8")) == [], module.name

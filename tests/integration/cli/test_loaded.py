@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -45,6 +46,11 @@ def test_what_is_not_to_be_loaded_exists() -> None:
 
 
 def loaded_by(script: str, *arguments: object, folder: Path, **variables: str) -> set[str]:
+    return loaded_by_each(script, *arguments, folder=folder, **variables)[-1]
+
+
+def loaded_by_each(script: str, *arguments: object, folder: Path, **variables: str) -> list[set[str]]:
+    """Returns what each process has loaded that ended, in the order of their ends."""
     environment = {**os.environ, "COLUMNS": "200", **variables}
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, *map(str, arguments)],
@@ -55,7 +61,7 @@ def loaded_by(script: str, *arguments: object, folder: Path, **variables: str) -
         env=environment,
     )
     assert ran.returncode == 0, ran.stderr
-    return set(json.loads(ran.stderr.splitlines()[-1]))
+    return [set(json.loads(line)) for line in ran.stderr.splitlines() if line.startswith("[")]
 
 
 def variables(folder: Path, provider: str = "sqlite", url: str = "") -> dict[str, str]:
@@ -97,8 +103,25 @@ def test_a_callback_that_does_nothing_loads_no_images(tmp_path: Path) -> None:
     (tmp_path / "nothing.py").write_text(
         "from dcm_processor_service import RuntimeContext\ndef run(ctx: RuntimeContext) -> int:\n    return 1\n"
     )
-    loaded = loaded_by(COMMAND, "exec", "nothing.py", folder=tmp_path, **variables(tmp_path))
-    assert not loaded & (UNASKED | IMAGES | NETWORK)
+    job, process = loaded_by_each(COMMAND, "exec", "nothing.py", folder=tmp_path, **variables(tmp_path))
+    assert f"{OWN}runtime.container" in job
+    assert not job & (UNASKED | IMAGES | NETWORK | {"typer", "rich"})
+    assert not process & {"typer", "rich", "pydantic", f"{OWN}runtime.container"}
+
+
+def test_the_garbage_collector_of_a_callback_is_that_of_any_python(tmp_path: Path) -> None:
+    (tmp_path / "callback.py").write_text(
+        "import gc\nfrom dcm_processor_service import RuntimeContext\n"
+        "def run(ctx: RuntimeContext) -> list[object]:\n    return [gc.isenabled(), *gc.get_threshold()]\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "dcm_processor_service", "exec", "callback.py"],
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, **variables(tmp_path)},
+    )
+    assert json.loads(ran.stdout)["result"] == [True, *gc.get_threshold()]
 
 
 @pytest.mark.parametrize("page", [["--json"], []], ids=["report", "page with contact sheets"])
