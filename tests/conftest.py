@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
-from tests.desk import CpuTimes, is_short, leave_out_slow, set_short
+from tests.desk import CpuTimes, begin_apart, is_left_out, is_short, leave_out_cases, leave_out_slow, set_short
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -40,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Decides how much is run, before modules with tests are imported."""
     set_short(short=is_short(config))
+    begin_apart(config)
     if config.getoption("--cpu-times"):
         config.pluginmanager.register(CpuTimes(config.getoption("--cpu-times")))
     if config.getoption("--hypothesis-profile", None):
@@ -61,10 +62,31 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["is_short"] = is_short(node.config)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves slow tests out of a short run."""
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves files out of a short run."""
+    return is_left_out(collection_path.as_posix().removeprefix(f"{config.rootpath.as_posix()}/")) or None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str) -> list[pytest.Item] | None:
+    """Leaves tests out of a short run before they are made."""
+    return [] if is_left_out(f"{collector.nodeid}::{name}") else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, object, object]:
+    """Leaves cases of a test out of a short run."""
+    result = yield
+    leave_out_cases(metafunc)
+    return result
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
+    """Leaves slow tests out of a short run, and puts files into one order in all processes, before it is shuffled."""
     leave_out_slow(config, items)
+    items.sort(key=lambda item: item.nodeid.partition("::")[0])
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -82,7 +104,7 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Returns more processes than cores: tests wait for others a third of the time, and more in a short run."""
     cores = max(2, os.cpu_count() or 1)
-    return cores * 5 // 2 if is_short(config) else cores * 3 // 2
+    return cores * 2 if is_short(config) else cores * 3 // 2
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,11 @@
 """Makes a run of all tests at a desk short: decides which tests only continuous integration runs.
 
 A short run ends within two minutes on two cores, and needs only programs that pip installs. It takes a tenth of the
-random examples, some cases of a test that has many, and no test that is marked ``slow``; some tests of each folder
-stay. A path, ``--all`` or the variable ``CI`` makes a run whole.
+random examples, one case of a test that has many, the cheapest tests of each file, and no test that is marked ``slow``;
+some tests of each folder stay. A path, ``--all`` or the variable ``CI`` makes a run whole.
 
-``tests/slow.txt`` has a line for each costly test: how many of its cases a short run takes, then its place. It is made
-from the times that a whole run has measured::
+``tests/slow.txt`` has a line for each test of which a short run takes no case, or another number, and for each file of
+which it takes no test: the number, then the place. It is made from the times that a whole run has measured::
 
     pytest -n auto --all --cpu-times times.jsonl
     python -m tests.desk times.jsonl
@@ -15,9 +15,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
+import zlib
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +32,12 @@ if TYPE_CHECKING:
 __all__ = [
     "TABLE",
     "CpuTimes",
+    "begin_apart",
     "cases",
     "examples",
+    "is_left_out",
     "is_short",
+    "leave_out_cases",
     "leave_out_slow",
     "read_table",
     "set_short",
@@ -41,15 +47,16 @@ __all__ = [
 ROOT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_name("slow.txt")
 _SHARE = 10
-_MOST_CASES, _MOST_OF_STORE = 2, 1
-"""The most cases that a short run takes of a test; and of a test in one store, where the cases are stores."""
-_FUNCTION_S, _CASE_S, _SAVED_S = 0.04, 0.12, 0.05
-"""Processor times: the most that a short run spends on one test function; the most for a single case, else the test is
-left out; and the least that a line of the table must save."""
-_HOUSE, _HOUSE_S = "tests/test_", 1.5
-"""The tests of the whole package, documents and examples: a short run takes all their cases within so many seconds."""
-_STORES = "tests/contract/test_stores.py"
-"""The file of tests whose cases are stores: a short run takes each store."""
+_MOST_CASES = 1
+"""The most cases that a short run takes of a test."""
+_FILE_S, _CASE_S, _FIRST_S = 0.25, 0.12, 0.6
+"""Processor times: the most that a short run spends on a file of tests, the cheapest first; the most for one test; and
+the most for the first of a file, so that nearly every file keeps one."""
+_HOUSE, _HOUSE_S, _HOUSE_CASE_S, _SAVED_S = re.compile(r"tests/test_\w+\.py::test_"), 0.5, 1.2, 0.05
+"""The tests of the whole package, documents and examples: a short run takes all cases of a test within so many seconds,
+or one, if that takes less than the other number. A line of the table must save something."""
+_CONTRACT = re.compile(r"tests/(contract/test_stores|test_\w+)\.py::Test")
+"""The tests whose cases are stores: a short run takes all of them, each in one store."""
 _short = False
 
 
@@ -73,49 +80,69 @@ def examples(number: int) -> int:
     return max(5, number // _SHARE) if _short else number
 
 
+def begin_apart(config: pytest.Config) -> None:
+    """Lets each process of a parallel short run begin with other files.
+
+    pytest compiles a file of tests once and keeps the result. Where all processes begin with the same file, each
+    compiles every file, which takes as long as a quarter of the tests.
+    """
+    worker = getattr(config, "workerinput", None)
+    if worker is None or not _short:
+        return
+    root = config.rootpath
+    found = sorted(file.relative_to(root) for folder in config.args for file in (root / folder).rglob("test_*.py"))
+    files = [str(root / file) for file in found if not is_left_out(file.as_posix())]
+    first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    config.args = files[first:] + files[:first]
+
+
+@cache
 def read_table() -> dict[str, int]:
     """Returns how many cases a short run takes of each costly test, by its place."""
     lines = TABLE.read_text(encoding="utf-8").splitlines()
     return {place: int(kept) for kept, _, place in (line.partition(" ") for line in lines)}
 
 
-def cases(names: Iterable[str], kept: int) -> set[str]:
-    """Returns ``kept`` of the cases of a test, spread evenly over all, the same in every run."""
+def cases(names: Iterable[str], kept: int, of: str = "") -> set[str]:
+    """Returns ``kept`` of the cases of a test, spread evenly over all, the same in every run.
+
+    The first is another one for another name of a test, so that of tests whose cases are stores, each store has some.
+    """
     ordered = sorted(names)
     kept = min(kept, len(ordered))
-    return {ordered[number * len(ordered) // kept] for number in range(kept)}
+    first = zlib.crc32(of.encode()) % max(1, len(ordered))
+    return {ordered[(first + number * len(ordered) // kept) % len(ordered)] for number in range(kept)}
+
+
+def is_left_out(place: str) -> bool:
+    """Returns whether a short run takes no case of a test, or no test of a file."""
+    return _short and read_table().get(place) == 0
+
+
+def leave_out_cases(metafunc: pytest.Metafunc) -> None:
+    """Takes cases out of a test before they are made: making all takes a second in each process."""
+    calls = metafunc._calls  # pytest has no public way
+    place = metafunc.definition.nodeid
+    by_name = {f"{place}[{call.id}]": call for call in calls}
+    if _short and len(by_name) == len(calls) > 1:
+        taken = cases(by_name, _most(place), place)
+        metafunc._calls = [call for name, call in by_name.items() if name in taken]
 
 
 def leave_out_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Takes out of a short run tests marked ``slow``, and cases of tests that have many or are in the table."""
-    if not _short or config.option.markexpr:
+    """Takes tests that are marked ``slow`` out of a short run."""
+    if not _short:
         return
-    table = read_table()
     left = [item for item in items if item.get_closest_marker("slow")]
-    groups: dict[str, dict[str, pytest.Item]] = defaultdict(dict)
-    for item in items:
-        if not item.get_closest_marker("slow"):
-            groups[_group(item.nodeid)][item.nodeid] = item
-    for group, found in groups.items():
-        taken = cases(found, _most(group, table))
-        left += [item for name, item in found.items() if name not in taken]
     if left:
         config.hook.pytest_deselected(items=left)
         gone = set(left)
         items[:] = [item for item in items if item not in gone]
 
 
-def _group(name: str) -> str:
-    """Returns the group of a case, of which a short run takes some: its test, or its test in one store."""
-    place, _, case = name.partition("[")
-    return f"{place}[{case.partition('-')[0].rstrip(']')}" if place.startswith(_STORES) else place
-
-
-def _most(group: str, table: dict[str, int]) -> int:
+def _most(place: str) -> int:
     """Returns how many cases a short run takes."""
-    if group.startswith(_STORES):
-        return _MOST_OF_STORE
-    return table.get(group, sys.maxsize if group.startswith(_HOUSE) else _MOST_CASES)
+    return read_table().get(place, sys.maxsize if _HOUSE.match(place) else _MOST_CASES)
 
 
 class CpuTimes:
@@ -146,23 +173,34 @@ def _cpu_s() -> float:
     return time.process_time() + of_children.children_user + of_children.children_system
 
 
-def _place(name: str) -> str:
-    return name.partition("[")[0]
-
-
 def table_of(times: Iterable[str]) -> Iterator[str]:
     """Makes the lines of the table."""
-    by_place: dict[str, list[float]] = defaultdict(list)
+    files: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for line in times:
         name, cpu_s = json.loads(line)
-        by_place[_place(name)].append(cpu_s)
-    for place, spent in sorted(by_place.items()):
+        place = name.partition("[")[0]
+        files[place.partition("::")[0]][place].append(cpu_s)
+    for file, tests in sorted(files.items()):
+        lines = dict(_lines(tests))
+        if len(lines) == len(tests) and not any(lines.values()):
+            lines = {file: 0}
+        yield from (f"{kept} {place}" for place, kept in sorted(lines.items()))
+
+
+def _lines(tests: dict[str, list[float]]) -> Iterator[tuple[str, int]]:
+    """Makes the lines for the tests of a file: how many cases a short run takes, where that is not the usual number."""
+    of_file_s = 0.0
+    for place, spent in sorted(tests.items(), key=lambda test: (sum(test[1]) / len(test[1]), test[0])):
         mean = sum(spent) / len(spent)
-        function_s, case_s = (_HOUSE_S, _HOUSE_S) if place.startswith(_HOUSE) else (_FUNCTION_S, _CASE_S)
-        most = len(spent) if place.startswith(_HOUSE) else min(len(spent), _MOST_CASES)
-        kept = 0 if mean > case_s else max(1, min(most, int(function_s / mean))) if mean else most
-        if (most - kept) * mean > _SAVED_S and not place.startswith(_STORES):
-            yield f"{kept} {place}"
+        if _HOUSE.match(place):
+            kept = 0 if mean > _HOUSE_CASE_S else max(1, int(_HOUSE_S / mean)) if mean else len(spent)
+            if (len(spent) - kept) * mean > _SAVED_S:
+                yield place, kept
+        elif not _CONTRACT.match(place):
+            if mean > (_CASE_S if of_file_s else _FIRST_S) or (of_file_s and of_file_s + mean > _FILE_S):
+                yield place, 0
+            else:
+                of_file_s += mean
 
 
 if __name__ == "__main__":

@@ -6,15 +6,11 @@ import json
 import re
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import desk
 from tests.command_line import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytest_plugins = ["pytester"]
 
@@ -87,17 +83,19 @@ def names_in(path: str) -> list[str]:
     )
 
 
-def test_each_line_of_the_table_names_a_test() -> None:
+def test_each_line_of_the_table_names_a_test_or_a_file() -> None:
     names: dict[str, set[str]] = {}
     for place in desk.read_table():
-        path, *_, name = place.split("::")
+        path, name = place.partition("::")[0], place.rpartition("::")[2]
         if path not in names:
-            names[path] = set(names_in(path))
+            names[path] = {path, *names_in(path)}
+            assert len(names[path]) > 1, f"tests/slow.txt: {path} has no test; take the line out"
         assert name in names[path], f"tests/slow.txt: there is no {place}; take the line out, or name what it became"
 
 
 def test_each_folder_of_tests_keeps_some_in_a_short_run() -> None:
     left_out = Counter(place.partition("::")[0] for place, kept in desk.read_table().items() if not kept)
+    left_out |= {place: sys.maxsize for place in desk.read_table() if "::" not in place}
     kept: Counter[str] = Counter()
     for file in sorted((ROOT / "tests").rglob("test_*.py")):
         path = file.relative_to(ROOT).as_posix()
@@ -108,26 +106,55 @@ def test_each_folder_of_tests_keeps_some_in_a_short_run() -> None:
     assert [folder for folder, number in kept.items() if not number] == ["tests/typing"]  # one run of mypy
 
 
-def test_of_many_cases_two_stay_and_of_stores_one_of_each() -> None:
-    assert desk._most("tests/unit/test_it.py::test_one", {}) == 2
-    assert desk._most("tests/test_architecture.py::test_one", {}) > 1000
-    group = desk._group("tests/contract/test_stores.py::TestStores::test_one[sqlite-a-b]")
-    assert group == "tests/contract/test_stores.py::TestStores::test_one[sqlite"
-    assert desk._most(group, {}) == 1
-    assert desk._group("tests/unit/test_it.py::test_one[a]") == "tests/unit/test_it.py::test_one"
+def test_of_many_cases_one_stays_but_of_the_whole_package_all() -> None:
+    assert desk._most("tests/unit/test_it.py::test_one") == 1
+    assert desk._most("tests/contract/test_stores.py::TestStores::test_one") == 1
+    assert desk._most("tests/test_architecture.py::test_one") > 1000
+    assert desk._most("tests/test_examples.py::TestData::test_one") == 1
 
 
 def test_cases_are_spread_over_all_and_the_same_in_every_run() -> None:
-    assert desk.cases([f"t[{number}]" for number in range(10)], 3) == {"t[0]", "t[3]", "t[6]"}
+    names = [f"t[{number}]" for number in range(10)]
+    assert desk.cases(names, 4, "t") == desk.cases(reversed(names), 4, "t")
+    assert len(desk.cases(names, 4, "t")) == 4
+    assert {len(desk.cases(names, kept, "t") & set(names[5:])) for kept in (2, 4, 6, 8)} == {1, 2, 3, 4}
     assert desk.cases(["b", "a"], 5) == {"a", "b"}
     assert desk.cases(["b", "a"], 0) == set()
+    assert desk.cases([], 1) == set()
 
 
-def test_the_table_follows_from_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_tests_whose_cases_are_stores_each_store_has_some() -> None:
+    stores = ["memory", "mongo", "motor", "sqlite"]
+    taken = Counter(store for number in range(200) for store in desk.cases(stores, 1, f"test_{number}"))
+    assert sorted(taken) == stores
+    assert min(taken.values()) > 25
 
-    measured = {"a.py::test_quick": 0.01, "a.py::test_long": 2.0, "a.py::test_free[x]": 0.0}
-    measured |= {f"a.py::test_cases[{number}]": 0.06 for number in range(9)}
-    measured |= {f"a.py::test_many[{number}]": 0.06 for number in range(50)}
-    measured |= {f"a.py::test_little[{number}]": 0.02 for number in range(3)}
-    lines = [json.dumps(pair) for pair in measured.items()]
-    assert list(desk.table_of(lines)) == ["1 a.py::test_cases", "0 a.py::test_long", "1 a.py::test_many"]
+
+def table_of(measured: dict[str, float]) -> list[str]:
+    return list(desk.table_of(json.dumps(pair) for pair in measured.items()))
+
+
+def test_a_short_run_takes_the_cheapest_tests_of_a_file_and_leaves_out_a_file_of_which_each_test_is_long() -> None:
+    measured = {f"a.py::test_{number}": 0.08 + number / 1000 for number in range(6)}
+    measured |= {f"b.py::test_cases[{number}]": 0.5 for number in range(9)} | {"b.py::test_next": 0.51}
+    measured |= {"c.py::test_long": 2.0, "c.py::test_longer": 3.0, "d.py::test_free[x]": 0.0}
+    assert table_of(measured) == [
+        "0 a.py::test_3",
+        "0 a.py::test_4",
+        "0 a.py::test_5",
+        "0 b.py::test_next",
+        "0 c.py",
+    ]
+
+
+def test_of_the_tests_of_the_whole_package_a_short_run_takes_the_cases_that_fit_into_half_a_second() -> None:
+    measured = {f"tests/test_a.py::test_many[{number}]": 0.0625 for number in range(100)}
+    measured |= {f"tests/test_a.py::test_long[{number}]": 0.9 for number in range(2)}
+    measured |= {f"tests/test_a.py::TestStore::test_one[{number}]": 0.9 for number in range(2)}
+    measured |= {"tests/test_a.py::test_longest": 2.0, "tests/test_a.py::test_once": 0.9}
+    measured |= {f"tests/test_a.py::test_free[{number}]": 0.0 for number in range(9)}
+    assert table_of(measured) == [
+        "1 tests/test_a.py::test_long",
+        "0 tests/test_a.py::test_longest",
+        "8 tests/test_a.py::test_many",
+    ]
