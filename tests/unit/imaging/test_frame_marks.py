@@ -419,14 +419,15 @@ def test_a_table_begins_at_a_value_of_the_sign_of_the_pixels(first: int, signed:
         (3, 8, b"\1\2\3\0", [1, 2, 3]),  # bytes, with one that pads
         (4, 8, b"\1\2\3\4", [1, 2, 3, 4]),
         (3, 8, b"\1\0\2\0\xff\0", [1, 2, 255]),  # bytes in words
-        (3, 12, b"\1\0\2\0\xff\xff", [1, 2, 4095]),  # bits beyond the depth mean nothing
+        (3, 12, b"\1\0\2\0\xff\x0f", [1, 2, 4095]),
+        (3, 12, b"\1\0\2\0\0\x10", None),  # bits beyond the depth may count or not
         (3, 12, b"\1\2\3\0", None),
         (3, 16, b"\1\0\2\0", None),
         (3, 7, b"\1\0\2\0\3\0", None),
         (3, 17, b"\1\0\2\0\3\0", None),
         (0, 16, bytes(131072), [0] * 65536),  # the number of entries has 16 bits
     ],
-    ids=["bytes", "even", "words", "twelve", "short words", "short", "seven", "seventeen", "most"],
+    ids=["bytes", "even", "words", "twelve", "beyond twelve", "short words", "short", "seven", "seventeen", "most"],
 )
 def test_entries_of_a_table_have_the_depth_that_it_states(
     size: int, depth: int, content: bytes, entries: list[int] | None
