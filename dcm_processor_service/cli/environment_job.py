@@ -41,7 +41,10 @@ def run_job(callback: str) -> int:
     if error:
         print_error_line(f"error: {error['message']}")
     took = {"duration_s": round(time.monotonic() - began_s, 3), "peak_memory_bytes": record.get("peak_memory_bytes")}
-    _log("the job has ended", job, exit_code=ended.exit_code, error=error["type"] if error else None, **took)
+    level = "error" if ended.exit_code else "info"
+    _log(
+        "the job has ended", job, level=level, exit_code=ended.exit_code, error=error["type"] if error else None, **took
+    )
     emit(record)
     return ended.exit_code
 
@@ -87,11 +90,11 @@ def _job_of_environment() -> dict[str, str]:
     }
 
 
-def _log(message: str, job: dict[str, str], **more: Any) -> None:
+def _log(message: str, job: dict[str, str], *, level: str = "info", **more: Any) -> None:
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     line = {
         "time": now,
-        "level": "info",
+        "level": level,
         "logger": "dcm_processor_service.exec",
         "message": message,
         **job,

@@ -78,6 +78,11 @@ def jobs_of_session(place: Workspace, session_id: str) -> list[Job]:
 
 
 def _no_workspace(folder: Path) -> str:
+    if is_file(folder / RECORD_NAME):
+        return (
+            f"{folder} holds the results of a run with --store alone, and that database its sessions; to look at one "
+            f"here, run without --store: run … --workspace {folder}"
+        )
     return f"{folder} is no workspace; run … --workspace {folder} makes one, and --workspace names another"
 
 

@@ -80,7 +80,9 @@ def draw_panel(panel: Panel, width: int, height: int, scale: float) -> Image.Ima
     if panel.pixel_mm is not None:
         _draw_bar(draw, width, height, scale)
     if panel.caption:
-        draw.text((width - 6, height - 5), panel.caption, INK, font(11), anchor="rs")
+        draw.text(
+            (width - 6, height - 5), panel.caption, INK, font(11), anchor="rs", stroke_width=1, stroke_fill=BACKGROUND
+        )
     return box
 
 

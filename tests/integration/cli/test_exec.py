@@ -54,6 +54,7 @@ def recorded(ran: Ran) -> tuple[int, dict[str, Any], str]:
     first, last = operators_lines(ran)
     assert (first["message"], last["message"]) == ("the job has started", "the job has ended")
     assert last["exit_code"] == ran.code
+    assert (first["level"], last["level"]) == ("info", "error" if ran.code else "info")
     assert last["error"] == record.get("error", {}).get("type")
     return ran.code, record, ran.stderr
 

@@ -140,5 +140,13 @@ def test_a_workspace_without_the_record_of_a_run_needs_a_session(place: Path) ->
     assert "dcm-workspace holds no record of a run (run.json), which would name a session" in ran.stderr
 
 
+def test_a_workspace_whose_store_is_elsewhere_is_not_called_missing(place: Path) -> None:
+    (session,) = sessions(place)
+    (place / "dcm-workspace" / DATABASE_NAME).unlink()  # as run --store mongodb://… leaves it
+    ran = shell(place, session, "-c", "1")
+    assert ran.code == 2
+    assert "dcm-workspace holds the results of a run with --store alone" in ran.stderr
+
+
 def test_a_workspace_is_known_by_its_database() -> None:
     assert opened_session._STORE == DATABASE_NAME
