@@ -62,7 +62,7 @@ def _run(callback: str, child: Child) -> tuple[dict[str, Any], int]:
     """Runs the callback; returns the record and the exit code."""
 
     def ended_by(limit: TimeLimit) -> AbstractContextManager[None]:
-        """Tells the parent the time limit; returns the context manager that ends this process after the grace."""
+        """Tells the parent the time limit; returns a context manager that ends this process after the grace period."""
         child.announce(limit)
         return process_ends_at(limit)
 
