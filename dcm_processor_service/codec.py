@@ -78,7 +78,7 @@ def check_text(value: object, what: str) -> str:
         'PACS'
     """
     if not _is_text(value):
-        raise InvalidNameError(f"the {what} is text, not a {type(value).__name__}; give it as a str")
+        raise InvalidNameError(f"the {what} must be text, not a {type(value).__name__}; give it as a str")
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -136,7 +136,7 @@ def to_normal(value: object, *, limited: bool = True, naive_utc: bool = False) -
     Args:
         value: The value.
         limited: Whether it must fit into one document of a store; a file has no such limits.
-        naive_utc: Whether a datetime without a time zone is taken as UTC; it is refused otherwise.
+        naive_utc: Whether a datetime without a time zone is read as UTC; otherwise it is refused.
 
     Raises:
         UnsupportedValueError: The value, or something in it, cannot be stored.
@@ -298,7 +298,7 @@ def _dumped(model: BaseModel, path: str) -> dict[str, Any]:
 
 
 def _ordered(items: list[Any]) -> list[Any]:
-    """Returns the members of a set in an order that depends on them alone."""
+    """Returns the members of a set in an order that is the same in every process."""
     try:
         return sorted(items)
     except TypeError:  # the members are of several types

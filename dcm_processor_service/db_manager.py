@@ -239,8 +239,8 @@ def get_peer(name: str | None = None) -> dict[str, Any] | None:
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.peers.get`` and ``current``.
 
-    For a peer that is not known, the log has a warning with the known names. Unlike in 0.0.1, the peer that sent the
-    images is found also when the session is closed.
+    If the peer is not known, a warning with the known names is logged. Unlike in 0.0.1, the peer that sent the images
+    is also found when the session is closed.
     """
     container = own_container()
     documents = container.platform_documents()

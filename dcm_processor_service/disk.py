@@ -133,7 +133,7 @@ def _require_folder(path: Path) -> None:
 
 
 def claim_file(path: Path, *, new: bool = False) -> BinaryIO | None:
-    """Opens a file and locks it for this process, until it closes the file or ends in any way.
+    """Opens a file and locks it for this process, until the process closes the file or ends, even by a kill.
 
     Returns:
         The open file; None if another process has locked it, or has just removed it. Windows has no such locks: there,
@@ -163,7 +163,7 @@ else:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        return os.fstat(descriptor).st_nlink > 0  # its last owner may have removed it
+        return os.fstat(descriptor).st_nlink > 0  # the process that locked it before may have removed it
 
 
 def file_sha256(path: Path) -> str:

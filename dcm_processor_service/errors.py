@@ -216,14 +216,14 @@ class StoreUnavailableError(StoreError, ConnectionError):
 
 
 class StepBusyError(StoreError):
-    """Another run of this job is doing the step, and is alive; try again to get its result when it has ended."""
+    """Another run of this job, which is alive, is doing the step; try again when it has ended, to get its result."""
 
     exit_code = EXIT_RETRYABLE
     retryable = True
 
 
 class SessionsLockedError(StoreError):
-    """Another process sweeps the sessions or retries a job; try again soon, when it is done or its lock has ended."""
+    """Another process sweeps the sessions or retries a job; try again when it has ended or its lock has expired."""
 
     exit_code = EXIT_RETRYABLE
     retryable = True
@@ -249,7 +249,7 @@ class StoredFileNotFoundError(NotFoundError, FileNotFoundError):
     """No session file of that name."""
 
     def __new__(cls, *arguments: Any, **_named: Any) -> Self:
-        """Makes the error as OSError does, also where pickle restores it in another process."""
+        """Calls FileNotFoundError's method; without this, pickle would call LookupError's, which refuses this class."""
         return FileNotFoundError.__new__(cls, *arguments)
 
 
@@ -319,7 +319,7 @@ class UnreadableFileError(InvalidSeriesError):
 
 
 class DerivedObjectError(DicomError, ValueError):
-    """A DICOM object cannot be made, because of a shape, a geometry, a value or a missing identity."""
+    """A DICOM object cannot be made, because of the shape, geometry or values of its input, or a missing identity."""
 
 
 class NiftiConversionError(DicomError):
@@ -331,11 +331,11 @@ class UnsupportedTransferSyntaxError(DicomError):
 
 
 class FindError(DicomError):
-    """The peer did not say what it holds, or found more than was allowed."""
+    """The peer did not list what it holds, or found more than was allowed."""
 
 
 class FindIncompleteError(FindError):
-    """The peer did not say what it holds, and asking again may help: it was busy, or stopped midway."""
+    """The peer did not list what it holds, and asking again may help: it was busy, or stopped midway."""
 
     exit_code = EXIT_RETRYABLE
     retryable = True

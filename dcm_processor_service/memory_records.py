@@ -1,4 +1,4 @@
-"""The record of a job whose memory runs short: written in the job's process, read after its death."""
+"""The record that a job's memory runs short; the job's process writes it, and it is read after the process's death."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LAST_S = 1 << 36
 
 @dataclass(frozen=True)
 class MemoryRecord:
-    """How much memory was in use when nine tenths of the limit were reached, and when that was.
+    """How much memory was in use when it reached nine tenths of the limit, and when that was.
 
     Example:
         >>> record = MemoryRecord(95, 100, datetime(2024, 2, 29, tzinfo=timezone.utc))
@@ -32,7 +32,7 @@ class MemoryRecord:
     """When that was, by the clock of the job's machine."""
 
     def as_value(self) -> dict[str, object]:
-        """Returns plain values, which every store takes."""
+        """Returns the record as plain values, which every store can hold."""
         return {"used_bytes": self.used_bytes, "limit_bytes": self.limit_bytes, "at_s": int(self.at.timestamp())}
 
     @classmethod

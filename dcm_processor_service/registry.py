@@ -37,7 +37,7 @@ _STATED_OF_OTHERS = {"modality"}
 
 
 class RegistryFunction(Protocol):
-    """The type of a function that the scheduler calls, by keyword alone."""
+    """The type of a function that the scheduler calls with keyword arguments."""
 
     def __call__(
         self,

@@ -167,7 +167,7 @@ def _kind(facts: SeriesFacts, wanted: Any) -> str:
 
 
 def _is_found(pattern: str, text: str) -> bool:
-    # an umlaut may be one character, or a letter and a mark
+    # an umlaut may be written as one character, or as a letter and a combining mark
     wanted, given = (unicodedata.normalize("NFC", each) for each in (pattern, text))
     return re.search(wanted, given, re.IGNORECASE) is not None
 

@@ -24,6 +24,6 @@ def refuse_copies(level: SubjectLevel, uid: str, ids: Sequence[str]) -> None:
     if len(ids) > 1:
         whose = "that identity" if level is SubjectLevel.PATIENT else f"the UID {uid}"
         raise AmbiguousSeriesError(
-            f"{len(ids)} documents of a {level.value} have {whose}, as several peers sent it; name one by its id: "
+            f"{len(ids)} documents of a {level.value} have {whose}, since several peers sent it; give the id of one: "
             f"{', '.join(ids)}"
         )

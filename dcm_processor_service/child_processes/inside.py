@@ -56,7 +56,7 @@ def limit(seconds: int, memory_bytes: int) -> None:
         (resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + seconds),
         (resource.RLIMIT_AS, _address_space_bytes() + memory_bytes),
     ):
-        with suppress(ValueError, OSError):  # the machine's own limit is lower, or there is none of this kind
+        with suppress(ValueError, OSError):  # the machine has a lower limit, or no limit of this kind
             resource.setrlimit(what, (most, resource.getrlimit(what)[1]))
 
 

@@ -1,4 +1,4 @@
-"""Child processes for code that must not end this process: decoders and encoders of libraries, which may abort.
+"""Child processes for code that may abort, and must not abort this process with it: libraries that decode and encode.
 
 A child is a new interpreter that gets its requests through a pipe. It therefore needs no ``__main__`` guard, inherits
 no lock of a thread, and ends when the pipe is closed. A forked process leaves the children to its parent and starts its
@@ -30,7 +30,7 @@ __all__ = ["ChildEndedError", "ChildPool", "ChildProcess"]
 _KEPT_VARIABLES = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _PIPE_BYTES = 1 << 20
-_SET_PIPE_SIZE = 1031  # fcntl's F_SETPIPE_SZ, which Python has no name for before 3.10 on some systems
+_SET_PIPE_SIZE = 1031  # Linux's F_SETPIPE_SZ, which not every build of Python names in fcntl
 
 
 class ChildEndedError(RuntimeError):

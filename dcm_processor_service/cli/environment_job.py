@@ -61,7 +61,7 @@ def _run(callback: str, child: Child) -> tuple[dict[str, Any], int]:
     gc.enable()
 
     def ended_by(limit: TimeLimit) -> AbstractContextManager[None]:
-        """Tells the parent the time limit; returns the context manager that ends this process after the grace."""
+        """Tells the parent the time limit; returns a context manager that ends this process after the grace period."""
         child.announce(limit)
         return process_ends_at(limit)
 

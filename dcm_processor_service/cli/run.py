@@ -121,11 +121,11 @@ def run(
     """Run a callback, or a whole service, over a folder of scans, on this machine, without a server.
 
     Each result is printed as soon as the jobs of its subject have ended. The workspace then holds report.html, one page
-    with all results that needs no network, and run.json, the same for programs. With --json, the callback's own output
-    goes to the standard error. A --param that no job's model knows is refused. For a service, the command runs the jobs
-    that the service's registry functions accept, in the order of the platform's scheduler. In a workspace that pull has
-    filled, and without --dicom, it runs the jobs that the platform had, with the platform's params; --job-name then
-    chooses one job of a service.
+    with all results that needs no network, and run.json, the same results for programs. With --json, the callback's own
+    output goes to the standard error. A --param that no job's model knows is refused. For a service, the command runs
+    the jobs that the service's registry functions accept, in the order of the platform's scheduler. In a workspace that
+    pull has filled, and without --dicom, it runs the jobs that the platform had, with the platform's params; --job-name
+    then chooses one job of a service.
     """
     if watch:
         arguments = [one for one in sys.argv[1:] if one != "--watch"]

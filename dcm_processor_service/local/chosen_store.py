@@ -45,7 +45,7 @@ class ChosenStore:
 
     @classmethod
     def of_request(cls, request: Mapping[str, Any] | None) -> ChosenStore | None:
-        """Returns the store that a request names, or that this process's environment names if the request is empty.
+        """Returns the store that a request names; if the request is empty, the store that the environment names.
 
         Raises:
             ConfigurationError: The request is empty, and the environment names no store.
@@ -105,7 +105,8 @@ def _of_environment() -> ChosenStore:
     missing = [one for one in ("db_url", "db_name") if not found.get(one)]
     if missing:
         raise ConfigurationError(
-            f"--store mongodb: {' and '.join(map(_variable, missing))} is not set, which names the workspace's database"
+            f"--store mongodb: {' and '.join(map(_variable, missing))} is not set, "
+            "but must name the workspace's database"
         )
     return ChosenStore(str(found["db_url"]), str(found["db_name"]), of_environment=True)
 

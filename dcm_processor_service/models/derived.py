@@ -133,7 +133,7 @@ class Recipe:
 
 
 class RecipeFields(TypedDict, total=False):
-    """The fields of :class:`Recipe` that an author of a callback may set; the session knows the others.
+    """The fields of :class:`Recipe` that an author of a callback may set; the session sets the others.
 
     Example:
         >>> fields: RecipeFields = {"series_description": "Smoothed", "series_number": 901}

@@ -75,7 +75,7 @@ def printable(path: str | os.PathLike[str]) -> str:
 
 
 def left_out_sentences(files: Iterable[LeftOutFile]) -> dict[str, list[str]]:
-    """Returns, by a sentence with the reason, the paths of the files left out; all in the order of ``files``.
+    """Returns the paths of left-out files by reason; each key is a sentence with their number and the reason.
 
     Example:
         >>> left_out_sentences([LeftOutFile.at("a.txt", "empty"), LeftOutFile.at("b.txt", "empty")])

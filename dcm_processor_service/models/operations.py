@@ -114,8 +114,8 @@ class JobDeath(_Record):
     event: str = ""
     service: str = ""
     subject_uid: str = Field(default="", description="Series or Study Instance UID of the job's subject")
-    causes: tuple[DeathCause, ...] = Field(description="Causes that the documents allow, the most likely first")
-    certain: bool = Field(description="Whether the documents allow only one cause")
+    causes: tuple[DeathCause, ...] = Field(description="Causes that fit the documents, the most likely first")
+    certain: bool = Field(description="Whether only one cause fits the documents")
     sentence: str = Field(description="What happened, as a sentence")
     died_at: datetime | None = None
     holds_back: tuple[str, ...] = Field(default=(), description="Ids of the jobs that cannot start because of it")

@@ -1,4 +1,4 @@
-"""Patient, study, series and instance, as the platform files them.
+"""Patient, study, series and instance, as the platform stores them.
 
 ``…_id`` is the platform's id (24 hexadecimal digits), ``…_uid`` is DICOM's. ``metadata`` holds header values under
 DICOM keywords; it is patient data, so it never enters a ``repr``.
@@ -182,7 +182,7 @@ def are_of_different_studies(one: Patient | Study | SeriesRecord, other: Patient
 
 
 def is_decoded(value: str) -> bool:
-    """Returns whether the character set that its header declares could decode all of a text.
+    """Returns whether a text could be decoded completely in the character set that its header declares.
 
     Example:
         >>> is_decoded("M\u00fcller"), is_decoded("M\ufffdller")

@@ -150,7 +150,7 @@ def _record(summary: SessionSummary) -> SweptSession:
 def _swept(
     database: PlatformDatabase, summary: SessionSummary, swept: list[SweptSession], policy: CleanupPolicy
 ) -> str:
-    """Removes one session, unless it came to life or ended meanwhile; returns the reason then, else an empty text."""
+    """Removes one session and returns an empty text; if it came to life or ended meanwhile, returns that reason."""
     take_lease(database)
     with suppress(SessionNotFoundError):  # its post-service ended it meanwhile
         _one, before, _clock = run_inline(database.overview.one(summary.id))

@@ -6,8 +6,8 @@ they await a driver or a thread (see :class:`Offload`). The converter, the sende
 functions, and the facade offloads them.
 
 To add a store, write a function that takes a :class:`StoreLocation` and an :class:`Offload` and returns a context
-manager of a :class:`Backend`. Its package names it in the entry-point group ``dcm_processor_service.backends``, and
-that name is the value of ``DCM_PROCESSOR_SERVICE_DB_PROVIDER``::
+manager of a :class:`Backend`. In your package, give it a name in the entry-point group
+``dcm_processor_service.backends``; ``DCM_PROCESSOR_SERVICE_DB_PROVIDER`` with this name selects the store::
 
     [project.entry-points."dcm_processor_service.backends"]
     their-store = "their_package:open_store"

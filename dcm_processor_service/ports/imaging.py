@@ -30,6 +30,6 @@ class NiftiConverter(Protocol):
         """Writes ``destination`` (``.nii`` or ``.nii.gz``).
 
         Raises:
-            InvalidSeriesError: The series is not one volume; carries the report.
+            InvalidSeriesError: The series is not one volume; the error's ``report`` says why.
             NiftiConversionError: The converter made no usable result.
         """

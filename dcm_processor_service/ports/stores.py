@@ -187,7 +187,7 @@ class DataRepository(Protocol):
     """Named values of a job."""
 
     async def find(self, key: JobKey, name: str) -> Found | None:
-        """Returns the value, in one round trip."""
+        """Returns the value in one round trip, or None if there is none."""
 
     async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
         """Stores the value atomically if the stored value equals ``expected``; returns whether it did."""
@@ -199,7 +199,7 @@ class DataRepository(Protocol):
         """Removes the value; returns whether there was one."""
 
     async def scan(self, key: JobKey, *, values: bool) -> list[tuple[str, NormalValue]]:
-        """Lists names in order; with their values, or with None for each."""
+        """Lists the names in order, each with its value, or with None if ``values`` is False."""
 
 
 class FileRepository(Protocol):
@@ -261,7 +261,7 @@ class PeerRepository(Protocol):
     """DICOM peers."""
 
     async def get(self, peer_id: str) -> Peer | None:
-        """Returns the peer that sent images, by the platform's id."""
+        """Returns the peer with an id of the platform, such as the peer that sent the images."""
 
     async def find(self, name: str) -> Peer | None:
         """Returns a peer by name. Searches the platform's peers first, then its own listeners."""
@@ -347,7 +347,7 @@ class PlatformDocuments(Protocol):
 
 
 class WorkspaceRepository(Protocol):
-    """Fills a store that the platform does not fill: a laptop's workspace, or the memory of a test."""
+    """Fills a store that the platform does not fill: the workspace of a laptop, or the store in memory of a test."""
 
     async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
         """Stores a patient, study or series; replaces one of the same id."""

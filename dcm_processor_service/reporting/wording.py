@@ -18,7 +18,7 @@ _STATES = {0: ("done", "ok"), 2: ("configuration", "bad"), 3: ("try again", "war
 
 
 def seconds_text(seconds: float) -> str:
-    """Returns a duration.
+    """Returns a duration as text.
 
     Example:
         >>> seconds_text(0.042), seconds_text(12.34), seconds_text(125)
@@ -32,7 +32,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def memory_text(size_bytes: int) -> str:
-    """Returns an amount of memory or of a file.
+    """Returns a number of bytes as text, with a unit that suits its size.
 
     Example:
         >>> memory_text(512), memory_text(3_200_000), memory_text(5 * 2**30)
@@ -58,7 +58,7 @@ def short_json(value: object, most: int = 200) -> str:
 
 
 def volume_text(volume_ml: float) -> str:
-    """Returns a volume.
+    """Returns a volume as text, in ml.
 
     Example:
         >>> volume_text(1512.26), volume_text(0.0164), volume_text(0)
@@ -68,7 +68,7 @@ def volume_text(volume_ml: float) -> str:
 
 
 def state_chip(job: JobReport) -> Html:
-    """Returns how a job ended, in a word."""
+    """Returns a label with a word or two that says how a job ended."""
     word, state = _STATES.get(job.exit_code, ("failed", "bad"))
     return chip(word, state)
 

@@ -43,7 +43,7 @@ class Faults:
     keep_aborted: bool = False
     """Whether the instance at an abort is stored nevertheless, so that only its acknowledgement is lost."""
     delay_s: float = 0.0
-    """How long each answer takes, in seconds."""
+    """How long the archive waits before each answer, in seconds."""
     reject: tuple[int, int, int] | None = None
     """Result, source and reason with which associations are rejected (PS3.8, table 9-21)."""
     reject_times: int | None = None

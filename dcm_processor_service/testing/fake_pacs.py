@@ -237,7 +237,7 @@ class FakePacs:
         self._entity.require_calling_aet = list(self.faults.calling_ae_titles)
 
     def _supported(self, sop_class_uids: Iterable[str]) -> Iterator[PresentationContext]:
-        """Yields a context for every requested class, private ones too, except those that are to be refused."""
+        """Yields a context for every requested SOP class, also a private one, except those that ``faults`` refuse."""
         own, services = self.faults.accept_syntaxes, self._services()
         for uid in dict.fromkeys(sop_class_uids):
             if uid == STORAGE_COMMITMENT and self.faults.commitment != "none":
@@ -257,7 +257,7 @@ class FakePacs:
         return offered - ({STUDY_ROOT_FIND} if self.faults.query == "none" else set())
 
     def _take_fault(self, name: str, times: int | None) -> bool:
-        """Counts one more occasion for a fault, and returns whether the fault happens, as it does ``times`` times."""
+        """Counts an occasion for a fault; returns whether it happens: on the first ``times``, or all with None."""
         with self._lock:
             self._counts[name] += 1
             return times is None or self._counts[name] <= times
@@ -361,7 +361,7 @@ class FakePacs:
         return to_send(self.received, identifier, self.faults)
 
     def _drop_after(self) -> int | None:
-        """Returns after how many instances this sending is to be dropped."""
+        """Returns after how many instances to drop the connection this time; None not to drop it."""
         if self.faults.drop_after is None or not self._take_fault("drop", self.faults.drop_times):
             return None
         return self.faults.drop_after

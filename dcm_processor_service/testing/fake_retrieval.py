@@ -31,7 +31,7 @@ def file_of(dataset: Dataset) -> bytes:
 
 
 def to_send(held: Mapping[str, bytes], query: Dataset, faults: Faults) -> list[Dataset]:
-    """Returns the instances to send for a request, in the order of ``held``, without or with changes by ``faults``."""
+    """Returns the instances to send for a request, in the order of ``held``, withheld or altered as ``faults`` says."""
     found = matching((dcmread(BytesIO(content)) for content in held.values()), query)
     return [_altered(one, faults) for one in found if str(one.SOPInstanceUID) not in faults.withholds]
 

@@ -40,7 +40,7 @@ _ROOT = "/dicom-web/"
 _BOUNDARY = "part-of-the-fake"
 _PATIENCE_S = 30.0  # for a client that connects and sends nothing; a busy machine takes long for a request
 _POLL_S = 0.02
-_LONGEST_PAGE = 100  # also if a request asks for more, as in many services
+_LONGEST_PAGE = 100  # even if a request asks for more, as with many services
 
 
 class _WebServer(ThreadingHTTPServer):
@@ -58,9 +58,9 @@ class _WebServer(ThreadingHTTPServer):
         return request, address
 
     def server_close(self) -> None:
-        """Waits for the answers under way, and for no further request."""
+        """Waits for the answers under way; open connections accept no further request."""
         for request in self._accepted:
-            with suppress(OSError):  # it is closed
+            with suppress(OSError):  # the connection is closed already
                 request.shutdown(socket.SHUT_RD)
         super().server_close()
 

@@ -28,7 +28,7 @@ def assert_no_phi(text: str | bytes, ctx: RuntimeContext | AsyncRuntimeContext) 
         ctx: The context that it ran with.
 
     Raises:
-        AssertionError: The text holds such a value; or the context knows of none, so that nothing could be found.
+        AssertionError: The text holds such a value; or the context has no such values, so that none could be found.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context, synthetic_series
@@ -82,5 +82,5 @@ def _subjects(ctx: RuntimeContext | AsyncRuntimeContext) -> list[Patient | Study
 
 
 async def _all_of(dicom: AsyncDicom) -> list[Patient | Study | SeriesRecord]:
-    """Returns all subjects; runs over memory, which never waits."""
+    """Returns all subjects; the store is in memory, so this never suspends."""
     return [await dicom.patient(), *await dicom.studies(), *(series.info for series in await dicom.series())]

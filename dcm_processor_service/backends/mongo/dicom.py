@@ -51,7 +51,7 @@ class MongoDicomRepository:
     async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | SeriesRecord | None:
         """Returns one record by id, by instance UID, or, for a patient, by the platform's hash.
 
-        If two peers send the same study, the platform stores it twice under one UID, and this raises.
+        If two peers send the same study, the platform stores it twice under one UID; its UID is then ambiguous.
 
         Raises:
             AmbiguousSeriesError: Several records have the UID; the message has their ids, which are unique.

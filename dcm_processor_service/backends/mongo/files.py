@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["QUICK_S", "MongoFileRepository"]
 
 CHUNK_BYTES = 1024 * 1024
-"""This size is faster than the drivers' 255 KiB, and than 4 MiB."""
+"""The size of a chunk; it is faster than the drivers' default of 255 KiB, and than 4 MiB."""
 
 BATCH_BYTES = 8 * CHUNK_BYTES
 """How many bytes one command carries: few enough to limit the memory, and for most slow networks to send within the
@@ -198,7 +198,7 @@ class MongoFileRepository:
             raise
 
     async def _abandoned(self, key: JobKey, name: str) -> set[ObjectId]:
-        """Returns earlier uploads of this name that are not under way here; asks the store once for each job."""
+        """Returns earlier uploads of this name that this process is not making; asks the store once for each job."""
         if not self._indexed:
             await self._chunks.create_indexes(CHUNK_INDEXES)
             self._indexed = True
@@ -241,7 +241,7 @@ class MongoFileRepository:
         return size_bytes
 
     async def _discard(self, file_id: Any) -> None:
-        with suppress(StoreError):  # the error that led here is the one to raise
+        with suppress(StoreError):  # the caller raises the error that made it call this
             await self._chunks.delete_many({"files_id": file_id})
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:

@@ -1,8 +1,9 @@
 """Session files that another program stored, such as the 0.0.1 API: their chunks have no mark of session and job.
 
 If a process is killed, chunks of a file that this package stored may have no document; their mark still finds them.
-Without their document, nothing could find the chunks of a foreign file. So its document stays until its chunks are
-removed: retired, without a name, it is hidden from readers, and the clean-up of its session still finds it.
+Nothing could find the chunks of a foreign file without its document. The document therefore stays until the chunks are
+removed. Meanwhile it is marked as retired and has no name, so that it is hidden from readers, but the clean-up of its
+session still finds it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["FOREIGN", "foreign_files", "remove_foreign"]
 
 FOREIGN: Document = {"version": {"$exists": False}}
-"""The query for documents that this package has not made."""
+"""The condition for documents that another program has made."""
 
 
 async def foreign_files(files: Collection, key: JobKey) -> dict[str, list[Any]]:

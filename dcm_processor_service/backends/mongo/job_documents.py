@@ -88,7 +88,7 @@ def jobs_query(
     ids: Sequence[str] | None = None,
     near: Patient | Study | SeriesRecord | None = None,
 ) -> Document:
-    """Returns the query for jobs of a session; a name, ids and a subject that they are near restrict it further."""
+    """Returns the query for the jobs of a session, or only for those with a name, with ids, or near a subject."""
     # repeated in each branch, so that each branch uses an index
     only: Document = {} if name is None else {"job_name": check_text(name, "name of a job")}
     if ids is not None:
@@ -157,7 +157,7 @@ def _outputs(jobs: Sequence[Document], by_job: Mapping[str, Document], what: str
     found: list[Document] = []
     try:
         for one in jobs:
-            found.append(_output_fields(one, by_job, what))  # noqa: PERF401  what was read before an error is used
+            found.append(_output_fields(one, by_job, what))  # noqa: PERF401  after an error, the items so far are used
         return _checker().validate_python(found)
     except (StoredValueError, ValidationError):
         pairs = itertools.zip_longest(jobs, (fields["job"] for fields in found))
@@ -248,7 +248,7 @@ def _fields(document: Document) -> Document:
 
 
 def _timeout_s(document: Document) -> float | None:
-    """Reads the time limit, in any form of a manifest; logs a limit that cannot be read, and returns None."""
+    """Reads the time limit, in any form that a manifest may have; logs one that cannot be read, and returns None."""
     limit = document.get("job_timeout")
     if limit is None:
         return None

@@ -113,8 +113,8 @@ class MongoSessionRepository:
         """Makes the indexes that a session's reads need, unless they exist."""
         ready = set()
         for name, indexes in _INDEXES.items():
-            # a build continues on the server without us; and in collections of other programs our role may not be
-            # allowed to make indexes: reads are then slower, and still right
+            # If no answer comes, the server goes on to build the index. In collections of other programs, our role may
+            # not be allowed to make one. Without an index, reads are slower but correct.
             refused = (ConfigurationError,) if name in _OF_OTHERS else ()
             with suppress(StoreUnavailableError, *refused):
                 await self._collection(name).create_indexes(indexes, unlimited=True)
@@ -143,7 +143,7 @@ class MongoSessionRepository:
         its chunks are gone.
         """
         chunks, removed = self._collection("sessionfiles.chunks"), 0
-        await chunks.create_indexes(CHUNK_INDEXES, unlimited=True)  # without it the query reads all contents
+        await chunks.create_indexes(CHUNK_INDEXES, unlimited=True)  # without these, the query would read all contents
         uploads = await chunks.aggregate(uploads_pipeline(session_id))
         if uploads:
             await chunks.pause(QUICK_S + 1.0)

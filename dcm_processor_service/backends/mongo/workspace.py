@@ -1,7 +1,7 @@
 """A workspace in MongoDB: a database of its own that this package fills with documents like the platform's.
 
-For the jobs of ``run --store``, this module writes the documents that the platform's scheduler and DICOM server write
-for theirs. It never writes to a database that the platform or another program fills: it first stores a mark, and it
+For the jobs of ``run --store``, this module writes the documents that the platform's scheduler and DICOM server would
+write. It never writes to a database that the platform or another program fills: it first stores a mark, and it
 stores the mark only in an empty database.
 """
 
@@ -66,13 +66,13 @@ class MongoWorkspaceRepository:
         if not await self._is_marked():
             filed = await self._first_filed()
             if not filed:
-                await self._ensure_indexes()  # before the mark: so no kill leaves a marked workspace without indexes
+                await self._ensure_indexes()  # before the mark, so that a marked workspace always has indexes
                 change = {"$set": {"made_at": datetime.now(timezone.utc)}}
                 await self._collection(_MARKS).update_one({"_id": _MARK}, change, upsert=True)
-            elif not await self._is_marked():  # if it is marked now, another first run did so meanwhile
+            elif not await self._is_marked():  # otherwise another first run has marked it meanwhile
                 raise ConfigurationError(
-                    f"the database holds {filed!r} that the platform or another program has stored, and is no "
-                    "workspace; name one that is empty, which becomes the workspace"
+                    f"the database holds {filed!r} that the platform or another program has stored, so it is no "
+                    "workspace; name an empty database, which then becomes the workspace"
                 )
         self._is_own = True
 
@@ -122,7 +122,7 @@ class MongoWorkspaceRepository:
         await self._put("dicomfiles.files", _file_document(instance, len(data), sha256) | {"origin": origin})
 
     async def paths(self, instances: Sequence[Instance]) -> dict[str, Path]:
-        """Returns by id the files of this machine from which instances were filed, and which are not gone."""
+        """Returns, by instance id, the files of this machine from which instances were stored, except gone ones."""
         return {one: path for one, path in (await self._origins(instances)).items() if not is_gone(path)}
 
     async def _origins(self, instances: Sequence[Instance]) -> dict[str, Path]:
@@ -136,7 +136,7 @@ class MongoWorkspaceRepository:
         return {str(row["_id"]): row["sha256"] for row in rows}
 
     async def forget_lost(self, instances: Sequence[Instance], folders: Sequence[Path]) -> list[str]:
-        """Removes instances that were filed on this machine and whose file is gone from below these folders."""
+        """Removes instances that were stored on this machine from a file below these folders that is gone."""
         lost = [one for one, path in (await self._origins(instances)).items() if is_lost(path, folders)]
         if lost:  # first removes them from their series, so that after a crash no series lists an instance that is gone
             await self._own()

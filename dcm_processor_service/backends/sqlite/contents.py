@@ -33,7 +33,7 @@ _KEPT = "SELECT content FROM files WHERE content IN (SELECT value FROM json_each
 
 
 class Claim:
-    """Names of contents that are about to be written or removed, written to the disk before that happens."""
+    """A file with the names of contents; each name is written to it before the content is written or removed."""
 
     def __init__(self, file: BinaryIO, folder: Path) -> None:
         self._file = file
@@ -82,7 +82,7 @@ class Contents:
             try:
                 yield claim
             except BaseException:
-                # the failure itself is raised, not a failed removal: the next process removes the rest
+                # a failed removal must not hide the failure; the next process removes the rest
                 with suppress(StoreError, OSError):
                     self._settle(path)
                 raise
@@ -120,7 +120,7 @@ class Contents:
         self._store.require_writable()
         with translated(self._store.folder):
             whole = whole or not self._swept
-            # in this order: a content that is written from now on is not in ``found``, or a living process claims it
+            # this comes before the claims are read: a content that is written later is not in ``found``
             found = {path.name for path in self.path("").iterdir()} if whole else set()
             for path in list(self._claims.iterdir()):
                 with suppress(FileNotFoundError):  # the claim has just ended

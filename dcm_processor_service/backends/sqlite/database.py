@@ -147,8 +147,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
 def open_to_read(folder: Path, timeout_s: float) -> sqlite3.Connection:
     """Opens the database of a folder that may not be written to.
 
-    SQLite writes files beside a database even to read it. Where it cannot, and no other process has a log there, it may
-    treat the file as immutable, but only for one read, because a log may exist at the next.
+    SQLite writes files beside a database even to read it. In a folder where it cannot, and where no other process has a
+    log, it may treat the database as immutable, but only for one read: at the next read, there may be a log.
 
     Raises:
         sqlite3.Error: The file is no database, or it has a log that only a process with write permission can read.

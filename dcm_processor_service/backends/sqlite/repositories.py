@@ -314,7 +314,7 @@ class SqliteWorkspaceRepository:
 
     async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
         """Stores a patient, study or series."""
-        del peer_id  # a workspace has no peers that send to it
+        del peer_id  # no peer sends images to a workspace
         await self._change(
             "INSERT INTO subjects VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document",
             subject.id,

@@ -39,7 +39,7 @@ class SqliteSessionRepository:
         return SessionRecord(id=session_id, created_at=first.created_at or _WHEN_UNKNOWN)
 
     async def of_patient(self, patient_id: str) -> list[SessionRecord]:
-        """Returns an empty list: only a clean-up asks which sessions need the images, and here it removes no image."""
+        """Returns an empty list: only a clean-up needs it, to keep images, and here a clean-up removes no images."""
         check_text(patient_id, "id")
         return []
 
@@ -48,7 +48,7 @@ class SqliteSessionRepository:
         return []
 
     async def remove(self, session_id: str, part: SessionPart) -> int:
-        """Removes data, or files with their content, and returns how many; jobs are kept, as in the platform."""
+        """Removes data, or files with their content, and returns how many; never removes jobs, as in the platform."""
         check_text(session_id, "id")
         if part == "session":
             return 0

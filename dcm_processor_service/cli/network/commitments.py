@@ -24,7 +24,7 @@ __all__ = ["ListenPort", "commitment", "keeper"]
 
 
 class _TriedOut(Exception):  # noqa: N818 it means success: the file can be written
-    """Ends a block of :func:`write_whole` before it replaces the file: that it began shows that it can be written."""
+    """Leaves a block of :func:`write_whole` without writing the file; entering it has shown that this is possible."""
 
 
 ListenPort = Annotated[

@@ -248,4 +248,4 @@ def _read_problems(manifest: Manifest, job: ServiceJob, read: JobRead) -> Iterat
         yield ServiceProblem("read-unordered", f"{where}, but no dependsOn orders the two; {remedy}", job.name)
     elif job.events:
         later = ", ".join(sorted(event.value for event in events))
-        yield ServiceProblem("read-later", f"{where}, which runs at {later}: after it", job.name)
+        yield ServiceProblem("read-later", f"{where}, which runs later, at {later}", job.name)

@@ -31,7 +31,7 @@ _DRAWN_CLASSES = frozenset(
 _DRAWN_MODALITIES = frozenset({"US", "IVUS", "OT", "SC", "ES", "XC", "DOC", "CR", "DX", "RF", "XA", "MG", "OP"})
 """Modalities whose machines write names into pictures, or whose pictures are scans of film and paper."""
 _CAPTURE = re.compile(r"(?<![A-Z])(?:PROT|PROTOCOL)(?![A-Z])|SAVE|REPORT|DOSE|SCREEN|CAPTURE")
-"""Found in ImageType of pages of text that a scanner stores among its images."""
+"""Words in the ImageType of pages of text that a scanner stores among its images."""
 
 
 def burned_in_doubt(dataset: Dataset) -> bool:

@@ -36,7 +36,7 @@ DESCRIPTIONS = frozenset(
 """Attributes that the Clean Descriptors Option keeps here, without known values of the patient (PS3.15, E.3.5)."""
 
 _FREE_TEXT = (0x0040, 0xA160)
-"""TextValue, which the table lacks, since it replaces ContentSequence as a whole; a pull cleans the items of this."""
+"""TextValue is not in the table, which replaces ContentSequence as a whole; a pull cleans the sequence's items."""
 
 
 class Action(Enum):

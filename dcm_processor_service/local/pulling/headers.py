@@ -60,7 +60,7 @@ class HeaderCleaner:
         substitution.remove_values_of(removed_keywords(self._profile, self._keywords))
 
     def learn(self, dataset: Dataset) -> None:
-        """Learns every value that a header has of the patient, in sequences and private elements as well."""
+        """Learns every value of the patient in a header, also in sequences and private elements."""
         with quiet():
             for element in _elements(dataset):
                 for text in texts(element):

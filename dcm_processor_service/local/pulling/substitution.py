@@ -113,7 +113,7 @@ class Substitution:
         self._removed_keys = keys
 
     def uid(self, uid: str) -> str:
-        """Returns the substitute of a UID, a UID below ``2.25``; returns a UID of the standard (PS3.6) unchanged."""
+        """Returns the substitute of a UID, a UID below ``2.25``; a UID of the standard (PS3.6) is unchanged."""
         if not uid or uid.startswith(_REGISTERED):
             return uid
         return f"2.25.{int.from_bytes(self._digest(f'uid {uid}')[:_UID_BYTES], 'big')}"
@@ -259,7 +259,7 @@ class Substitution:
 
 
 def _removed(item: Any) -> Any:
-    """Returns the substitute for the value of an attribute that headers lose; a container keeps its shape."""
+    """Returns the substitute for the value of an attribute removed from headers; a container keeps its shape."""
     if isinstance(item, dict):
         return {key: _removed(one) for key, one in item.items()}
     if isinstance(item, list):

@@ -135,7 +135,7 @@ class Cluster:
                 raise ConfigurationError(f"the worker {worker} {problem}")
 
     def run(self, requests: Sequence[dict[str, Any]]) -> Iterator[ProcessEnd]:
-        """Hands each request to the cluster; yields the end of each as it comes.
+        """Hands each request to the cluster; yields how each ended, in the order in which they end.
 
         After SIGTERM it asks the processes to end, withdraws requests that have not begun, and waits for the others.
         """

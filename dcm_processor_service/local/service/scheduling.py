@@ -159,7 +159,10 @@ class _Planner:
         return decisions
 
     def _jobs_of(self, event: JobEvent, decisions: _Decisions) -> list[LoadedJob]:
-        """Returns the jobs of an event in the order in which they are asked; of several with one name, the first."""
+        """Returns the jobs of an event, in the order in which their registry functions are asked.
+
+        If several jobs have one name, returns only the first.
+        """
         found: dict[str, LoadedJob] = {}
         for one in self._service.jobs:
             if event in one.job.events and found.setdefault(one.job.name, one) is not one:

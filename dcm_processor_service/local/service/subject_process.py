@@ -51,7 +51,7 @@ class ProcessEnd:
 
 
 def run_in_processes(requests: Sequence[dict[str, Any]], workers: int) -> Iterator[ProcessEnd]:
-    """Hands each request to a process of its own, ``workers`` at a time; yields each end as it comes.
+    """Hands each request to a process of its own, ``workers`` at a time; yields how each ended, as soon as it has.
 
     After SIGTERM it asks the processes to end, begins no other, and waits for those that run.
     """
@@ -82,7 +82,7 @@ def run_in_processes(requests: Sequence[dict[str, Any]], workers: int) -> Iterat
 def run_in_process(
     number: int, request: dict[str, Any], running: list[subprocess.Popen[bytes]], folder: str | None = None
 ) -> ProcessEnd:
-    """Hands a request to a process of its own, which is in the list ``running`` while it runs, and waits for its end.
+    """Hands a request to a process of its own and waits for its end; ``running`` lists the process meanwhile.
 
     Raises:
         ConfigurationError: No process can be started.

@@ -51,7 +51,7 @@ class NiftiVolume:
     """(i, j, k) or (i, j, k, t)."""
 
     affine_ras: tuple[tuple[float, ...], ...]
-    """Four rows of four: (i, j, k, 1) to mm in RAS."""
+    """The matrix from (i, j, k, 1) to mm in RAS, as four rows of four numbers."""
 
 
 @dataclass(frozen=True)

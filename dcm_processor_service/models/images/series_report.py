@@ -82,8 +82,8 @@ class OrderCertificate(BaseModel):
     )
     passes_by: str = Field(
         default="",
-        description="Keyword of a time that runs through the slices several times, assumed to be passes over one "
-        "volume; empty where nothing is assumed",
+        description="Keyword of a time that goes through the slices several times, which is taken for several passes "
+        "over one volume; empty where no such assumption is made",
     )
 
 
@@ -101,7 +101,7 @@ class SeriesPart(BaseModel):
 
     name: str = Field(default="", description="Tells it apart from the others, such as echo-2; empty for the only one")
     shape: tuple[int, ...] = Field(description="(i, j, k) or (i, j, k, t): columns, rows, slices, volumes")
-    spacing_mm: tuple[float, float, float] = Field(description="Along i, j, k; k from slice positions")
+    spacing_mm: tuple[float, float, float] = Field(description="Along i, j, k; along k from slice positions")
     orientation: str = Field(description="axial, coronal, sagittal or oblique")
     nearest_plane: str = Field(description="axial, coronal or sagittal")
     orientation_angles_deg: tuple[float, float, float] = Field(
@@ -136,7 +136,9 @@ class SeriesReport(BaseModel):
     is_diffusion: bool = False
     instance_count: int = 0
     frame_count: int = 0
-    parts: tuple[SeriesPart, ...] = Field(default=(), description="Every volume found, the largest group's first")
+    parts: tuple[SeriesPart, ...] = Field(
+        default=(), description="Every volume found; those of the largest group first"
+    )
     transfer_syntaxes: tuple[TransferSyntax, ...] = ()
     findings: tuple[SeriesFinding, ...] = ()
 

@@ -25,9 +25,9 @@ class FetchOutcome(str, Enum):
 class FetchRecord(BaseModel):
     """The result of fetching one instance.
 
-    ``missing`` means that the peer listed it and did not send it, ``failed`` that the peer said it could not send it,
-    ``rejected`` that the received instance is damaged or was not asked for, and was not kept. Where the peer stated
-    only how many instances there are, the record of a missing one has no SOPInstanceUID.
+    ``missing`` means that the peer listed the instance and did not send it, ``failed`` that the peer said it could not
+    send it, ``rejected`` that the received instance was discarded, because it is damaged or was not asked for. If the
+    peer stated only the number of instances, the record of a missing one has no SOPInstanceUID.
 
     Example:
         >>> FetchRecord(sop_instance_uid="1.2.3", outcome="missing", meaning="the peer did not send it").path

@@ -44,7 +44,7 @@ AETitle = Annotated[
 
 def _check_syntax(value: str) -> str:
     if value not in WRITABLE_SYNTAXES:
-        raise ValueError(f"instances are converted without loss to one of {', '.join(WRITABLE_SYNTAXES)} alone")
+        raise ValueError(f"give one of {', '.join(WRITABLE_SYNTAXES)}, to which instances are converted without loss")
     return value
 
 

@@ -34,7 +34,7 @@ class Verdict(str, Enum):
 class CheckedInstance(BaseModel):
     """Whether one instance can be sent, and why not.
 
-    ``unsound`` means that it is damaged, cut off, unreadable or in contradiction to its own header; ``not_taken`` that
+    ``unsound`` means that it is damaged, cut off or unreadable, or contradicts its own header. ``not_taken`` means that
     the peer refuses its SOP class, or every transfer syntax in which it could be sent.
 
     Example:

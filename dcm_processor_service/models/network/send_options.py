@@ -31,8 +31,8 @@ class SendOptions(BaseModel):
         default=1,
         ge=1,
         le=32,
-        description="How many associations send side by side; more than one helps where answers take long, and more "
-        "than two bring nothing for small instances at a peer nearby",
+        description="How many associations send side by side; several help if the peer answers slowly, but for small "
+        "instances and a peer nearby more than two are no faster",
     )
     attempts: int = Field(default=3, ge=1, description="How often an instance is sent, where trying again may help")
     backoff_s: float = Field(default=0.5, ge=0, description="Pause before the second attempt; doubles each time")

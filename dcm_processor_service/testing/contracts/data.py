@@ -1,4 +1,4 @@
-"""Contract tests: how every store keeps named values."""
+"""Contract tests: how every store stores named values."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ class DicomContract(Contract):
     async def test_with_two_studies_of_one_uid_the_one_that_lists_the_series_is_found(
         self, store: StoreUnderTest
     ) -> None:
-        """Two peers may have sent the same study; the platform files it once for each."""
+        """Two peers may have sent the same study; the platform stores it once for each."""
         seed(store)
         twin = SeriesRecord(
             id="61" * 12, patient_uid="hash", study_instance_uid=STUDY_UID, series_instance_uid=SERIES_UID

@@ -1,4 +1,4 @@
-"""Contract tests: how every store keeps named files."""
+"""Contract tests: how every store stores named files."""
 
 from __future__ import annotations
 

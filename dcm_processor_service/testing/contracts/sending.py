@@ -1,4 +1,4 @@
-"""Contract tests: sending from a session, in every store: to a peer by its name, and only the rest at a second try."""
+"""Contract tests: with every store, a session sends to a peer by name, and after a failure sends only the rest."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class SendingContract(Contract):
             dicom = store.session(later.id).dicom
             (asked,) = await dicom.commitments.list()
             assert (asked.is_open, asked.job_id) == (True, "10" * 12)
-            await dicom.send(datasets, to=pacs.peer, options=options)  # by another job: another transaction
+            await dicom.send(datasets, to=pacs.peer, options=options)  # another job starts another transaction
             pacs.faults = Faults()
             settled = await dicom.commitments.wait(ask_again=True)
         assert {record.outcome for one in settled for record in one.records} == {Outcome.COMMITTED}
@@ -100,7 +100,7 @@ class SendingContract(Contract):
 
     async def test_a_result_that_was_made_anew_under_the_same_uids_is_sent_again(self, store: StoreUnderTest) -> None:
         session, datasets = seeded(store, 3)
-        # the archive refuses until its faults are removed: a single refusal could be lost on the way
+        # the archive refuses until its faults are removed, since a single refusal could be followed by a second attempt
         with FakePacs(Faults(status=0xC000, status_after=2)) as pacs:
             with pytest.raises(SendRejectedError):
                 await session.dicom.send(datasets, to=pacs.peer)

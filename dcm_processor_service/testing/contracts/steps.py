@@ -1,4 +1,4 @@
-"""Contract tests: a step runs once, its outputs become visible together, and one run at a time holds it."""
+"""Contract tests: a step runs once, by one run of the job at a time, and its outputs become visible together."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class StepsContract(Contract):
         assert await session.data.items() == [("volume_ml", 1)]
         assert await session.files.list() == []
         sessions = container.session_repository()
-        assert await sessions.remove(SESSION_ID, "data") == 3  # the job's, the step's, the record
+        assert await sessions.remove(SESSION_ID, "data") == 3  # the job's value, the step's value and its record
         assert await sessions.remove(SESSION_ID, "files") == 1
         async with _step(store.container()) as anew:
             assert not anew.done
@@ -138,14 +138,14 @@ class StepsContract(Contract):
 
     async def test_a_killed_run_is_overtaken_when_its_lease_has_expired(self, store: StoreUnderTest) -> None:
         killed = _step(store.container())
-        await killed.__aenter__()  # and never left
+        await killed.__aenter__()  # is never left, as if the process were killed
         await killed.data.set("half", 1)
         await killed.files.put("half.txt", b"x")
         clock = _Clock()
         async with _step(store.container(), clock=clock) as again:
             assert not again.done
             assert await _outputs(again) == ([], [])
-            assert await _outputs(killed) == ([], [])  # they may hold patient data
+            assert await _outputs(killed) == ([], [])  # removed, since they may hold patient data
             await again.data.set("whole", 2)
         assert 60 <= clock.now_s < 70
         with pytest.raises(UnsupportedValueError, match="inside of its with block"):

@@ -213,7 +213,7 @@ def test_reads_of_jobs_that_cannot_have_run_are_found_in_the_source(tmp_path: Pa
         f"old: __init__.py:21: {unordered.format('after')}",
     ]
     (later,) = found.pop("read-later")
-    assert later == "a: __init__.py:8: reads the output of the job 'study', which runs at stable-study: after it"
+    assert later == "a: __init__.py:8: reads the output of the job 'study', which runs later, at stable-study"
     (unknown,) = found.pop("read-unknown")
     assert unknown.startswith("b: __init__.py:16: reads the output of the job 'no_such'; the manifest has no job")
     assert found == {}

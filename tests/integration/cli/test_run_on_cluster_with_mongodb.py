@@ -208,7 +208,7 @@ def test_the_database_that_the_platform_fills_is_refused_and_stays_as_it_is(
         platform.settings.insert_one({"name": "port"})
         ran = run(folder, "--store", database)
         assert ran.code == 2
-        assert "is no workspace; name one that is empty" in ran.stderr
+        assert "is no workspace; name an empty database" in ran.stderr
         assert platform.list_collection_names() == ["settings"]
 
 
@@ -245,7 +245,7 @@ def test_workers_whose_environment_names_the_database_use_it(
         ("mongodb://127.0.0.1:27017", "names no database"),
         ("postgres://127.0.0.1/w", "names no database"),
         ("mongodb://localhost:no/w", "--store is no usable MongoDB connection string"),
-        ("mongodb", "is not set, which names the workspace's database"),
+        ("mongodb", "is not set, but must name the workspace's database"),
     ],
 )
 def test_what_names_no_database_is_refused(folder: Path, option: str, sentence: str) -> None:

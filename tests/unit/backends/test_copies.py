@@ -19,7 +19,7 @@ from dcm_processor_service.models import SubjectLevel
 )
 def test_subjects_of_one_uid_are_named_by_their_ids(level: SubjectLevel, whose: str) -> None:
     with pytest.raises(
-        AmbiguousSeriesError, match=rf"^2 documents of a {whose}, as several peers sent it; .*: aa, bb$"
+        AmbiguousSeriesError, match=rf"^2 documents of a {whose}, since several peers sent it; .*: aa, bb$"
     ):
         refuse_copies(level, "1.2", ["aa", "bb"])
     for ids in ([], ["aa"]):

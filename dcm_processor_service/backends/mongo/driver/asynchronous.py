@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["open_async"]
 
 ANSWER_S = 1.0
-"""How long the cancellation of a write is delayed to wait for the write's answer."""
+"""How long a cancelled write waits for its answer before the cancellation is raised."""
 
 CLIENT: Any = AsyncIOMotorClient
 """The driver: this one, or ``pymongo.AsyncMongoClient``, whose clients can be closed only in their event loop."""
@@ -123,7 +123,7 @@ class Async:
     async def reach(self, client: Any) -> None:
         """Waits until the driver knows a server that accepts writes."""
         if isinstance(client, AsyncIOMotorClient):
-            patience = contextvars.copy_context()  # it holds PyMongo's time-out
+            patience = contextvars.copy_context()  # the context holds PyMongo's time-out
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(daemon_threads(), patience.run, getattr, client, "is_primary")
         else:

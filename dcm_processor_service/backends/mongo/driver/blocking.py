@@ -51,7 +51,7 @@ def open_with_options(location: StoreLocation, offload: Offload, **options: Any)
 
 
 class Blocking:
-    """PyMongo's own mode."""
+    """The mode of PyMongo's blocking client."""
 
     def make(self, url: str, **options: Any) -> MongoClient[Document]:
         """Makes a client; does not connect."""

@@ -54,10 +54,10 @@ PAUSE_S = 0.2
 LEAST_S = 0.001
 
 _ALL_AT_ONCE = 100_000
-"""The size of a batch that holds all documents, as far as a message's 16 MB allow it."""
+"""A batch size that is larger than any result, so that only the 16 MB of a message limit the batch."""
 
 _AT_ONCE = WriteConcern(w=1)
-"""The write concern for an acknowledgement by the primary alone."""
+"""The write concern with which the primary alone acknowledges a write."""
 
 
 class Removed(NamedTuple):
@@ -190,7 +190,7 @@ class Collection:
         Args:
             query: What to find.
             sort: The order that decides which is first.
-            lasting: Whether to wait until no crash can bring the document back; False if its return does no harm.
+            lasting: Whether to wait until no crash can bring the document back; give False if that would do no harm.
             lost: A list that gets an entry when an answer was lost: then another document may be removed, too.
         """
         lost = [] if lost is None else lost
@@ -289,7 +289,7 @@ class Collection:
             patience_s: The time limit of all attempts, in place of the limit of an operation; infinity for no limit.
             whole: Whether the limit is for an attempt as a whole, not for each of its messages.
             writes: Whether the attempt changes stored documents.
-            repeatable: Whether it may be repeated if it is not known whether it was applied.
+            repeatable: Whether the attempt may be repeated if it is not known whether it was applied.
             on_lost: Called when an answer was lost and the attempt is repeated.
             accepts: Returns whether an error of the driver counts as success, with None as the result.
         """

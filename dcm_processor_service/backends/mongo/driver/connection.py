@@ -127,7 +127,7 @@ class LazyClient:
         named = self._url_options.keys() & {"w", "journal"}
         if self._url_options.get("w") == "0":
             raise ConfigurationError(
-                "DCM-PROCESSOR-SERVICE-DB-URL has w=0, with which nobody knows what is stored; leave it out, or set "
+                "DCM-PROCESSOR-SERVICE-DB-URL has w=0, with which it is not known what is stored; leave it out, or set "
                 "DCM-PROCESSOR-SERVICE-DURABILITY=fast"
             )
         if self._location.durability == "fast":
@@ -167,7 +167,8 @@ class LazyClient:
 def _end_without_waiting_for_monitors() -> None:
     """Lets the process end without waiting half a second or more for the driver's monitors.
 
-    These are daemon threads that at exit sleep, or wait for a server that is no longer used.
+    The monitors are daemon threads. When the process ends, they only sleep, or wait for a server that is no longer
+    used.
     """
     hook = getattr(monitor, "_shutdown_resources", None)
     if hook is not None:

@@ -1,4 +1,4 @@
-"""Threads that the end of the process does not wait for.
+"""Threads for which the process does not wait when it ends.
 
 motor runs each operation in a thread. A thread of the standard library's executor keeps the interpreter from ending
 until its operation has ended: with a frozen server, for the whole time limit of the operation.

@@ -94,7 +94,7 @@ _TEMPORARY_CODES = _NOT_APPLIED_CODES | frozenset(
         *(11600, 11601, 11602),  # InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange
         *(50, 202, 262),  # MaxTimeMSExpired, NetworkInterfaceExceededTimeLimit, ExceededTimeLimit
         *(43, 175, 237, 246),  # CursorNotFound, QueryPlanKilled, CursorKilled, SnapshotUnavailable
-        64,  # WriteConcernFailed: applied, and not everywhere yet
+        64,  # WriteConcernFailed: applied, but not on all members yet
         *(276, 279),  # IndexBuildAborted, ClientDisconnect
     }
 )
@@ -104,11 +104,11 @@ _TEMPORARY_LABELS = ("RetryableWriteError", "TransientTransactionError", "System
 
 
 class DuplicateIdError(StoreError):
-    """Another writer was faster to make the document."""
+    """Another writer has made a document with this id already."""
 
 
 class NoNumberError(StoreError):
-    """An increment met a value that is no number."""
+    """The stored value that was to be incremented is no number."""
 
 
 class IndexExistsError(StoreError):
@@ -195,7 +195,7 @@ def are_all_duplicates(error: PyMongoError) -> bool:
 
 
 def _bad_url(error: Exception) -> ConfigurationError | StoreUnavailableError:
-    """Returns an error that names only the kind: the driver's message quotes the URL, perhaps with a password."""
+    """Returns an error that names only the kind of fault, since the driver's message quotes parts of the URL."""
     cause = error.__cause__ or error.__context__
     if cause is not None and type(cause).__module__.partition(".")[0] == "dns":
         return StoreUnavailableError(

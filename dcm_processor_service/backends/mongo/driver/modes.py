@@ -19,9 +19,9 @@ class Ahead(Protocol):
         """Waits until the documents are read."""
 
     def cancel(self) -> bool:
-        """Says that the documents are no longer needed.
+        """Cancels the read if possible, since the documents are no longer needed.
 
-        Returns whether the read was cancelled; the blocking mode cancels none, and returns False.
+        Returns whether the read was cancelled; in the blocking mode, always False.
         """
 
 

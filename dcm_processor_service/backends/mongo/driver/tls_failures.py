@@ -1,4 +1,4 @@
-"""Finds out from a message of the driver what is wrong with a TLS connection; the driver has no class for this."""
+"""Finds out from an error message of the driver what is wrong with TLS, since the driver has no error class for it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The options of a connection string, checked before the driver reads them.
 
-The driver leaves out an option that it cannot read, with a warning: ``tls=True`` would then connect without TLS,
-``w=-1`` write without waiting for a majority, and ``timeoutMS=1m`` wait without limit. ``j`` is the name that manuals
-and shells use for ``journal``; the driver knows only the latter in a connection string.
+The driver ignores an option that it cannot read, and only warns: with ``tls=True`` it would connect without TLS, with
+``w=-1`` write without waiting for a majority, and with ``timeoutMS=1m`` wait without limit. ``j`` is the name that
+manuals and shells use for ``journal``; the driver knows only the latter in a connection string.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAMES = {
     **{name.lower(): name for name in ("tls", "ssl", "tlsInsecure", "tlsAllowInvalidCertificates")},
     **{name.lower(): name for name in ("tlsAllowInvalidHostnames", "tlsDisableOCSPEndpointCheck")},
 }
-"""The options that must not be left out, by their name in lower case: durability, time limits and TLS."""
+"""The options that must not be ignored, by their name in lower case: durability, time limits and TLS."""
 
 _JOURNAL = re.compile(r"(^|[&;])j=", re.IGNORECASE)
 
@@ -51,14 +51,14 @@ def url_options(url: str) -> dict[str, str]:
 
 
 def check_options(options: dict[str, str]) -> None:
-    """Refuses an option of durability, time limits or TLS that the driver would leave out.
+    """Refuses an option of durability, time limits or TLS that the driver would ignore.
 
     Raises:
         ConfigurationError: The value of such an option cannot be read, or ``w`` is no number above 0 and no name.
     """
     for name in options.keys() & _NAMES.keys():
         if name == "waitqueuetimeoutms" and options[name] == "0":
-            continue  # no limit, as if it were left out
+            continue  # 0 means no limit, as if the option were left out
         try:
             validate_options({_NAMES[name]: options[name]}, warn=False)
         except (ValueError, TypeError, DriverConfigurationError) as error:

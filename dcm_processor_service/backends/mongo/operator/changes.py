@@ -29,7 +29,7 @@ LEASE_S = 300
 """The length of the lease, longer than one clean-up of a session takes; a sweep renews it before each clean-up."""
 
 _BELIEVABLE = timedelta(days=1)
-"""A lease that ends later was made by a server whose clock was wrong, and would block sweeps for as long."""
+"""A lease that ends later than this was made while the server's clock was wrong; it is ignored."""
 
 _LEASE = "sessions"
 _ESCAPED_PARTS = ("headers", "params", "added_params")
@@ -67,8 +67,8 @@ class Changes:
             )
         except DuplicateIdError as error:
             raise SessionsLockedError(
-                "another sweep or retry is at work on the sessions of this database; try again when it has ended; a "
-                f"killed one holds its lock for {LEASE_S} seconds at most"
+                "another sweep or retry is at work on the sessions of this database; try again when it has ended; if "
+                f"it was killed, its lock ends after {LEASE_S} seconds at most"
             ) from error
 
     async def release_lease(self) -> None:
@@ -76,7 +76,7 @@ class Changes:
         await self._leases.delete_many({"_id": _LEASE, "holder": self._holder})
 
     async def release_job(self, job: QueueJob) -> bool:
-        """Lets the queue take a dead job again; returns False if the job has changed since it was read."""
+        """Lets the queue start a dead job again; returns False if the job has changed since it was read."""
         retry_id, was = new_id(), "in progress" if job.in_progress else "failed"
         in_progress: Any = True if job.in_progress else {"$ne": True}
         unchanged: Document = {"_id": either(job.id), "done": {"$ne": True}, "inProgress": in_progress}

@@ -62,7 +62,7 @@ class Evidence:
     heartbeats: Sequence[Heartbeat]
     server_started_at: datetime | None
     memory: MemoryRecord | None = None
-    """The record that memory ran short in this run, if this package was running to notice it."""
+    """The record that memory ran short in this run; None if it did not, or if this package was not running then."""
 
 
 class Postmortem(NamedTuple):
@@ -140,7 +140,7 @@ def _no_result(evidence: Evidence) -> Postmortem:
 
 
 def _starved(memory: MemoryRecord, may_exit: str = "") -> Postmortem:
-    """Returns the causes for a process that ended after memory ran short; the shortage may have passed before.
+    """Returns the causes for a process that ended some time after memory ran short.
 
     Args:
         memory: The record that memory ran short in that run.

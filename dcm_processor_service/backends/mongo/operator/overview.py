@@ -1,6 +1,7 @@
 """Reads the state of the platform's sessions, and why they do not end.
 
-A few queries read many sessions; of the headers they read only UIDs. Only a dead job's arguments are read whole.
+A few queries read many sessions. From the headers of jobs they read only UIDs; only the arguments of a dead job are
+read as a whole.
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ class Overview:
             query: Document = {field: either(job.id)}
             session_field = field.replace("job_id", "session_id")
             query[session_field] = either(job.session_id)
-            query["name"] = {"$ne": MEMORY_RECORD}  # it may be of an earlier run, and is not the callback's
+            query["name"] = {"$ne": MEMORY_RECORD}  # no callback stored it, and it may be from an earlier run
             if await self._collection(name).find(query, projection=["_id"], limit=1):
                 return True
         return False
