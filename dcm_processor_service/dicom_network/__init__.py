@@ -1,7 +1,7 @@
 """Sending, finding and fetching: C-STORE, C-FIND, C-GET, C-MOVE, DICOMweb, C-ECHO, commitment; over TCP or TLS.
 
-Import the module that you need: this package itself loads nothing. ``DicomSender``, and the object makers that the
-0.0.1 API has here, are loaded when they are first used.
+Import the module that you need: this package itself loads nothing. ``DicomSender``, and the functions of the 0.0.1 API
+that make DICOM objects, are loaded when they are first used.
 """
 
 from __future__ import annotations

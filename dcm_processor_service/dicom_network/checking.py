@@ -1,4 +1,4 @@
-"""Checks what would happen to instances at a peer: reads each, converts it where it must be, and sends none."""
+"""Checks what would happen to instances if they were sent: reads and, if necessary, converts each, but sends none."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["check_sending"]
 
-_UNKNOWN = "a DICOMweb peer shows only after the sending which objects it accepts"
+_UNKNOWN = "whether a DICOMweb peer accepts it shows only when it is sent"
 
 
 def check_sending(
     items: Sendable | Iterable[Sendable], peer: Peer, options: SendOptions, calling_ae_title: str
 ) -> SendCheck:
-    """Checks each instance, then asks the peer about each kind of instance.
+    """Checks each instance, then asks the peer about each kind of instance (SOP class and transfer syntax).
 
     Raises:
         PeerUnreachableError: No association could be opened.
@@ -80,7 +80,10 @@ def _problem(instance: Outgoing, conflicts: Collection[str]) -> CheckedInstance 
 
 
 def _ways(kinds: set[Kind], peer: Peer, options: SendOptions, calling_ae_title: str) -> dict[Kind, Choice | Refusal]:
-    """Asks the peer about kinds; asks again, with lossless compressions, about refused kinds where these may help."""
+    """Asks the peer whether it accepts kinds of instances.
+
+    If it refuses a kind that might be sent in a lossless compression, it is asked again about that.
+    """
     if peer.url is not None:
         return {}
     ways = _ask(sorted(kinds, key=str), peer, options, calling_ae_title)
@@ -117,7 +120,7 @@ def _record(instance: Outgoing, way: Choice | Refusal | None) -> CheckedInstance
     if way is None or way.transfer_syntax_uid == instance.transfer_syntax_uid:
         return record
     try:
-        instance.open_file(way.transfer_syntax_uid).close()  # only a conversion shows that it is possible
+        instance.open_file(way.transfer_syntax_uid).close()  # converts it, as only this shows whether it is possible
     except UNSENDABLE as error:
         outcome, meaning = why_unsendable(error)
         return _changed(record, Verdict.NOT_TAKEN if outcome is Outcome.REFUSED else Verdict.UNSOUND, meaning)

@@ -1,9 +1,9 @@
-"""The rounds of a sending: instances without an acknowledgement that may still succeed are sent again.
+"""Sends instances in rounds: each round sends again those that were not acknowledged but may still succeed.
 
-Each further round begins after a pause, over new associations. A round that made no progress is fruitless. After as
-many fruitless rounds in a row as an instance has attempts, a C-ECHO asks whether the peer is alive. If it is not, the
-sending ends. If it is, the peer refuses these instances or this association, and other instances get their turn: each
-instance has attempts of its own, and the contexts of an association are halved.
+Each further round begins after a pause, over new associations. A round without progress is fruitless. If the number of
+fruitless rounds in a row reaches the number of attempts that an instance has, a C-ECHO asks whether the peer is alive.
+If it is not, the sending ends. If it is, the peer probably refuses certain instances or contexts. So the sending goes
+on with other instances, whose attempts are counted separately, and with half as many contexts in an association.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Delivery"]
 
 
 class Delivery:
-    """Sends instances to one peer over one or more lanes."""
+    """Sends instances to one peer over one or more lanes; each lane is a thread with an association of its own."""
 
     def __init__(
         self,
@@ -53,10 +53,10 @@ class Delivery:
         self._lanes = [Lane(peer, options, calling_ae_title, ledger) for _ in range(options.associations)]
         self._most_contexts = MOST_CONTEXTS
         self.failure: PeerUnreachableError | None = None
-        """The reason why the peer can no longer be reached; nothing more is sent once it is set."""
+        """The reason why the peer cannot be reached any more; after it is set, nothing more is sent."""
 
     def deliver(self, instances: Iterable[tuple[int, Outgoing]], cancelled: Callable[[], bool]) -> None:
-        """Sends instances, and writes a record for each into the ledger."""
+        """Sends instances, and writes a record of each into the ledger."""
         pending = [
             Parcel(position, instance, Kind.of(instance, self._peer, self._options)) for position, instance in instances
         ]
@@ -72,7 +72,7 @@ class Delivery:
                 fruitless = unanswered = 0
             doubtful = fruitless >= self._options.attempts
             pending = self._remaining(pending, scattered=doubtful)
-            if isinstance(lost, PeerRefusesError) and not advanced:  # otherwise another lane may send the rest
+            if isinstance(lost, PeerRefusesError) and not advanced:  # after progress, another lane may send the rest
                 self.failure = lost
             elif doubtful and not (self._may_yet_succeed(pending, unanswered) and self._halve_contexts(lost, pending)):
                 self.failure = lost or self._no_answer(pending)
@@ -80,25 +80,28 @@ class Delivery:
                 self._wait(fruitless)
             fruitless = 0 if doubtful else fruitless
         reason = "cancelled" if self.failure is None else str(self.failure)
-        passing = self.failure is None or self.failure.retryable
+        temporary = self.failure is None or self.failure.retryable
         for parcel in pending:
-            self._ledger.put(parcel.position, parcel.give_up(reason, retryable=passing))
+            self._ledger.put(parcel.position, parcel.give_up(reason, retryable=temporary))
 
     def _progress(self, pending: list[Parcel]) -> tuple[int, int]:
         return len(self._ledger.records), sum(parcel.kind.recompress for parcel in pending)
 
     def _may_yet_succeed(self, pending: list[Parcel], unanswered: int) -> bool:
-        """Returns whether more attempts make sense: the peer is alive, and does not just leave requests unanswered.
+        """Returns whether more attempts make sense: the peer is alive, and answers requests.
 
-        Each wait for an answer is long. So only a few instances are tried in place of all: one more for each doubling
-        of their number.
+        Waiting for an answer takes long. So if answers fail to come, not all instances are tried, but only a few: one
+        more for each doubling of their number.
         """
         if unanswered >= self._options.attempts + len(pending).bit_length():
             return False
         return bool(pending) and is_alive(self._peer, self._options, self._calling_ae_title)
 
     def _halve_contexts(self, lost: PeerUnreachableError | None, pending: list[Parcel]) -> bool:
-        """Halves the contexts of the next associations if one was lost; returns False if each has only one kind."""
+        """Halves the number of contexts of the next associations, if an association was lost.
+
+        Returns False if this is impossible, because each association has only one kind of instance already.
+        """
         if lost is None:
             return True
         batches = self._plan(pending)
@@ -122,9 +125,10 @@ class Delivery:
             lane.abort()
 
     def _round(self, pending: list[Parcel], cancelled: Callable[[], bool]) -> PeerUnreachableError | None:
-        """Sends pending instances over as many associations as their contexts need; ends when one fails.
+        """Sends pending instances, over as many associations as their contexts need; returns an error if one fails.
 
-        If contexts are halved, a failed association counts only against its own instances.
+        The round ends with the first association that fails. But if the number of contexts was halved, the round goes
+        on, and a failed association counts only as an attempt of its own instances.
         """
         first: PeerUnreachableError | None = None
         for batch in self._plan(pending):
@@ -144,7 +148,7 @@ class Delivery:
         self, queue: deque[Parcel], contexts: tuple[ProposedContext, ...], cancelled: Callable[[], bool]
     ) -> PeerUnreachableError | None:
         """Runs the lanes side by side, each in a thread; a single lane runs in the calling thread."""
-        # first the lanes with an open association: a peer that allows few associations may refuse others
+        # lanes with an open association come first, because a peer that allows few associations may refuse new ones
         lanes = sorted(self._lanes, key=lambda lane: not lane.is_open)[: len(queue)]
 
         def run(lane: Lane) -> PeerUnreachableError | None:
@@ -161,15 +165,15 @@ class Delivery:
             return run(lanes[0])
         with ThreadPoolExecutor(len(lanes), thread_name_prefix="dicom-send") as pool:
             errors = list(pool.map(run, lanes))
-        # a lane without an association does no harm if the others emptied the queue
+        # the error of a lane does not matter if the other lanes have sent everything
         return next((error for error in errors if error is not None), None) if queue else None
 
     def _remaining(self, pending: list[Parcel], *, scattered: bool) -> list[Parcel]:
-        """Returns instances that have no record yet and attempts left; writes the final record of the others.
+        """Returns the instances that have no record yet and attempts left; records the others as given up.
 
         Instances with the fewest attempts come first, so that an instance that makes the peer abort does not block the
-        others. If ``scattered``, instances with equal attempts are ordered by halving (the middle, then the middles of
-        both halves), because faulty instances often lie side by side.
+        others. Faulty instances often follow each other. So if ``scattered``, instances with equally many attempts are
+        put in another order: first the middle one, then the middles of both halves, and so on.
         """
         for lane in self._lanes:
             lane.renew()

@@ -2,8 +2,8 @@
 
 Part of the 0.0.1 API; stays until 2.0.
 
-Code that uses it keeps working. An empty list means that there was nothing to send. If no association could be opened,
-an error says why. New code uses ``ctx.session.dicom.send``.
+Code that uses it still works. If a method returns an empty list, there was nothing to send. If no association could be
+opened, an error says why. New code uses ``ctx.session.dicom.send``.
 """
 
 from __future__ import annotations
@@ -62,19 +62,19 @@ class DicomSender:
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.send``.
 
-    Every method takes, by name, values that differ for that call: ``host``, ``port``, ``aet``, ``tls``, ``cert_file``,
-    ``key_file``, ``ca_file``, ``trusted_ca``.
+    Every method takes keyword arguments with values for that call only: ``host``, ``port``, ``aet``, ``tls``,
+    ``cert_file``, ``key_file``, ``ca_file``, ``trusted_ca``.
 
     Args:
-        ae_title: Our own AE title, the calling one.
+        ae_title: Our own AE title (the calling AE title).
         server_host: The peer's host name or address.
         server_port: The peer's port.
-        server_ae_title: The peer's AE title, the called one.
-        enable_tls: Speak TLS.
-        tls_cert_file: Our certificate, PEM; only for peers that want one.
-        tls_key_file: The key of our certificate, PEM.
-        tls_ca_file: The authority behind the peer's certificate, PEM.
-        tls_trusted_ca: Trust the authorities of this machine instead.
+        server_ae_title: The peer's AE title (the called AE title).
+        enable_tls: Whether to use TLS.
+        tls_cert_file: PEM file of our certificate; only for peers that require one.
+        tls_key_file: PEM file of our certificate's key.
+        tls_ca_file: PEM file of the certificate authority that issued the peer's certificate.
+        tls_trusted_ca: Whether to trust the certificate authorities of this machine instead.
         additional_sops: Ignored: the instances determine the contexts to propose.
         additional_syntaxes: Ignored.
 
@@ -122,9 +122,9 @@ class DicomSender:
     def send_dicom_from_path(
         self, path: _StrPath, filter_callback: _Filter = None, **overrides: object
     ) -> list[Dataset]:
-        """Sends the DICOM files of a folder, in the order of their names; not those of its subfolders.
+        """Sends the DICOM files of a folder, but not those of its subfolders, in the order of their names.
 
-        Files that are left out, because they are no DICOM instance or are damaged, are counted in the log.
+        Files that are no DICOM instance or are damaged are left out; the log says how many.
 
         Args:
             path: The folder.
@@ -132,7 +132,7 @@ class DicomSender:
             **overrides: Values for this call only, see :class:`DicomSender`.
 
         Returns:
-            One status for each file that was not left out; an empty dataset if no answer came.
+            One dataset with the status for each file that was not left out; it is empty if the peer did not answer.
 
         Raises:
             PeerUnreachableError: No association could be opened; the message says why.
@@ -148,7 +148,7 @@ class DicomSender:
     def send_dicom_from_filelist(
         self, filelist: Iterable[_StrPath], filter_callback: _Filter = None, **overrides: object
     ) -> list[Dataset]:
-        """Sends DICOM files; see :meth:`send_dicom_from_path`.
+        """Sends DICOM files; arguments and result are those of :meth:`send_dicom_from_path`.
 
         Raises:
             PeerUnreachableError: No association could be opened; the message says why.
@@ -160,7 +160,7 @@ class DicomSender:
     def send_dicom_from_dataset(
         self, datasets: Iterable[Dataset], filter_callback: _Filter = None, **overrides: object
     ) -> list[Dataset]:
-        """Sends datasets, without changing them; see :meth:`send_dicom_from_path`.
+        """Sends datasets without changing them; arguments and result are those of :meth:`send_dicom_from_path`.
 
         Raises:
             PeerUnreachableError: No association could be opened; the message says why.
@@ -172,18 +172,18 @@ class DicomSender:
     def send_dicom_from_dicomdir(
         self, filename: _StrPath, filter_callback: _Filter = None, **overrides: object
     ) -> list[Dataset]:
-        """Sends the files that a DICOMDIR lists, in its order; see :meth:`send_dicom_from_path`.
+        """Sends the files that a DICOMDIR lists, in its order; otherwise like :meth:`send_dicom_from_path`.
 
         Raises:
             PeerUnreachableError: No association could be opened; the message says why.
             ConfigurationError: A certificate file is unusable.
-            InvalidSeriesError: It is no DICOMDIR, or a file that it lists is missing or no DICOM file.
+            InvalidSeriesError: The file is no DICOMDIR, or a file that it lists is missing or no DICOM file.
         """
         files = dicomdir_files(Path(filename))
         return self._send(_loaded(files, filter_callback), overrides)
 
     def send_echo(self, **overrides: object) -> Dataset | None:
-        """Sends a C-ECHO, and returns the peer's status; returns None, and logs why, if the peer does not answer.
+        """Sends a C-ECHO and returns the peer's status; if the peer does not answer, logs why and returns None.
 
         Raises:
             ConfigurationError: A certificate file is unusable.
@@ -217,7 +217,7 @@ class DicomSender:
 
 
 def _loaded(files: Iterable[Path | None], filter_callback: _Filter) -> Iterator[Dataset | Path]:
-    """Yields files, or with a filter the datasets that passed it, because some filters change them."""
+    """Yields the files to send; with a filter, yields the datasets that it lets pass, because it may change them."""
     for number, file in enumerate(files, start=1):
         if file is None:
             raise InvalidSeriesError(f"file {number} of those to send is outside of its DICOMDIR's folder")

@@ -1,4 +1,4 @@
-"""Puts a peer's own time-outs and limits into the options of a sending or a search."""
+"""Puts the time-outs and limits that a peer's settings state into the options of a sending or a search."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 __all__ = ["TIMEOUTS", "suited_to"]
 
 TIMEOUTS = ("acse_timeout_s", "dimse_timeout_s", "network_timeout_s")
-"""The options that the single value ``timeout_s`` sets."""
+"""The names of the options that the single value ``timeout_s`` sets."""
 
 
 def suited_to(peer: Peer, options: SendOptions, timeout_s: float | None) -> SendOptions:
-    """Returns the options with unset values filled in, from the peer first, then from ``timeout_s``.
+    """Returns the options with values for those time-outs that the caller did not set.
 
     Args:
-        peer: Its ``timeout_s`` and ``connection_timeout_s`` are used if the options set none, its ``max_associations``
-            always.
+        peer: The peer. Its ``timeout_s`` and ``connection_timeout_s`` are used for time-outs that the options do not
+            set; its ``max_associations`` is always respected.
         options: The caller's options.
-        timeout_s: Our time-out, if neither the options nor the peer set one; None means the defaults of the options.
+        timeout_s: The time-out if neither the options nor the peer set one; None for the defaults of the options.
     """
     patience_s = timeout_s if peer.timeout_s is None else peer.timeout_s
     values: dict[str, float | None] = dict.fromkeys(TIMEOUTS, patience_s)

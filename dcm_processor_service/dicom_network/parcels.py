@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["UNSENDABLE", "Ledger", "Parcel", "why_unsendable"]
 
 UNSENDABLE = (UnsupportedTransferSyntaxError, UnreadableInstanceError)
-"""The errors of an instance that cannot be opened in a syntax that the peer accepts."""
+"""The errors that are raised for an instance that cannot be opened in a transfer syntax that the peer accepts."""
 
 
 def why_unsendable(error: UnsupportedTransferSyntaxError | UnreadableInstanceError) -> tuple[Outcome, str]:
     """Returns the outcome and the meaning for an instance that could not be opened in an accepted syntax."""
     if isinstance(error, UnsupportedTransferSyntaxError):
-        return Outcome.REFUSED, f"the peer does not take its transfer syntax, and {error}"
+        return Outcome.REFUSED, f"the peer does not accept its transfer syntax, and {error}"
     return Outcome.FAILED, str(error)
 
 
@@ -41,11 +41,12 @@ class Parcel:
     attempts: int = 0
     duration_s: float = 0.0
     excused: int = 0
-    """How many attempts failed because an association ended that had carried others: perhaps not this one's fault."""
+    """How many attempts failed because an association ended over which other instances had been sent: that may not be
+    this instance's fault."""
     denied: int = 0
-    """How many associations for only this kind of instance could not be opened."""
+    """How many associations that were only for this kind of instance could not be opened."""
     timed_out: bool = False
-    """Whether its last attempt had no answer in time."""
+    """Whether the peer did not answer the last attempt in time."""
     unacknowledged: bool = False
     status: int | None = None
     problem: str = ""
@@ -87,9 +88,12 @@ class Parcel:
 
 
 class Ledger:
-    """The records of a sending, by position.
+    """The records of a sending, by the position of the instance among those to send.
 
-    It calls one listener with each record, and another one with the instances before they are sent.
+    Args:
+        on_record: Called with each record.
+        on_begin: Called with the SOPInstanceUIDs of instances that are about to be sent.
+        may_hold: Called with a SOPInstanceUID; returns whether another sending of ours may have stored this instance.
     """
 
     def __init__(
@@ -107,7 +111,7 @@ class Ledger:
         """The first acknowledged record of each SOPInstanceUID."""
 
     def put(self, position: int, record: InstanceRecord) -> None:
-        """Stores a record, and calls the listener with it."""
+        """Stores a record, and calls ``on_record`` with it."""
         with self._lock:
             self.records[position] = record
             if record.outcome.acknowledged:
@@ -116,20 +120,21 @@ class Ledger:
                 self._on_record(record)
 
     def begin(self, sop_instance_uids: Sequence[str]) -> None:
-        """Tells the listener which instances are sent next: the first at once, the others soon."""
+        """Calls ``on_begin`` with the instances that are sent next: the first at once, the others soon."""
         if self._on_begin is not None:
             with self._lock:
                 self._on_begin(sop_instance_uids)
 
     def explain_duplicate(self, parcel: Parcel, status: StoreStatus) -> StoreStatus:
-        """Returns the status of an instance that the peer holds already: a warning if it came from us."""
-        if parcel.unacknowledged:  # our own earlier attempt arrived, only its acknowledgement was lost
+        """Returns the status for an instance that the peer already holds: only a warning if it has it from us."""
+        if parcel.unacknowledged:  # an earlier attempt of ours arrived, and only its acknowledgement was lost
             return replace(status, outcome=Outcome.STORED_WITH_WARNING, meaning="stored by an earlier attempt")
         with self._lock:
             before = self.acknowledged.get(parcel.instance.sop_instance_uid)
             ours = self._may_hold(parcel.instance.sop_instance_uid)
         if before is not None and before.checksum == parcel.checksum != "":
-            return replace(status, outcome=Outcome.STORED_WITH_WARNING, meaning="stored before, for it was given twice")
+            meaning = "stored before, because it was given twice"
+            return replace(status, outcome=Outcome.STORED_WITH_WARNING, meaning=meaning)
         if not ours:
             return status
         meaning = "stored by another sending of ours, which was cut off or ran at the same time; verify it"

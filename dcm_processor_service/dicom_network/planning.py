@@ -1,10 +1,10 @@
-"""Plans which presentation contexts to propose for instances, and chooses the one for each instance.
+"""Plans which presentation contexts to propose for instances, and chooses the context of each instance.
 
-A peer picks one transfer syntax of a context. So each syntax that instances of a class have gets a context of its own.
-In a shared context, the peer's pick could leave compressed instances without a context, and force a conversion of
-uncompressed ones. One more context for each class proposes those of the two common uncompressed syntaxes that have no
-context yet, for instances that must be decoded for the peer (PS3.5, 10.1, also requires the default syntax). An
-association has room for 128 contexts.
+A peer accepts one transfer syntax of each context. So each transfer syntax in which instances of a class are encoded
+gets a context of its own: if a context proposed several, the peer might accept one that forces us to convert instances,
+or one in which compressed instances cannot be sent. One more context for each class proposes the two common
+uncompressed syntaxes, unless they have a context already, for instances that must be decoded for the peer (PS3.5,
+section 10.1, requires the default syntax, too). An association has room for 128 contexts.
 """
 
 from __future__ import annotations
@@ -30,21 +30,22 @@ DEFAULT_SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 
 @dataclass(frozen=True)
 class Kind:
-    """The properties of instances that matter to the negotiation."""
+    """The properties of an instance that matter for the negotiation of contexts; many instances share one kind."""
 
     sop_class_uid: str
     transfer_syntax_uid: str
     recompress: bool = False
-    """Whether the peer refused both the instance's syntax and the uncompressed ones."""
+    """Whether to propose lossless compressions, because the peer refused the instance's own transfer syntax and the
+    uncompressed ones."""
     preferred: str = ""
-    """A syntax that the peer prefers and that such instances can be converted to; empty if there is none."""
+    """A transfer syntax that the peer prefers, if such instances can be converted to it; otherwise empty."""
 
     @classmethod
     def of(cls, instance: Outgoing, peer: Peer, options: SendOptions) -> Kind:
         """Returns the kind of an instance that is sent to a peer."""
         own = instance.transfer_syntax_uid
         wanted = (peer.transfer_syntax_uid or "") if options.transcode else ""
-        # compressed pixels stay as they are or are decoded: there is no use in compressing them anew
+        # compressed pixels are never compressed in another way: they stay as they are, or are decoded
         convertible = wanted != own and (own in UNCOMPRESSED or wanted in UNCOMPRESSED)
         return cls(instance.sop_class_uid, own, preferred=wanted if convertible else "")
 
@@ -60,7 +61,7 @@ class Kind:
 
 @dataclass
 class Batch:
-    """Kinds that one association can carry."""
+    """Kinds of instances that are sent over one association, and the contexts that they need."""
 
     kinds: list[Kind] = field(default_factory=list)
     contexts: tuple[ProposedContext, ...] = ()
@@ -80,11 +81,11 @@ class Refusal:
 
     reason: str
     recompress: bool
-    """Whether another association may take it in a lossless compression."""
+    """Whether it may be accepted in a lossless compression, which another association has to propose."""
 
 
 def plan(kinds: Iterable[Kind], *, transcode: bool = True, most_contexts: int = MOST_CONTEXTS) -> list[Batch]:
-    """Distributes kinds over as few associations as their contexts need, in the given order.
+    """Distributes kinds over as few associations as their contexts allow, in the given order.
 
     Example:
         >>> ct = "1.2.840.10008.5.1.4.1.1.2"
@@ -126,7 +127,7 @@ def _contexts(kinds: list[Kind], *, transcode: bool) -> tuple[ProposedContext, .
 
 
 def choose(kind: Kind, agreed: Mapping[int, Agreement], *, transcode: bool = True) -> Choice | Refusal:
-    """Chooses the context for a kind: in the preferred syntax, else its own, an uncompressed or a lossless one."""
+    """Chooses the context for a kind: its preferred syntax, else its own, else an uncompressed, else a lossless one."""
     mine = {number: answer for number, answer in agreed.items() if answer.proposed.sop_class_uid == kind.sop_class_uid}
     accepted = {answer.transfer_syntax_uid: number for number, answer in mine.items() if answer.accepted}
     if kind.preferred in accepted:

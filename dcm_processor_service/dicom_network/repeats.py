@@ -1,4 +1,4 @@
-"""Finds instances of one sending that share a SOPInstanceUID: a peer keeps only one, whatever it answers."""
+"""Finds instances of one sending that share a SOPInstanceUID, because a peer keeps only one, whatever it answers."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
 __all__ = ["WHY_NOT", "Repeats", "conflicting", "is_what_was_sent", "refusal", "surveyed"]
 
 WHY_NOT = (
-    "another instance of this sending has its SOPInstanceUID and differs, and the peer would keep one of them: "
+    "a different instance of this sending has the same SOPInstanceUID, and the peer would keep only one of the two: "
     "send the right one alone"
 )
 
 
 def conflicting(found: Iterable[object]) -> frozenset[str]:
-    """Returns the SOPInstanceUIDs that several different instances share; skips items that are no instances."""
+    """Returns the SOPInstanceUIDs that several different instances share; ignores items that are no instances."""
     by_uid: defaultdict[str, list[Outgoing]] = defaultdict(list)
     for one in found:
         if isinstance(one, Outgoing):
             by_uid[one.sop_instance_uid].append(one)
     checksum = _read_once()
-    # all pairs: an unreadable instance counts as equal to each of two instances that differ
+    # all pairs must be compared, because an unreadable instance counts as equal to each of two different ones
     return frozenset(
         uid for uid, all_of in by_uid.items() if any(_differ(*two, checksum) for two in combinations(all_of, 2))
     )
 
 
 def _read_once() -> Callable[[Outgoing, str], str]:
-    """Returns a form of :meth:`Outgoing.checksum` that reads an instance only once in each transfer syntax."""
+    """Returns a function like :meth:`Outgoing.checksum` that reads an instance only once for each transfer syntax."""
     known: dict[tuple[int, str], str] = {}
 
     def checksum(instance: Outgoing, transfer_syntax_uid: str) -> str:
@@ -63,7 +63,8 @@ def surveyed(
 ) -> tuple[Iterable[Outgoing | Unreadable | LeftOutFile], frozenset[str]]:
     """Returns the items to send, and the SOPInstanceUIDs that several different instances share.
 
-    An iterator is not read in advance: its items are yielded as they come, and the set of UIDs is empty.
+    If ``items`` is an iterator, it is not read in advance: its items are yielded as they come, and the set of UIDs is
+    empty.
 
     Raises:
         InvalidSeriesError: A folder holds nothing that could be sent.
@@ -86,11 +87,11 @@ def refusal(instance: Outgoing) -> InstanceRecord:
 
 
 class Repeats:
-    """Compares an instance with others of the same UID that were sent or are about to be sent.
+    """Compares an instance with others of the same SOPInstanceUID that were sent or are about to be sent.
 
     Args:
         ledger: The records of the sending.
-        conflicts: SOPInstanceUIDs that several different instances share: none of these instances is sent.
+        conflicts: SOPInstanceUIDs that several different instances share; none of these instances may be sent.
     """
 
     def __init__(self, ledger: Ledger, conflicts: Collection[str] = ()) -> None:
@@ -99,7 +100,7 @@ class Repeats:
         self._coming: dict[str, Outgoing] = {}
 
     def differs(self, instance: Outgoing) -> bool:
-        """Returns whether another instance of this UID, given with it or sent before it, differs from this one."""
+        """Returns whether a different instance of the same UID was sent before, or is to be sent as well."""
         uid = instance.sop_instance_uid
         if uid in self._conflicts:
             return True
@@ -124,11 +125,12 @@ def _differ(first: Outgoing, second: Outgoing, checksum: Callable[[Outgoing, str
         checksums = checksum(first, syntax), checksum(second, syntax)
     except UnsupportedTransferSyntaxError:
         return True
-    return all(checksums) and checksums[0] != checksums[1]  # an unreadable instance gets a record of its own
+    # a checksum is empty if its instance cannot be read: it counts as equal here, and fails by itself later
+    return all(checksums) and checksums[0] != checksums[1]
 
 
 def is_what_was_sent(instance: Outgoing, record: InstanceRecord) -> bool:
-    """Returns whether an instance is unchanged since the peer acknowledged it: a job may have made it anew."""
+    """Returns whether an instance is still the one that the peer acknowledged, and was not made again by a job."""
     if not record.checksum:
         return True
     try:

@@ -44,7 +44,7 @@ __all__ = ["PynetdicomSender"]
 _DEFAULT_OPTIONS = SendOptions()
 _NOTHING: Mapping[str, InstanceRecord] = {}
 
-# the most that is read before an association is opened: its contexts are planned from these instances
+# so much is read at most before an association is opened, whose contexts are planned for these instances
 _WINDOW_INSTANCES = 5_000
 _WINDOW_BYTES = 64 << 20
 
@@ -55,9 +55,10 @@ class PynetdicomSender:
     """Sends by C-STORE, or by STOW-RS to a peer that has a URL.
 
     Args:
-        ae_title: Our AE title, unless the peer has a ``calling_ae_title``.
-        timeout_s: How long to wait for a silent peer if the options do not say; None means their defaults.
-        pause: Called with the seconds to wait between two attempts.
+        ae_title: Our AE title for peers without a ``calling_ae_title``.
+        timeout_s: Time-out for peers that do not answer, if neither options nor peer set one; None for the defaults of
+            the options.
+        pause: Function that waits between two attempts; it is called with the number of seconds.
 
     Example:
         >>> from pydicom.data import get_testdata_file
@@ -94,33 +95,37 @@ class PynetdicomSender:
     ) -> SendReport:
         """Sends any mix of datasets, files, folders and DICOMDIRs; changes none of them.
 
-        Of two instances that differ and have the same SOPInstanceUID neither is sent. If they come from an iterator,
-        which cannot be read in advance, the first is sent.
+        If two different instances have the same SOPInstanceUID, neither is sent. But if they come from an iterator,
+        which cannot be read in advance, the first one is sent.
 
-        Files of a folder that are no instances are left out: the report names them, and they are no failure. A damaged
-        file, a file that cannot be opened, and a file or dataset given as an item that cannot be sent are failures.
+        Files in a folder that are no instances are left out: the report names them, but they do not count as failures.
+        Failures are damaged files, files that cannot be opened, and items that are a file or dataset that cannot be
+        sent.
 
         Args:
             items: The items to send.
             peer: The peer to send to.
             options: Time-outs, number of attempts and associations, checks.
-            acknowledged: Records of an earlier attempt by SOPInstanceUID; these instances are not sent again, unless
-                the record has a checksum and the instance another one by now.
-            on_record: Called with each record as it is written, one at a time; with several associations from their
-                threads. Store acknowledged records, to pass them as ``acknowledged`` in another attempt.
-            on_begin: Called with the SOPInstanceUIDs that are sent next, one call at a time: the first at once, the
-                others soon. Store these too, for ``may_hold`` in another attempt.
-            may_hold: Called if the peer answers that it has an instance of that UID already (0111); returns whether
-                that may be this one, from an earlier sending that was cut off or from another one at the same time.
-            on_commitment: Called with the storage commitment before the peer is asked for it, and again when it was
-                answered or refused. Store it, for :meth:`wait_for_commitments`.
-            cancelled: Called between two instances; once it returns True, the rest is ``not_attempted``.
+            acknowledged: Records of an earlier sending by SOPInstanceUID. These instances are not sent again, unless
+                their checksum differs from the one in the record.
+            on_record: Called with each record when it is written. There is only one call at a time, but with several
+                associations, calls come from several threads. Store acknowledged records, to pass them as
+                ``acknowledged`` to the next sending.
+            on_begin: Called with the SOPInstanceUIDs that are sent next: the first at once, the others soon. There is
+                only one call at a time. Store these UIDs, for ``may_hold`` of the next sending.
+            may_hold: Called with a SOPInstanceUID if the peer answers that it already holds an instance of that UID
+                (status 0111). Returns whether this may be our instance, from an earlier sending that was cut off or
+                from another sending at the same time.
+            on_commitment: Called with the storage commitment before the peer is asked for it, and again after the peer
+                has answered or refused. Store it, for :meth:`wait_for_commitments`.
+            cancelled: Called between two instances. After it has returned True, the other instances are not sent, and
+                their outcome is ``not_attempted``.
 
         Raises:
-            SendRejectedError: Not every instance was stored, or committed as asked for; ``report`` has the records (not
-                raised with ``check=False``). SendIncompleteError if sending the rest again may help.
-            PeerUnreachableError: No association could be opened; or no further one, with the ``report`` so far (the
-                latter not raised with ``check=False``).
+            SendRejectedError: Not every instance was stored or committed as requested; ``report`` has the records. If
+                sending the rest again may help, it is a SendIncompleteError. Not raised with ``check=False``.
+            PeerUnreachableError: No association could be opened. If instances were stored before, ``report`` has the
+                records, and the error is not raised with ``check=False``.
             ConfigurationError: A certificate file of the peer is unusable, or a port of ours is in use.
             InvalidSeriesError: A folder holds no instance to send.
         """
@@ -169,12 +174,12 @@ class PynetdicomSender:
         """Waits for the answers to requests for storage commitment, at most ``options.commitment_timeout_s``.
 
         Args:
-            open_ones: Transactions without an answer.
+            open_ones: Requests that have no answer yet.
             options: The time-out and the port.
-            ask_again: Whether to start a new transaction for each first.
-            on_commitment: Called with each settled transaction, and with each new one before the peer is asked; from
-                another thread if the answer comes to the port. Only after it returns is the answer acknowledged.
-            cancelled: Called while waiting.
+            ask_again: Whether to begin by sending each request again, in a new transaction.
+            on_commitment: Called with each answered request, and with each new request before it is sent. If an answer
+                comes to the port, the call is made in another thread, and the answer is acknowledged after it returns.
+            cancelled: Called repeatedly while waiting; returns whether to stop.
 
         Raises:
             ConfigurationError: This process cannot listen at the port, or the peers need different TLS settings there.
@@ -183,7 +188,7 @@ class PynetdicomSender:
         waiting.wait(open_ones, ask_again=ask_again, cancelled=cancelled)
 
     def echo(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> EchoResult:
-        """Asks a peer whether it answers (C-ECHO); if not, the result has the reason and nothing is raised.
+        """Asks a peer whether it answers (C-ECHO); if it does not, the result states the reason.
 
         Raises:
             ConfigurationError: A certificate file of the peer is unusable.
@@ -191,7 +196,7 @@ class PynetdicomSender:
         return echo(peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
 
     def probe(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> list[AcceptedContext]:
-        """Asks a peer which SOP classes it accepts, in which transfer syntaxes; sends no instance.
+        """Asks a peer which SOP classes it accepts, and in which transfer syntaxes; sends no instance.
 
         Raises:
             PeerUnreachableError: No association could be opened.
@@ -200,7 +205,7 @@ class PynetdicomSender:
         return probing.probe(peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
 
     def propose(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> PeerProposal:
-        """Tests a peer over a few associations and proposes values for its fields; sends no instance.
+        """Tests a peer over a few associations and proposes values for the fields of ``Peer``; sends no instance.
 
         Raises:
             PeerUnreachableError: No association could be opened.
@@ -222,7 +227,7 @@ class PynetdicomSender:
 
     @staticmethod
     def check(peer: Peer) -> None:
-        """Reads the certificate files of a peer, so that a wrong file is reported early.
+        """Reads the certificate files of a peer, so that a wrong file leads to an error before anything is sent.
 
         Raises:
             ConfigurationError: A certificate file of the peer is unusable.
@@ -264,7 +269,7 @@ class PynetdicomSender:
         """Asks whether the peer holds all stored instances, and writes the answer into the records."""
         stored = {position: record for position, record in ledger.records.items() if record.outcome.acknowledged}
         if peer.url is None:
-            delivery.finish()  # some archives list a study only after the association that brought it has ended
+            delivery.finish()  # some peers list a study only after the association over which it came has ended
         ask = by_query(peer, options, self._calling(peer)) if isinstance(delivery, Delivery) else delivery.held
         for position, record in verify(stored, identities, ask, options, self._pause).items():
             ledger.put(position, record)
@@ -294,7 +299,7 @@ def _windows(
     acknowledged: Mapping[str, InstanceRecord],
     left_out: list[LeftOutFile],
 ) -> Iterator[list[tuple[int, Outgoing]]]:
-    """Yields groups of instances with their positions, limited in number and bytes; records those not to be sent."""
+    """Yields instances with their positions, in groups of limited number and size; records those not to be sent."""
     window: list[tuple[int, Outgoing]] = []
     memory_bytes = 0
     for position, one in enumerate(found):
@@ -322,7 +327,7 @@ def _windows(
 def _remembered(
     found: Iterable[Outgoing | Unreadable | LeftOutFile], identities: dict[int, Identity | None]
 ) -> Iterator[Outgoing | Unreadable | LeftOutFile]:
-    """Yields items unchanged, and stores the identity by which the peer is later asked about each instance."""
+    """Yields items unchanged, and stores the identity of each instance, by which the peer is asked about it later."""
     for position, one in enumerate(found):
         if isinstance(one, Outgoing):
             identities[position] = identity_of(one)
@@ -330,7 +335,7 @@ def _remembered(
 
 
 def _unmet(ledger: Ledger, options: SendOptions, asked: StorageCommitment | None) -> tuple[str, ...]:
-    """Returns the requested guarantees that not all stored instances have."""
+    """Lists those requested guarantees, verification or commitment, that some stored instance lacks."""
     outcomes = {record.outcome for record in ledger.records.values() if record.outcome.acknowledged}
     unmet = []
     if options.verify and outcomes - {Outcome.VERIFIED, Outcome.COMMITTED}:

@@ -1,8 +1,9 @@
-"""Checks that a file is complete and has the syntax that it names, by reading all its elements before sending.
+"""Checks before the sending that a file is complete and has the transfer syntax that it states.
 
-Some peers hang on a data set that is cut off, or store one under the wrong transfer syntax, and answer "stored". So
-every element is visited (PS3.5, section 7.1), including those in sequences and fragments of undefined length, up to the
-last one, which must end with the file. Values are not read, except the two UIDs that the request repeats.
+Some peers hang if a data set is cut off. Others answer "stored" although the data set has another transfer syntax than
+stated. So every element is visited (PS3.5, section 7.1), including those in sequences and fragments of undefined
+length, up to the last one, which must end where the file ends. Values are not read, except those of the two UIDs that
+the C-STORE request repeats.
 """
 
 from __future__ import annotations
@@ -49,12 +50,12 @@ _LONGER_ITEM = "damaged, an item of a sequence is longer than the sequence: get 
 
 
 class UnsoundFileError(Exception):
-    """A file is damaged; the message completes "it is …" and quotes no value."""
+    """Says that a file is damaged; the message completes the sentence "the file is …" and quotes no value."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """The position of the data set in a file, in bytes, and its UIDs."""
+    """Where the data set of a file begins and ends, in bytes, and its UIDs, which are empty if unknown."""
 
     start: int
     end: int
@@ -64,7 +65,7 @@ class Content:
 
 @dataclass(frozen=True)
 class _Coding:
-    """How the elements of a data set are written (PS3.5, section 7.1)."""
+    """The encoding of a data set's elements: explicit or implicit VR, and byte order (PS3.5, section 7.1)."""
 
     explicit: bool
     order: str
@@ -75,7 +76,7 @@ class _Coding:
 
 
 _IMPLICIT, _EXPLICIT, _BIG = _Coding(False, "<"), _Coding(True, "<"), _Coding(True, ">")
-# the second is JPIP Referenced Deflate
+# the second one is JPIP Referenced Deflate
 _DEFLATED = frozenset({str(DeflatedExplicitVRLittleEndian), "1.2.840.10008.1.2.4.95"})
 _UNCOMPRESSED = frozenset({str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndian), str(ExplicitVRBigEndian)})
 
@@ -83,11 +84,11 @@ _UNCOMPRESSED = frozenset({str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndi
 def examine(file: BinaryIO, transfer_syntax_uid: str, *, is_part10: bool = True) -> Content:
     """Checks all elements of a file, and leaves it positioned at its data set.
 
-    A private transfer syntax may write elements in any way, so the elements of such a file are not checked.
+    If the transfer syntax is private, the elements are not checked, because their encoding is not known.
 
     Raises:
-        UnsoundFileError: The file is cut off, goes on after its last element, or does not have the syntax that it
-            names.
+        UnsoundFileError: The file is cut off, goes on after its last element, or does not have the transfer syntax that
+            it states.
         OSError: The file cannot be read.
     """
     size = file.seek(0, os.SEEK_END)
@@ -130,7 +131,7 @@ def _coding(transfer_syntax_uid: str) -> _Coding | None:
 
 
 class _Window:
-    """A buffer over a part of a file, so that long values are skipped and not read."""
+    """A buffer over a part of a file, which is moved when needed, so that long values are skipped and not read."""
 
     def __init__(self, file: BinaryIO, size: int, window_bytes: int = _WINDOW_BYTES) -> None:
         self._file = file
@@ -140,7 +141,7 @@ class _Window:
         self.buffer = b""
 
     def at(self, position: int) -> int:
-        """Returns the offset of a position in the buffer; the head of the element there is in the buffer, too."""
+        """Moves the buffer, if needed, over the head of the element at a position; returns the offset in the buffer."""
         offset = position - self.first
         left = len(self.buffer) - offset
         if offset < 0 or (left < _LONGEST_HEAD_BYTES and self.first + len(self.buffer) < self.size):
@@ -176,7 +177,7 @@ def _behind_meta(source: _Window) -> tuple[int, str]:
                 stated = _text(source.value(value, length))
             position = value + length
     except (UnsoundFileError, struct_error):
-        if not stated:  # otherwise the data set has begun, which may be written in any way
+        if not stated:  # if it is stated, the meta information has ended, and the data set may be encoded in any way
             raise UnsoundFileError(_CUT_OFF) from None
     return position, stated
 
@@ -185,7 +186,7 @@ def _walked(source: _Window, start: int, coding: _Coding, transfer_syntax_uid: s
     """Checks a data set, and returns its SOPClassUID and SOPInstanceUID.
 
     Raises:
-        UnsoundFileError: The data set does not end with the file, or is not in the named syntax.
+        UnsoundFileError: The data set does not end with the file, or does not have the transfer syntax.
     """
     uids: dict[int, str] = {}
     compressed = transfer_syntax_uid not in _UNCOMPRESSED and transfer_syntax_uid not in _DEFLATED
@@ -196,12 +197,12 @@ def _walked(source: _Window, start: int, coding: _Coding, transfer_syntax_uid: s
         if other is None:
             raise
         raise UnsoundFileError(
-            f"written in {other.name}, while its meta information says {UID(transfer_syntax_uid).name}: get it again"
+            f"encoded in {other.name}, but its meta information says {UID(transfer_syntax_uid).name}: get it again"
         ) from error
     fragmented = uids.get(_PIXELS)
     if fragmented is not None and bool(fragmented) != compressed:
         what = "compressed" if fragmented else "not compressed"
-        raise UnsoundFileError(f"{what}, while its meta information says {UID(transfer_syntax_uid).name}: get it again")
+        raise UnsoundFileError(f"{what}, but its meta information says {UID(transfer_syntax_uid).name}: get it again")
     return uids
 
 
@@ -223,7 +224,7 @@ def _elements(
     *,
     in_item: bool = False,
 ) -> int:
-    """Visits elements up to ``end``, or up to the delimiter of their item of undefined length."""
+    """Visits elements up to ``end``, or up to the delimiter that ends their item, if that is of undefined length."""
     kept = _KEPT if depth == 0 else _NOTHING_KEPT
     try:
         while position < end:
@@ -254,7 +255,10 @@ def _elements(
 def _short_elements(
     source: _Window, position: int, end: int, coding: _Coding, uids: dict[int, str], kept: frozenset[int]
 ) -> int:
-    """Visits elements of short length in the buffer in a loop without calls, because most elements are such."""
+    """Visits the elements in the buffer whose VR has a short length field, up to the first other element.
+
+    Most elements are of this kind, so the loop makes no function calls.
+    """
     head, short = _HEADS[coding.order], SHORT_VRS
     offset = source.at(position)
     buffer, first = source.buffer, position - offset
@@ -267,29 +271,32 @@ def _short_elements(
         offset = value + length
         if group == _FIRST_GROUP and group << 16 | element in kept and first + offset <= end:
             _keep(uids, group << 16 | element, _text(source.value(first + value, length)))
-            if source.buffer is not buffer:  # the value was outside of the buffer, which has moved
+            if source.buffer is not buffer:  # the buffer was moved, because the value was outside of it
                 break
     return first + offset
 
 
 @lru_cache(maxsize=4096)
 def _is_sequence(tag: int, vr: bytes) -> bool:
-    """Returns whether an element is a sequence, by its VR or, without one, by the dictionary."""
+    """Returns whether an element is a sequence according to its VR, or to the dictionary if it has no VR."""
     return vr == b"SQ" or (not vr and dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ")
 
 
 def _keep(uids: dict[int, str], tag: int, value: str) -> None:
-    """Keeps the UID of the class or the instance; refuses a second one, because readers differ in which they take.
+    """Stores the UID of the class or the instance.
 
     Raises:
-        UnsoundFileError: The data set has another value for it already.
+        UnsoundFileError: The data set has the element twice, with different values, and readers differ in which one
+            they use.
     """
     if uids.setdefault(tag, value) != value:
-        raise UnsoundFileError("of two SOP classes or instances, which its data set names both: get it again")
+        raise UnsoundFileError("damaged, its data set names two SOP classes or instances: get it again")
 
 
 def _defined(source: _Window, start: int, end: int, coding: _Coding, depth: int) -> None:
-    """Visits the items of a sequence of defined length; some writers write private ones in implicit VR.
+    """Visits the items of a sequence of defined length.
+
+    Some programs encode private sequences in implicit VR even if the file has explicit VR, so this is tried as well.
 
     Raises:
         UnsoundFileError: The items do not end where the sequence does.
@@ -299,7 +306,7 @@ def _defined(source: _Window, start: int, end: int, coding: _Coding, depth: int)
     try:
         _items(source, start, end, coding, depth)
     except (UnsoundFileError, struct_error):
-        if coding == _IMPLICIT:  # a second walk at each level would double the time with each level
+        if coding == _IMPLICIT:  # no second try: trying twice at each level would double the time with each level
             raise
         _items(source, start, end, _IMPLICIT, depth)
 
@@ -308,7 +315,7 @@ def _items(source: _Window, position: int, end: int, coding: _Coding, depth: int
     while position < end:
         item, _, length, position = _head(source, position, coding)
         if item == _SEQUENCE_END and not length:
-            continue  # superfluous, and harmless
+            continue  # a delimiter that is not needed, but does no harm
         if item != _ITEM:
             raise UnsoundFileError(_GOES_ON)
         if length == UNDEFINED:
@@ -322,13 +329,13 @@ def _items(source: _Window, position: int, end: int, coding: _Coding, depth: int
 
 
 def _undefined(source: _Window, position: int, end: int, coding: _Coding, tag: int, vr: bytes, depth: int) -> int:
-    """Visits a value of undefined length: a sequence, or fragments of compressed pixels (PS3.5, 7.5 and A.4)."""
+    """Visits a value of undefined length, which is a sequence or compressed pixels (PS3.5, sections 7.5 and A.4)."""
     if depth >= _DEEPEST:
         raise UnsoundFileError(_TOO_DEEP)
     is_pixels = tag == _PIXELS and coding.explicit
     if coding.explicit and not is_pixels and vr not in {b"SQ", b"UN"}:
         raise UnsoundFileError(_GOES_ON)
-    inner = _IMPLICIT if vr == b"UN" else coding  # PS3.5, 6.2.2, note 2
+    inner = _IMPLICIT if vr == b"UN" else coding  # PS3.5, section 6.2.2, note 2: such a value is in implicit VR
     while True:
         if position >= end:
             raise UnsoundFileError(_CUT_OFF)
@@ -346,7 +353,7 @@ def _undefined(source: _Window, position: int, end: int, coding: _Coding, tag: i
 
 
 def _head(source: _Window, position: int, coding: _Coding) -> tuple[int, bytes, int, int]:
-    """Returns tag, VR, length and the position of the value.
+    """Returns tag, VR, length and position of the value of the element at a position.
 
     Raises:
         UnsoundFileError: The VR does not exist.
@@ -373,7 +380,7 @@ def _inflated(content: bytes) -> bytes:
         raise UnsoundFileError("damaged, its deflated data set cannot be inflated: get it again") from None
     if not inflater.eof:
         raise UnsoundFileError(_CUT_OFF)
-    # NUL makes the length even (PS3.5, A.5); some writers leave the checksum and the length that gzip adds
+    # a zero byte may follow to make the length even (PS3.5, section A.5), or gzip's checksum and length
     if inflater.unused_data.strip(b"\0") not in {b"", struct_pack("<II", zlib.crc32(data), len(data)).strip(b"\0")}:
         raise UnsoundFileError(_GOES_ON)
     return data

@@ -1,8 +1,8 @@
 """Finds the instances to send in files, folders, DICOMDIRs and datasets; reads each up to its pixels.
 
-:mod:`dcm_processor_service.imaging.headers.folder` decides which files are DICOM, as everywhere in this package. A
-file's data set is sent as it is on disk, without decoding. The UIDs come from the data set itself: the copies in the
-file meta information may be outdated.
+:mod:`dcm_processor_service.imaging.headers.folder` decides which files are DICOM, as everywhere in this package. The
+data set of a file is sent as it is on disk, without decoding. The UIDs are read from the data set, because the copies
+in the file meta information may be outdated.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _NO_UID = "with a UID that is not valid (PS3.5, 9.1)"
 
 @dataclass(frozen=True)
 class Outgoing:
-    """An instance that can be sent."""
+    """An instance to send, and the values in its header that the request to the peer repeats."""
 
     source: Path | Dataset
     sop_class_uid: str
@@ -71,11 +71,13 @@ class Outgoing:
         return len(pixels.value) if pixels is not None and isinstance(pixels.value, bytes) else 0
 
     def open_file(self, transfer_syntax_uid: str) -> BinaryIO:
-        """Opens the instance as a DICOM file in a transfer syntax; opens the file on disk if that is its own syntax.
+        """Opens the instance as a DICOM file in a transfer syntax.
+
+        If the file on disk has this transfer syntax already, that file is opened.
 
         Raises:
-            UnreadableInstanceError: It can no longer be read, is damaged, has become another instance, or cannot be
-                encoded.
+            UnreadableInstanceError: The instance can no longer be read, is damaged, has been replaced by another
+                instance, or cannot be encoded.
             UnsupportedTransferSyntaxError: The instance cannot be converted.
         """
         own = self.transfer_syntax_uid
@@ -97,7 +99,7 @@ class Outgoing:
         """Checks that a file can be sent, before an association is opened for it.
 
         Raises:
-            UnreadableInstanceError: It cannot be sent; the message says why.
+            UnreadableInstanceError: The file cannot be sent; the message says why.
         """
         if isinstance(self.source, Path):
             self._open_sound().close()
@@ -122,13 +124,13 @@ class Outgoing:
         return file
 
     def _require_uids(self, sop_class_uid: str, sop_instance_uid: str) -> None:
-        """Raises if the source has become another instance since its UIDs were read."""
+        """Raises an error if the source was replaced by another instance after its UIDs were read."""
         # a UID is empty if it is not known
         if sop_class_uid not in {"", self.sop_class_uid} or sop_instance_uid not in {"", self.sop_instance_uid}:
-            raise UnreadableInstanceError("it became another instance since the sending began: send it again")
+            raise UnreadableInstanceError("it was replaced by another instance after the sending began: send it again")
 
     def _with_meta(self, file: BinaryIO) -> BytesIO:
-        """Returns the file's unchanged data set with the file meta information that the file lacks."""
+        """Returns the unchanged data set of a file that has no meta information, preceded by new meta information."""
         meta, buffer = FileMetaDataset(), DicomBytesIO()
         meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
         meta.MediaStorageSOPInstanceUID = UID(self.sop_instance_uid)
@@ -163,7 +165,8 @@ class Outgoing:
             left_bytes = file.seek(0, os.SEEK_END) - file.seek(dataset_position(file))
             while piece := _read_fully(file, piece_bytes):
                 left_bytes -= len(piece)
-                # a deflated data set may have an odd length, at which peers abort: pad it (PS3.5, A.5; PS3.8, E.1)
+                # A deflated data set may have an odd length. It is padded, because peers abort at odd lengths (PS3.5,
+                # section A.5; PS3.8, section E.1).
                 yield piece + b"\0" if len(piece) % 2 else piece
         except (OSError, UnsoundFileError) as error:
             raise UnreadableInstanceError(_GONE) from error
@@ -172,13 +175,13 @@ class Outgoing:
 
 
 class Checksum:
-    """The CRC-32 and the length of an encoded data set, computed while its pieces pass."""
+    """The CRC-32 and the length of an encoded data set, computed while the data set is read piece by piece."""
 
     def __init__(self) -> None:
         self._crc = self._size_bytes = 0
 
     def of(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Yields the pieces unchanged, and computes the checksum anew."""
+        """Yields the pieces unchanged, and computes their checksum, beginning from zero."""
         self._crc = self._size_bytes = 0
         for piece in pieces:
             self._crc = crc32(piece, self._crc)
@@ -202,12 +205,12 @@ class Unreadable:
 
 
 def survey(items: Sendable | Iterable[Sendable]) -> Iterator[Outgoing | Unreadable | LeftOutFile]:
-    """Yields the instances to send, in order, those of folders by name; lazily.
+    """Yields the instances to send, one after the other: in the order of ``items``, and those of folders by name.
 
-    In a folder, files that are no instances are left out: other files, hidden ones, a DICOMDIR, a second file of one
-    instance. Damaged files and files that cannot be opened are not left out but reported as unreadable, because the
-    peer then lacks an instance. So is every file given as an item that is no instance, except a DICOMDIR, which stands
-    for the files that it lists.
+    In a folder, some files are left out: files that are not DICOM, hidden files, a DICOMDIR, and a second file of the
+    same instance. Damaged files and files that cannot be opened are reported as unreadable, because the peer will lack
+    an instance. If an item is a file that is no instance, it is reported as unreadable too, unless it is a DICOMDIR: in
+    that case, the files that it lists are yielded.
 
     Raises:
         InvalidSeriesError: A folder holds no instance to send.
@@ -294,7 +297,7 @@ def _read(path: Path) -> Outgoing | Unreadable:
 
 
 def _outgoing(instance: InstanceFile) -> Outgoing | Unreadable:
-    """Returns the instance of a file, with the values that the request to the peer repeats."""
+    """Returns the instance in a file, or the reason why it cannot be sent."""
     path = printable(instance.path)
     with contained():
         sop_class, sop_instance = text(instance.header, "SOPClassUID"), instance.sop_instance_uid
@@ -312,7 +315,7 @@ def _outgoing(instance: InstanceFile) -> Outgoing | Unreadable:
 
 
 def _read_fully(file: BinaryIO, count: int) -> bytes:
-    """Reads ``count`` bytes, fewer only at the end: network file systems may return fewer at a time."""
+    """Reads ``count`` bytes, or fewer at the end of the file; reads repeatedly, as network file systems require."""
     piece = file.read(count)
     while 0 < len(piece) < count and (more := file.read(count - len(piece))):
         piece += more
@@ -320,5 +323,5 @@ def _read_fully(file: BinaryIO, count: int) -> bytes:
 
 
 def _are_uids(*values: str) -> bool:
-    """Returns whether all values are at most 64 digits and dots: no other UID fits into a request."""
+    """Returns whether all values consist of at most 64 digits and dots, because only such UIDs fit into a request."""
     return all(_UID.fullmatch(value) for value in values)

@@ -39,7 +39,7 @@ EXACT_MEANINGS = {
     0xB000: "stored; the peer changed some data elements",
     0xB006: "stored; the peer discarded some data elements",
     0xB007: "stored, though the data set does not match its SOP class",
-    0xC122: "the peer does not take this transfer syntax",
+    0xC122: "the peer does not accept this transfer syntax",
 }
 
 RANGES_OF_MEANINGS = (

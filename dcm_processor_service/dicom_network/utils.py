@@ -1,8 +1,8 @@
-"""The object makers of the 0.0.1 API, under their old import path; loaded at first use.
+"""The functions of the 0.0.1 API that make DICOM objects, under their old import path.
 
 Part of the 0.0.1 API; stays until 2.0.
 
-They are defined in :mod:`dcm_processor_service.derived`.
+They are defined in :mod:`dcm_processor_service.derived`, and loaded when they are first used.
 """
 
 from __future__ import annotations

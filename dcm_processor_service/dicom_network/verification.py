@@ -1,4 +1,4 @@
-"""Verifies that a peer holds the instances that it acknowledged: asks for instances, series by series."""
+"""Verifies that a peer holds the instances that it acknowledged, by asking for the instances of each series."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
         """Asks a peer for the instances of series."""
 
         def __call__(self, series: Iterable[SeriesKey], /) -> dict[SeriesKey, Held]:
-            """Returns the instances that the peer holds of each series."""
+            """Returns for each series the instances that the peer holds."""
 
 
 __all__ = ["COMPARED", "MOST_INSTANCES", "Held", "Identity", "SeriesKey", "by_query", "held", "identity_of", "verify"]
 
 _TEXTS, _NUMBERS = ("ContentDate", "ContentTime"), ("InstanceNumber", "NumberOfFrames", "Rows", "Columns")
 COMPARED = (*_TEXTS, *_NUMBERS)
-"""Attributes in which two instances of one UID often differ, and which many peers return."""
+"""Attributes in which two different instances of one UID usually differ, and which many peers return."""
 
 _REMEDY = "remove it there, or send this one under another UID, which revision= gives to a derived object"
 
 MOST_INSTANCES = 100_000
-"""The most instances of one series; if a peer lists more, the verification gives up."""
+"""The largest number of instances in one series; if a peer lists more, the verification gives up."""
 
 
 @dataclass(frozen=True)
 class SeriesKey:
-    """The UIDs above an instance, which a query needs (PS3.4, C.4.1.2.1)."""
+    """The UIDs of study and series, which a query for instances needs (PS3.4, section C.4.1.2.1)."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -52,15 +52,15 @@ class SeriesKey:
 
 @dataclass(frozen=True)
 class Identity:
-    """The series of an instance, and the values that are compared with those of the peer's instance."""
+    """The series of an instance, and its values that are compared with those that the peer returns."""
 
     series: SeriesKey
     values: Mapping[str, str]
-    """The values of ``COMPARED``; empty where the instance has none."""
+    """The values of the attributes in ``COMPARED``; an absent value is empty."""
 
 
 Held = dict[str, dict[str, str]]
-"""The values of ``COMPARED`` that a peer returned, by SOPInstanceUID."""
+"""The values of the attributes in ``COMPARED`` that a peer returned, by SOPInstanceUID."""
 
 
 def identity_of(instance: Outgoing) -> Identity | None:
@@ -86,9 +86,9 @@ def verify(
     options: SendOptions,
     pause: Callable[[float], None],
 ) -> dict[int, InstanceRecord]:
-    """Asks the peer for acknowledged instances, and returns their records with the answer in them.
+    """Asks the peer for the instances that it acknowledged, and returns their records with the result of the check.
 
-    A peer may list an instance a little later than it acknowledges it, so missing instances are asked for again.
+    A peer may list an instance only some time after it has acknowledged it. So it is asked for missing instances again.
     """
     open_records = dict(records)
     judged: dict[int, InstanceRecord] = {}
@@ -128,7 +128,7 @@ def _judged(record: InstanceRecord, identity: Identity | None, listed: dict[Seri
 
 
 def by_query(peer: Peer, options: SendOptions, calling_ae_title: str) -> Ask:
-    """Returns a function that asks by C-FIND at image level, one request for each series, over one association."""
+    """Returns a function that asks by C-FIND at the level IMAGE, with one request for each series."""
 
     def ask(series: Iterable[SeriesKey], /) -> dict[SeriesKey, Held]:
         with finding(peer, options, calling_ae_title) as association:
@@ -149,7 +149,7 @@ def _query(key: SeriesKey) -> Dataset:
 
 
 def held(answers: Iterable[Dataset], series: SeriesKey) -> Held:
-    """Returns a peer's answers about the instances of a series; leaves out answers about another series."""
+    """Collects a peer's answers about the instances of a series, ignoring answers about other series."""
     listing: Held = {}
     with contained():
         for answer in answers:
@@ -160,7 +160,10 @@ def held(answers: Iterable[Dataset], series: SeriesKey) -> Held:
 
 
 def _compared(header: Header) -> dict[str, str]:
-    """Returns the values in one spelling: times without trailing zeros in their fractions."""
+    """Returns the values of the attributes in ``COMPARED``, in a form in which equal values have equal text.
+
+    So a time has no trailing zeros in its fraction of a second.
+    """
     found = {keyword: text(header, keyword) for keyword in _TEXTS}
     if "." in found["ContentTime"]:
         found["ContentTime"] = found["ContentTime"].rstrip("0").rstrip(".")

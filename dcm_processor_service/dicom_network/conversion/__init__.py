@@ -1,1 +1,1 @@
-"""Converts an instance to a transfer syntax that a peer takes."""
+"""Converts instances to transfer syntaxes that a peer accepts."""

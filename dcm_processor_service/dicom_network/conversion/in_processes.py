@@ -1,7 +1,7 @@
-"""Converts instances to another transfer syntax: plain ones in this process, compressed ones in a child process.
+"""Converts instances to another transfer syntax; conversions of compressed pixels run in a child process.
 
-Decoders and encoders of compressed pixels may crash their process on a damaged file. If the process is a child, only
-one instance is lost and the sending goes on.
+A damaged file may crash the process in which it is decoded or encoded. If that is a child process, only this instance
+cannot be sent, and the sending goes on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MOST_KEPT = 4
 _LIMITS = Limits()
 
 CHILDREN = ChildPool(lambda: ChildProcess(_WORKER, "convert compressed pixels"))
-"""The children of this process, shared by all sendings."""
+"""The child processes of this process, which all sendings share."""
 
 
 def converted(dataset: Dataset, own_uid: str, wanted_uid: str) -> BytesIO:

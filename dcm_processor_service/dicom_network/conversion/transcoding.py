@@ -1,7 +1,7 @@
-"""Changes the encoding of an instance, and never its image.
+"""Converts an instance to another transfer syntax, without any change of its image.
 
-Converts between uncompressed syntaxes, decompresses, and compresses without loss by pydicom's encoders. Pixels that
-were compressed with loss before are decoded; no conversion here loses anything more.
+Uncompressed syntaxes are converted to each other, compressed pixels are decoded, and pixels are compressed without loss
+by pydicom's encoders. If pixels were compressed with loss before, decoding them does not lose anything more.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ __all__ = [
 UNCOMPRESSED = frozenset(map(str, (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)))
 
 PLAIN = UNCOMPRESSED | {str(DeflatedExplicitVRLittleEndian)}
-# syntaxes that are always lossy, with the defined terms of PS3.3, C.7.6.1.1.5.1; JPEG 2000 may be either
+# transfer syntaxes that are always lossy, with the defined terms of PS3.3, section C.7.6.1.1.5.1; JPEG 2000 may be
+# lossless, so it is not listed
 _LOSSY_METHODS = {
     str(JPEGBaseline8Bit): "ISO_10918_1",
     str(JPEGExtended12Bit): "ISO_10918_1",
@@ -68,7 +69,7 @@ _WORD_BYTES = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 
 class UnreadableInstanceError(DicomError):
-    """An instance that was there when the sending began cannot be read any more, or cannot be encoded."""
+    """Says that an instance cannot be read any more since the sending began, or cannot be encoded."""
 
 
 def lossless_encoders() -> tuple[str, ...]:
@@ -83,9 +84,10 @@ def lossless_encoders() -> tuple[str, ...]:
 
 
 def copy_of(dataset: Dataset, transfer_syntax_uid: str) -> Dataset:
-    """Returns a copy that may be changed: it shares the bulk data, and its file meta information names the syntax.
+    """Returns a copy of a dataset that may be changed; its file meta information states the transfer syntax.
 
-    Elements that were never accessed stay raw, so they cause no change and no warning.
+    The copy shares the bulk data with the original. Elements that were never accessed stay raw, so that pydicom neither
+    changes them nor warns about them.
     """
     own = Dataset()
     # in descending order, so that private elements stay raw: pydicom decodes one if its creator, which has a lower tag,
@@ -104,7 +106,8 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
     """Converts a dataset, in place, from its own transfer syntax to the wanted one, and returns it.
 
     Raises:
-        UnsupportedTransferSyntaxError: No codec for the conversion is installed, or the instance is no still image.
+        UnsupportedTransferSyntaxError: No codec for the conversion is installed, the pixel data is faulty, or the
+            instance is no still image.
     """
     if own_uid == wanted_uid:
         return dataset
@@ -121,38 +124,38 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
                 dataset.compress(UID(wanted_uid), encoding_plugin=_encoder_of(wanted_uid), generate_instance_uid=False)
         elif wanted_uid == ExplicitVRBigEndian:
             _swap_bytes(dataset)
-    except Exception as error:  # each codec raises what its library raises
+    except Exception as error:  # codecs raise exceptions of any class
         raise refusal(own_uid, wanted_uid) from error
     dataset.file_meta.TransferSyntaxUID = UID(wanted_uid)
     return dataset
 
 
 def _refuse_encodings_that_readers_misread(dataset: Dataset, own_uid: str, wanted_uid: str) -> None:
-    """Refuses conversions that follow the standard, but whose result some readers read wrongly or not at all.
+    """Refuses conversions that follow the standard, but whose result some programs read wrongly or not at all.
 
     Raises:
-        UnsupportedTransferSyntaxError: The result would be big endian with samples of 32 bits, whose 16-bit words some
-            readers swap one by one; or JPEG-LS with eight bits in words of 16, which DCMTK does not read.
+        UnsupportedTransferSyntaxError: The result would be big endian with samples of 32 bits, in which some programs
+            swap only the bytes of 16-bit words; or JPEG-LS with 8 bits stored in 16, which DCMTK cannot read.
     """
     allocated, stored = int(dataset.get("BitsAllocated") or 0), int(dataset.get("BitsStored") or 0)
     is_long = wanted_uid == ExplicitVRBigEndian and allocated > _WORD_BITS and "PixelData" in dataset
     is_short = wanted_uid == JPEGLSLossless and allocated == _WORD_BITS and stored <= _BYTE_BITS
     if is_long or is_short:
         raise UnsupportedTransferSyntaxError(
-            f"{UID(own_uid).name} cannot be converted to {UID(wanted_uid).name} here; samples of {stored} bits in "
-            f"{allocated} are read differently by different readers of it: choose another transfer syntax"
+            f"{UID(own_uid).name} cannot be converted to {UID(wanted_uid).name} here; some programs would misread its "
+            f"samples, which have {stored} bits stored in {allocated}: choose another transfer syntax"
         )
 
 
 def refusal(own_uid: str, wanted_uid: str) -> UnsupportedTransferSyntaxError:
-    """Returns the error that says why an instance cannot be converted, and what to do."""
+    """Makes the error that says why an instance cannot be converted, and what to do."""
     return UnsupportedTransferSyntaxError(
         f"{UID(own_uid).name} cannot be converted to {UID(wanted_uid).name} here; {_remedy(own_uid)}"
     )
 
 
 def part10(dataset: Dataset) -> bytes:
-    """Encodes a dataset as a DICOM file, in the transfer syntax that its file meta information names.
+    """Encodes a dataset as a DICOM file, in the transfer syntax that its file meta information states.
 
     Raises:
         UnreadableInstanceError: The dataset cannot be encoded, because a value does not fit its VR or a UID is missing.
@@ -160,7 +163,7 @@ def part10(dataset: Dataset) -> bytes:
     buffer = BytesIO()
     try:
         dcmwrite(buffer, dataset, enforce_file_format=True)
-    except Exception as error:  # a value that does not fit may raise anything; its text may hold the value
+    except Exception as error:  # may be of any class; its text is not repeated, because it may quote a value
         raise UnreadableInstanceError(f"the dataset cannot be encoded ({type(error).__name__}); validate it") from error
     return buffer.getvalue()
 
@@ -174,39 +177,39 @@ def _decompress(dataset: Dataset, own_uid: str) -> None:
     else:
         if own_uid in _BY_PILLOW and dataset.get("SamplesPerPixel", 1) != 1:
             _encapsulate_without_colour_markers(dataset, own_uid)
-        # colours stay as they were coded: a conversion from YBR to RGB would round
+        # colours stay as they were coded, because a conversion from YBR to RGB would round values
         dataset.decompress(as_rgb=False, generate_instance_uid=False)
         drop_offset_tables(dataset)
     if dataset.PhotometricInterpretation == "YBR_FULL_422":
-        dataset.PhotometricInterpretation = "YBR_FULL"  # decoders give each pixel its own chrominance
+        dataset.PhotometricInterpretation = "YBR_FULL"  # after decoding, each pixel has its own chrominance
     if own_uid in _LOSSY_METHODS and not dataset.get("LossyImageCompression"):
         _mark_as_lossy(dataset, own_uid, len(encoded))
 
 
 def _decompress_by_imagecodecs(dataset: Dataset, own_uid: str) -> None:
-    """Decodes grey frames with imagecodecs, which pydicom cannot call; no other library reads JPEG of 12 bits."""
+    """Decodes grey frames with imagecodecs, which pydicom cannot call as one of its plugins."""
     image = EncodedImage(dataset, own_uid)
     numbers = range(1, len(image.frames) + 1)
     put_frames(dataset, (image.decode(number, "imagecodecs", for_display=False) for number in numbers))
 
 
 def _encapsulate_without_colour_markers(dataset: Dataset, own_uid: str) -> None:
-    """Encapsulates colours anew, without the markers that make Pillow return RGB though the header says YBR."""
+    """Encapsulates colour frames again, without the markers that make Pillow return RGB though the header says YBR."""
     dataset.PixelData = encapsulate(
         EncodedImage(dataset, own_uid).frames, has_bot=False
-    )  # an offset table cannot count beyond 4 GB
+    )  # without an offset table, whose offsets are limited to 4 GB
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
     drop_offset_tables(dataset)
 
 
 def _interleave_samples(dataset: Dataset) -> None:
-    """Puts the samples of each pixel side by side: pydicom's encoders assume that order (C.7.6.3.1.3)."""
+    """Puts the samples of each pixel side by side, as pydicom's encoders expect them (PS3.3, section C.7.6.3.1.3)."""
     subsampled = dataset.get("PhotometricInterpretation") == "YBR_FULL_422"
     if dataset.get("SamplesPerPixel", 1) == 1 or not (subsampled or dataset.get("PlanarConfiguration")):
         return
     decoder = get_decoder(ExplicitVRLittleEndian)
-    # all frames at once: for single subsampled frames pydicom computes wrong offsets
+    # all frames are decoded at once, because for single subsampled frames pydicom computes wrong offsets
     content = decoder.as_array(dataset, raw=True)[0].tobytes()
     dataset.PixelData = content + b"\0" * (len(content) % 2)
     dataset.PlanarConfiguration = 0
@@ -215,7 +218,10 @@ def _interleave_samples(dataset: Dataset) -> None:
 
 
 def _mark_as_lossy(dataset: Dataset, own_uid: str, encoded_bytes: int) -> None:
-    """Records in attributes that the pixels are lossy, which only the transfer syntax said before (C.7.6.1.1.5)."""
+    """Records in attributes that the pixels were compressed with loss (PS3.3, section C.7.6.1.1.5).
+
+    Before, only the transfer syntax said so.
+    """
     dataset.LossyImageCompression = "01"
     dataset.LossyImageCompressionRatio = round(len(dataset.PixelData) / max(encoded_bytes, 1), 2)
     dataset.LossyImageCompressionMethod = _LOSSY_METHODS[own_uid]
@@ -223,7 +229,7 @@ def _mark_as_lossy(dataset: Dataset, own_uid: str, encoded_bytes: int) -> None:
 
 @contextmanager
 def _whole_words(dataset: Dataset, wanted_uid: str) -> Iterator[None]:
-    """Makes the RLE encoder write both bytes of a 16-bit word: if few bits are stored, pydicom passes on only one."""
+    """Makes pydicom's RLE encoder write both bytes of a 16-bit word; if 8 bits are stored, it would write only one."""
     stored, high = dataset.BitsStored, dataset.HighBit
     if wanted_uid == RLELossless and dataset.BitsAllocated == _WORD_BITS:
         dataset.BitsStored, dataset.HighBit = _WORD_BITS, _WORD_BITS - 1
@@ -234,9 +240,9 @@ def _whole_words(dataset: Dataset, wanted_uid: str) -> Iterator[None]:
 
 
 def _encoder_of(uid: str) -> str:
-    """Returns the plugin of pydicom that must encode; an empty text if pydicom may choose.
+    """Returns the plugin with which pydicom must encode a transfer syntax; empty if pydicom may choose.
 
-    RLE is not encoded by GDCM, whose encoder ends the process if the size is odd.
+    RLE must not be encoded by GDCM, because its encoder ends the process if the size is odd.
     """
     if uid != RLELossless:
         return ""
@@ -255,7 +261,7 @@ def _remedy(uid: str) -> str:
 
 
 def _swap_bytes(dataset: Dataset) -> None:
-    """Swaps the bytes of bulk values, to or from big endian; pydicom swaps all other values (PS3.5, 7.3)."""
+    """Converts bulk values to or from big endian (PS3.5, section 7.3); pydicom converts all other values."""
     for element in list(dataset):
         if element.VR == "SQ":
             for item in element.value:
@@ -267,7 +273,8 @@ def _swap_bytes(dataset: Dataset) -> None:
 def _swap_element(dataset: Dataset, element: DataElement) -> None:
     word_bytes = _WORD_BYTES.get(element.VR, 1)
     if element.keyword == "PixelData" and word_bytes > 1:
-        # a sample of 32 bits is swapped as a whole, as readers do; two samples of 8 bits change places (PS3.5, 8.1.2)
+        # all bytes of a 32-bit sample are reversed, as most programs expect; of 8-bit samples, each two change places
+        # (PS3.5, section 8.1.2)
         word_bytes = max(int(dataset.get("BitsAllocated", 16)) // 8, word_bytes)
     if word_bytes > 1 and isinstance(element.value, bytes):
         element.value = np.frombuffer(element.value, dtype=f">u{word_bytes}").astype(f"<u{word_bytes}").tobytes()

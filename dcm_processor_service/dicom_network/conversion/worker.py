@@ -1,4 +1,4 @@
-"""A child process that converts compressed instances: reads a DICOM file, writes the converted one."""
+"""A child process that converts compressed instances: it reads a DICOM file, and writes the converted file."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def main() -> None:
             dataset = dcmread(BytesIO(content))
             result = part10(convert(dataset, request["own"], request["wanted"]))
             write_answer(answers, {"bytes": len(result)}, result)
-        except BaseException as error:  # noqa: BLE001 a Rust codec's panic is no Exception
+        except BaseException as error:  # noqa: BLE001 the panic of a Rust codec is a BaseException
             write_answer(answers, as_failure(error))

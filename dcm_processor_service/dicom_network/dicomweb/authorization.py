@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Authorization"]
 
-_RENEWED_BEFORE_S = 30.0  # so that a token does not expire while a request is under way
-_LIFE_S = 300.0  # of a token, if the service does not say
+_RENEWED_BEFORE_S = 30.0  # a token is renewed so long before its end, so that it does not expire during a request
+_LIFE_S = 300.0  # lifetime of a token if the token service does not state it
 _PATIENCE_S = 10.0
 _UNAUTHORIZED, _SERVER_ERROR, _OK = 401, 500, 200
 
 
 class Authorization(httpx.Auth):
-    """Authorises requests to a peer; several threads may use it."""
+    """Adds the authorization to requests to a peer; several threads may use it."""
 
     def __init__(self, peer: Peer, auth: WebAuth, clock: Callable[[], float] = time.monotonic) -> None:
         self._peer = peer
@@ -40,7 +40,7 @@ class Authorization(httpx.Auth):
         self._until = 0.0
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Authorises a request; sends a GET again with a new token if the peer refused the first one."""
+        """Adds the authorization to a request; if the peer refuses a GET, sends it again with a new token."""
         used = request.headers["Authorization"] = self._header()
         response = yield request
         if response.status_code != _UNAUTHORIZED or request.method != "GET":
@@ -50,7 +50,9 @@ class Authorization(httpx.Auth):
             yield request
 
     def renewed(self, used: str) -> str:
-        """Returns a header to replace a refused one; another thread may have renewed the token already.
+        """Returns a new header after the peer refused one.
+
+        The token is renewed, unless another thread has done so since that header was made.
 
         Raises:
             ConfigurationError: No token is available.
@@ -90,8 +92,8 @@ class Authorization(httpx.Auth):
         """Asks the token service; returns a token and its lifetime in seconds.
 
         Raises:
-            ConfigurationError: The token endpoint refuses, or its answer holds no token.
-            httpx.RequestError: The service cannot be reached, or answers with a server error.
+            ConfigurationError: The token service refuses, or its answer holds no token.
+            httpx.RequestError: The token service cannot be reached, or answers with a server error.
         """
         wanted = {"grant_type": "client_credentials", **({"scope": auth.scope} if auth.scope else {})}
         known = (auth.client_id, auth.client_secret.get_secret_value())

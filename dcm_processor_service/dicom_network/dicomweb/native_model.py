@@ -1,4 +1,4 @@
-"""Reads DICOM in XML (PS3.19, A.1), from services that know no JSON, into the structure of DICOM JSON."""
+"""Reads DICOM in XML (PS3.19, A.1), from services that cannot answer in JSON, into the structure of DICOM JSON."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _DEEPEST = 16
 
 
 def is_xml(content: bytes) -> bool:
-    """Returns whether an answer begins as XML does."""
+    """Returns whether an answer begins like XML."""
     return content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
 
 
 def from_xml(content: bytes) -> dict[str, Any]:
-    """Returns the attributes by tag; values are text.
+    """Returns the attributes by tag, in the structure of DICOM JSON; all values are text.
 
     Raises:
-        ValueError: The content is no ``NativeDicomModel``, or declares entities, which no such answer needs.
+        ValueError: The content is no ``NativeDicomModel``, or declares entities, which could exhaust memory.
 
     Example:
         >>> told = b'<NativeDicomModel><DicomAttribute tag="00081155" vr="UI"><Value number="1">1.2</Value>'
         >>> from_xml(told + b"</DicomAttribute></NativeDicomModel>")
         {'00081155': {'vr': 'UI', 'Value': ['1.2']}}
     """
-    if b"<!DOCTYPE" in content or b"\0" in content:  # NUL: UTF-16 or UTF-32 would hide a declaration
-        raise ValueError("the answer in XML declares entities, or is in an odd encoding")
+    if b"<!DOCTYPE" in content or b"\0" in content:  # zero bytes show UTF-16 or UTF-32, which would hide a declaration
+        raise ValueError("the answer in XML declares entities, or is not in UTF-8")
     try:
         root = ET.fromstring(content)  # noqa: S314  # nosec B314  without entities there is nothing to expand
-    except (ET.ParseError, LookupError) as error:  # LookupError: it names an encoding that does not exist
+    except (ET.ParseError, LookupError) as error:  # LookupError: the XML names an encoding that does not exist
         raise ValueError("the answer is no XML") from error
     if _name(root) != "NativeDicomModel":
         raise ValueError("the answer in XML is no NativeDicomModel")
@@ -58,5 +58,5 @@ def _data_set(parent: Element, depth: int) -> dict[str, Any]:
 
 
 def _name(element: Element) -> str:
-    """Returns the name without its namespace, which some services leave out."""
+    """Returns the name of an element without its namespace, because some services leave the namespace out."""
     return element.tag.rpartition("}")[2]

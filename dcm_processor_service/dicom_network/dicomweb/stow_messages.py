@@ -1,4 +1,4 @@
-"""The messages of STOW-RS: the body of a request, and the result of each instance in its answer (PS3.18, 10.5)."""
+"""Encodes requests of STOW-RS, and reads from the answers the result of each instance (PS3.18, section 10.5)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PROCESSING_FAILURE = 0x0110
 
 @dataclass(frozen=True)
 class Part:
-    """One DICOM file of a request."""
+    """One DICOM file in a request."""
 
     sop_instance_uid: str
     size_bytes: int
@@ -62,19 +62,19 @@ class RequestBody:
 
 @dataclass(frozen=True)
 class Answer:
-    """The results of the instances of one request: status codes as in DIMSE, by SOPInstanceUID."""
+    """The results of the instances in one request, as status codes of DIMSE by SOPInstanceUID."""
 
     stored: dict[str, int]
     failed: dict[str, int]
     contradicted: frozenset[str] = frozenset()
-    """Instances that the answer calls both stored and failed, or stored with a failure's code."""
+    """SOPInstanceUIDs for which the answer says both that they are stored and that they failed."""
 
 
 def read_answer(content: bytes) -> Answer:
-    """Reads the answer's Store Instances Response Module, in JSON or in XML.
+    """Reads the Store Instances Response Module in an answer, in JSON or in XML.
 
     Raises:
-        ValueError: The content is not such an answer; it acknowledges nothing.
+        ValueError: The content is no such module, so it acknowledges nothing.
 
     Example:
         >>> body = b'{"00081199": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.2.3"]}}]}}'
@@ -93,7 +93,7 @@ def read_answer(content: bytes) -> Answer:
 
 
 def _module(decoded: Any) -> dict[str, Any]:
-    """Returns the data set of the answer; merges several into one, because some services answer with a list."""
+    """Returns the data set in an answer; if there is a list of data sets, as from some services, merges them."""
     modules = decoded if isinstance(decoded, list) and decoded else [decoded]
     merged: dict[str, Any] = {_REFERENCED_SOP: {"Value": []}, _FAILED_SOP: {"Value": []}}
     for module in modules:

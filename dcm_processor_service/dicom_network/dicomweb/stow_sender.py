@@ -1,7 +1,7 @@
-"""Sends over DICOMweb: STOW-RS (PS3.18, 10.5), with the same records as a C-STORE.
+"""Sends instances by STOW-RS (PS3.18, section 10.5); the records are the same as those of a C-STORE.
 
-Several instances share a request, up to a size that fits into memory. An instance that the answer does not acknowledge
-by its UID counts as not stored, whatever the HTTP status says.
+One request holds several instances, up to a size that fits into memory. An instance counts as stored only if the answer
+acknowledges it by its UID, whatever the HTTP status says.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _GROUP_BYTES = 32 << 20
 _GROUP_INSTANCES = 100
 _NO_SUCH_SYNTAX = 0xC122  # PS3.18, table 10.5.3-2
 _NOTHING_SAID, _UNAUTHORIZED, _NONE_STORED, _SERVER_ERROR = 204, 401, 409, 500
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
-_FEWEST_FAILURES = 3  # in a row, before the peer is given up: a single one may come from a proxy on the way
+_TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
+_FEWEST_FAILURES = 3  # so many failures in a row end the sending at the earliest, as one may come from a proxy
 _HOPELESS = {
     401: "it wants credentials; set the peer's auth, or put them into its URL",
     403: "it does not allow us to store",
@@ -60,7 +60,7 @@ _HOPELESS = {
     407: "the proxy on the way wants credentials; put them into the proxy's URL",
     410: "there is no STOW-RS service at this URL any more; correct the peer's URL",
     411: "something on the way drops the length of the request",
-    415: "it does not take DICOM files (application/dicom)",
+    415: "it does not accept DICOM files (application/dicom)",
     501: "there is no STOW-RS service at this URL; correct the peer's URL",
 }
 
@@ -77,14 +77,14 @@ class _Shipment:
         return Choice(0, self.syntax)
 
 
-class _PassingError(Exception):
-    """A request failed in a way that may pass: the next attempt may succeed."""
+class _TemporaryError(Exception):
+    """A request failed for a reason that may be temporary, so that the next attempt may succeed."""
 
     def __init__(self, reason: str, *, after_s: float = 0.0, is_of_one: bool = False) -> None:
         super().__init__(reason)
         self.after_s = after_s
         self.is_of_one = is_of_one
-        """Whether one instance that the peer cannot process may be the cause; the request's others may succeed."""
+        """Whether the cause may be a single instance that the peer cannot process, so that the others may succeed."""
 
 
 class _TooMuchError(Exception):
@@ -104,10 +104,10 @@ class WebDelivery:
         self._stop = threading.Event()
         self._failures = 0
         self.failure: PeerUnreachableError | None = None
-        """The reason why the peer can no longer be reached; nothing more is sent once it is set."""
+        """The reason why the peer cannot be reached any more; after it is set, nothing more is sent."""
 
     def deliver(self, instances: Iterable[tuple[int, Outgoing]], cancelled: Callable[[], bool]) -> None:
-        """Sends instances, and writes a record for each into the ledger."""
+        """Sends instances, and writes a record of each into the ledger."""
         parcels = [
             Parcel(position, instance, Kind.of(instance, self._peer, self._options)) for position, instance in instances
         ]
@@ -132,10 +132,10 @@ class WebDelivery:
         if isinstance(cause, ConfigurationError) and not self._ledger.acknowledged:
             raise cause
         reason = "cancelled" if self.failure is None else str(self.failure)
-        passing = self.failure is None or self.failure.retryable
+        temporary = self.failure is None or self.failure.retryable
         for parcel in parcels:
             if parcel.position not in self._ledger.records:
-                self._ledger.put(parcel.position, parcel.give_up(reason, retryable=passing))
+                self._ledger.put(parcel.position, parcel.give_up(reason, retryable=temporary))
 
     def finish(self) -> None:
         """Closes the connections."""
@@ -149,17 +149,17 @@ class WebDelivery:
         """Sends a group until each of its instances has a record, or nothing more can be done."""
         fruitless = 0
         while group and self.failure is None and not cancelled():
-            problem: _PassingError | None = None
+            problem: _TemporaryError | None = None
             try:
                 self._attempt(group)
                 self._failures = 0
-            except _PassingError as error:
+            except _TemporaryError as error:
                 problem = error
                 self._failures += not error.is_of_one
             except PeerRefusesError as error:
                 self._fail(error)
                 return
-            except ConfigurationError as error:  # no token: instances that are stored already still need their report
+            except ConfigurationError as error:  # no token; not raised, as instances may be stored that need a report
                 self._fail(PeerRefusesError(f"{self.where}: {error}"), error)
                 return
             except _TooMuchError as error:
@@ -171,7 +171,7 @@ class WebDelivery:
                 self._halve(group, problem, cancelled)
                 return
             group = self._remaining(group)
-            if problem and problem.is_of_one and not group:  # a single instance, at its last attempt
+            if problem and problem.is_of_one and not group:  # a single instance has failed in its last attempt
                 self._failures += 1
             if problem and self._failures >= max(self._options.attempts, _FEWEST_FAILURES):
                 self._fail(PeerUnreachableError(f"{self.where}: {problem}"))
@@ -180,7 +180,10 @@ class WebDelivery:
                 self._pause(min(max(backoff_s, problem.after_s if problem else 0.0), self._options.backoff_limit_s))
 
     def _halve(self, group: list[_Shipment], error: Exception, cancelled: Callable[[], bool]) -> None:
-        """Sends the two halves of a refused request, which costs no attempt; records a single instance as refused."""
+        """Sends each half of a refused group separately; a group of a single instance is recorded as refused.
+
+        The attempts so far do not count against the instances.
+        """
         if len(group) == 1:
             self._ledger.put(group[0].parcel.position, group[0].parcel.record(Outcome.REFUSED, str(error)))
             return
@@ -215,7 +218,7 @@ class WebDelivery:
             shipment.parcel.attempts += 1
         try:
             answer = self._post(RequestBody([part for _, part in ready]))
-        except _PassingError as error:
+        except _TemporaryError as error:
             for shipment, _ in ready:
                 shipment.parcel.unacknowledged = True
                 shipment.parcel.problem = str(error)
@@ -225,7 +228,7 @@ class WebDelivery:
             self._judge(shipment, answer)
 
     def _part(self, shipment: _Shipment) -> Part | None:
-        """Opens an instance once to learn its size; returns None if it cannot be sent, and records that."""
+        """Opens an instance to find out its size; if it cannot be sent, records that and returns None."""
         parcel = shipment.parcel
         open_file = partial(parcel.instance.open_file, shipment.syntax)
         try:
@@ -245,7 +248,7 @@ class WebDelivery:
         return None
 
     def held(self, series: Iterable[SeriesKey], /) -> dict[SeriesKey, Held]:
-        """Asks by QIDO-RS which instances the peer holds of each series (PS3.18, 10.6).
+        """Asks by QIDO-RS (PS3.18, section 10.6) which instances of each series the peer holds.
 
         Raises:
             NotAnsweredError: The peer does not answer.
@@ -261,23 +264,23 @@ class WebDelivery:
             if response.status_code == _UNAUTHORIZED and self._client.has_another_token(response):
                 response, content = self._client.request("POST", "studies", body.headers, body)
         except httpx.TimeoutException as error:
-            raise _PassingError("the peer did not answer in time") from error
+            raise _TemporaryError("the peer did not answer in time") from error
         except httpx.RequestError as error:
             failed_check = tls_failure(error)
             if failed_check is not None:
                 raise PeerRefusesError(f"{self.where}: no TLS with the peer, {failed_check}") from error
-            raise _PassingError(f"no connection ({type(error).__name__})") from error
+            raise _TemporaryError(f"no connection ({type(error).__name__})") from error
         except AnswerTooLongError as error:
-            raise _PassingError(str(error)) from error
-        except UnreadableInstanceError as error:  # the next attempt finds out which instance
-            raise _PassingError("an instance could not be read to its end") from error
+            raise _TemporaryError(str(error)) from error
+        except UnreadableInstanceError as error:  # the next attempt will find out which instance it is
+            raise _TemporaryError("an instance could not be read to its end") from error
         if wish := certificate_wish(response, content):
             raise PeerRefusesError(f"{self.where}: {wish}")
         self._check_status(response)
         try:
             answer = read_answer(content)
         except ValueError as error:
-            raise _PassingError("the peer's answer acknowledges nothing; it is no DICOM JSON or XML") from error
+            raise _TemporaryError("the peer's answer acknowledges nothing; it is no DICOM JSON or XML") from error
         if response.status_code == _NONE_STORED:
             return replace(answer, contradicted=answer.contradicted | answer.stored.keys())
         return answer
@@ -285,15 +288,15 @@ class WebDelivery:
     def _check_status(self, response: httpx.Response) -> None:
         code = response.status_code
         if code == _NOTHING_SAID:
-            raise _PassingError(f"the peer answered with HTTP {code}, which acknowledges nothing")
-        if code in _PASSING:
+            raise _TemporaryError(f"the peer answered with HTTP {code}, which acknowledges nothing")
+        if code in _TEMPORARY:
             reason = f"the peer answered with HTTP {code}"
-            raise _PassingError(reason, after_s=retry_after(response), is_of_one=code == _SERVER_ERROR)
+            raise _TemporaryError(reason, after_s=retry_after(response), is_of_one=code == _SERVER_ERROR)
         if code in _HOPELESS:
             raise PeerRefusesError(f"{self.where}: HTTP {code}, {_HOPELESS[code]}")
         if response.is_redirect:
             raise PeerRefusesError(f"{self.where}: the service has moved; correct the peer's URL")
-        if not response.is_success and code != _NONE_STORED:  # the body names every instance, whatever the success
+        if not response.is_success and code != _NONE_STORED:  # with code 409, the body says why each instance failed
             raise _TooMuchError(f"the peer refused the request with HTTP {code}")
 
     def _judge(self, shipment: _Shipment, answer: Answer) -> None:
@@ -310,7 +313,7 @@ class WebDelivery:
         if uid in answer.failed and code == DUPLICATE_SOP_INSTANCE:
             parcel.checksum = parcel.instance.checksum(shipment.syntax)
             status = self._ledger.explain_duplicate(parcel, status)
-        elif uid in answer.failed and status.outcome.acknowledged:  # a warning's code in the list of failures
+        elif uid in answer.failed and status.outcome.acknowledged:  # listed as failed, but with the code of a warning
             status = replace(status, outcome=Outcome.REFUSED)
         parcel.problem = status.meaning
         if uid in answer.stored:

@@ -1,4 +1,7 @@
-"""HTTP with a DICOMweb peer: one connection for each thread, a limit for every wait, and no secret of a URL in logs."""
+"""Sends HTTP requests to a DICOMweb peer.
+
+Each thread has a connection of its own, every wait has a limit, and secrets in URLs are not logged.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ _BY_ENVIRONMENT = "environment"
 
 
 class AnswerTooLongError(Exception):
-    """An answer that would not fit into memory."""
+    """An answer is longer than the limit, and might not fit into memory."""
 
 
 def public_url(peer: Peer) -> str:
@@ -48,7 +51,7 @@ def public_url(peer: Peer) -> str:
 def _checked(peer: Peer) -> httpx.URL:
     try:
         url = httpx.URL(peer.url or "")
-        url.host.encode("idna")  # as the connection will do
+        url.host.encode("idna")  # the connection will encode it so, and would raise an error later
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ConfigurationError(f"the URL of the peer {peer.name!r} is not valid") from error
     if url.scheme not in {"http", "https"} or not url.host:
@@ -57,7 +60,7 @@ def _checked(peer: Peer) -> httpx.URL:
 
 
 def _proxy_for(peer: Peer, url: httpx.URL) -> str | None:
-    """Returns the proxy for a peer: the one that the peer or the environment names; None if there is none.
+    """Returns the proxy for a peer, which the peer's settings or the environment name; None if there is none.
 
     Raises:
         ConfigurationError: The value is not the URL of a proxy.
@@ -86,7 +89,9 @@ class WebClient:
         # user name, password and token are taken out of the URL here, because httpx logs URLs
         in_url = (url.username, url.password) if url.username else None
         if in_url and peer.auth is not None:
-            raise ConfigurationError(f"the peer {peer.name!r} has auth, and credentials in its URL: give one of them")
+            raise ConfigurationError(
+                f"the peer {peer.name!r} has auth, and credentials in its URL: set only one of them"
+            )
         self._auth = in_url if peer.auth is None else Authorization(peer, peer.auth)
         self._proxy = _proxy_for(peer, url)
         self._verify = tls.client_context(peer) if url.scheme == "https" else False  # nothing to verify without TLS
@@ -108,14 +113,14 @@ class WebClient:
     ) -> tuple[httpx.Response, bytes]:
         """Sends a request for a path below the URL, and returns the response with its content.
 
-        The whole answer must arrive within ``dimse_timeout_s`` from the end of the request.
+        The whole answer must arrive within ``dimse_timeout_s`` after the end of the request.
 
         Args:
             method: GET or POST.
             path: The path below the URL; it is logged.
             headers: The headers of the request.
-            body: The content of the request.
-            query: The query; it may name a patient, and is not logged.
+            body: The content of the request, in pieces; None if there is none.
+            query: The query; it is not logged, because it may name a patient.
 
         Raises:
             httpx.RequestError: No answer came.
@@ -143,7 +148,7 @@ class WebClient:
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[httpx.Response, Iterator[bytes]]]:
-        """Requests a path below the URL, and yields the response with its content in pieces, however large.
+        """Requests a path below the URL; yields the response, and an iterator over its content, which may be large.
 
         Raises:
             httpx.RequestError: No answer came, or it stopped before its end.
@@ -155,10 +160,10 @@ class WebClient:
             yield response, _refusing_a_trickle(response.iter_bytes(), self._answer_s)
 
     def has_another_token(self, refused: httpx.Response) -> bool:
-        """Renews the token of a refused request; returns whether the new one differs from the refused one.
+        """Renews the token after a request was refused; returns whether the new token differs from the refused one.
 
         Raises:
-            ConfigurationError: The token service refuses too.
+            ConfigurationError: The token service refuses to issue a token.
             httpx.RequestError: The token service cannot be reached.
         """
         used = refused.request.headers.get("Authorization", "")
@@ -171,7 +176,7 @@ class WebClient:
 
     @property
     def _streams(self) -> dict[str, Any]:
-        """The connection of this thread, under ``now``, once it is open."""
+        """A dictionary of this thread with its connection under the key ``now``, after it was opened."""
         if not hasattr(self._own, "streams"):
             self._own.streams = {}
         streams: dict[str, Any] = self._own.streams
@@ -189,7 +194,7 @@ class WebClient:
 
 
 def _refusing_a_trickle(pieces: Iterator[bytes], patience_s: float) -> Iterator[bytes]:
-    """Yields pieces as they come, as long as they come fast enough.
+    """Yields pieces of an answer as they come, as long as they come fast enough.
 
     Raises:
         httpx.ReadTimeout: Fewer than ``LEAST_BYTES`` came within the time for an answer.
@@ -198,23 +203,23 @@ def _refusing_a_trickle(pieces: Iterator[bytes], patience_s: float) -> Iterator[
     for piece in pieces:
         since_bytes += len(piece)
         if since_bytes < LEAST_BYTES and time.monotonic() > until:
-            raise httpx.ReadTimeout("the answer only trickles in")
+            raise httpx.ReadTimeout("the answer comes too slowly")
         if since_bytes >= LEAST_BYTES:
             until, since_bytes = time.monotonic() + patience_s, 0
         given = time.monotonic()
         yield piece
-        until += time.monotonic() - given  # the time that the caller takes is not the peer's
+        until += time.monotonic() - given  # does not count the time that the caller takes
 
 
 class _SecretQuery(httpx.BaseTransport):
-    """Adds the query of the peer's URL to requests in the transport, below the layer that logs URLs."""
+    """Adds the query of the peer's URL to requests, in a transport below the layer that logs URLs."""
 
     def __init__(self, inner: httpx.BaseTransport, query: bytes) -> None:
         self._inner = inner
         self._query = query
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends a request."""
+        """Sends a request with the secret parts of its query."""
         url = request.url
         asked: bytes = request.extensions.get(_UNLOGGED_QUERY, b"")
         query = b"&".join(part for part in (url.query, asked, self._query) if part)
@@ -233,7 +238,7 @@ class _SecretQuery(httpx.BaseTransport):
 
 
 class _Watch:
-    """Shuts down a connection whose answer takes too long: httpx restarts its time-outs with each byte."""
+    """Shuts down a connection if the whole answer takes too long; httpx's time-outs begin anew with each byte."""
 
     def __init__(self, seconds: float, streams: dict[str, Any]) -> None:
         self._timer = threading.Timer(seconds, self._cut)
@@ -241,7 +246,7 @@ class _Watch:
         self._is_late = False
 
     def after(self, body: Iterable[bytes]) -> Iterator[bytes]:
-        """Yields the pieces of a body, and starts the watch after the last one."""
+        """Yields the pieces of a request body, and starts the timer after the last piece."""
         yield from body
         self.start()
 
@@ -250,13 +255,13 @@ class _Watch:
         self._timer.start()
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Remembers the connection that httpx names in its trace events."""
+        """Stores the connection that httpx reports in its trace events."""
         if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
             self._streams["now"] = info["return_value"]
 
     @contextmanager
     def ended(self) -> Iterator[None]:
-        """Stops the timer at the end of the block.
+        """Stops the timer at the end of the ``with`` block.
 
         Raises:
             httpx.ReadTimeout: The timer shut down the connection.
@@ -282,20 +287,20 @@ class _Watch:
 
 
 def certificate_wish(response: httpx.Response, content: bytes) -> str:
-    """Returns the message for a server that refuses a request for want of a certificate; empty in other cases.
+    """Returns a message if a server refuses a request because it requires a certificate of ours; otherwise empty.
 
-    Many archives run behind nginx, which reports this with HTTP 400 and a page, after the TLS handshake.
+    Many archives run behind nginx, which does not report this in the TLS handshake, but by HTTP 400 and an HTML page.
     """
     if response.status_code not in _CERTIFICATE_WISHES or b"SSL certificate" not in content:
         return ""
     return (
-        "it wants a certificate of ours, or another one: set the peer's cert_file and key_file to one that its "
-        "operator gave out"
+        "it wants a certificate of ours, or another one: set the peer's cert_file and key_file to a certificate that "
+        "its operator has issued"
     )
 
 
 def retry_after(response: httpx.Response) -> float:
-    """Returns how many seconds the peer asks us to wait, from a number or a date; 0 if it does not ask."""
+    """Returns how many seconds the header Retry-After, a number or a date, asks us to wait; 0 if it is absent."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isdecimal():
         return float(value)
@@ -309,7 +314,7 @@ def retry_after(response: httpx.Response) -> float:
 
 
 def tls_failure(error: BaseException) -> str | None:
-    """Returns the failed TLS check behind an error of httpx, which wraps errors of lower layers; else None."""
+    """Returns a text about the failed TLS check that caused an error of httpx; None if it had another cause."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):

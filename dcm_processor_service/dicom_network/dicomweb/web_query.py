@@ -1,4 +1,4 @@
-"""QIDO-RS: asks a peer what it holds (PS3.18, section 10.6)."""
+"""Asks a peer by QIDO-RS what it holds (PS3.18, section 10.6)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["answers", "ask_for_instances", "find_by_web"]
 
 _PAGE = 1000
 _FOUND, _NOTHING, _PARTLY = 200, 204, 206
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _HEADERS = {"Accept": "application/dicom+json"}
 
 
 def ask_for_instances(client: WebClient, series: SeriesKey) -> Held:
-    """Asks for the instances of a series, page by page: a server may return fewer at a time than asked for.
+    """Asks for the instances of a series, page by page, because a server may return fewer at a time than requested.
 
     Raises:
-        NotAnsweredError: The peer does not answer, or not in DICOM JSON.
+        NotAnsweredError: The peer does not answer, or its answer is not DICOM JSON.
     """
     path = f"studies/{series.study_instance_uid}/series/{series.series_instance_uid}/instances"
     fields = "&".join(f"includefield={keyword}" for keyword in COMPARED)
@@ -38,7 +38,7 @@ def ask_for_instances(client: WebClient, series: SeriesKey) -> Held:
     while True:
         page = answers(client, f"{path}?limit={_PAGE}&offset={len(seen)}&{fields}")
         uids = {str(one.get("SOPInstanceUID", "")) for one in page}
-        if uids <= seen:  # the page is empty; or a server that ignores the offset repeats itself
+        if uids <= seen:  # the page is empty, or the server ignores the offset and returns the same page again
             return found
         seen |= uids
         found |= held(page, series)
@@ -47,17 +47,17 @@ def ask_for_instances(client: WebClient, series: SeriesKey) -> Held:
 
 
 def find_by_web(client: WebClient, path: str, query: str, *, most: int) -> list[Dataset]:
-    """Asks page by page, as :func:`ask_for_instances` does, and returns the data sets that match.
+    """Sends a query page by page, as :func:`ask_for_instances` does, and returns the data sets that match.
 
     Args:
         client: The client of the peer.
         path: The path below the peer's URL.
         query: The keys, which are not logged.
-        most: The largest number of answers; with more, the call raises.
+        most: The largest number of answers; if there are more, an error is raised.
 
     Raises:
-        NotAnsweredError: The peer does not answer, answers in another form than DICOM JSON, or finds more than
-            ``most``.
+        NotAnsweredError: The peer does not answer, or its answer is not DICOM JSON.
+        TooManyAnswersError: The peer finds more than ``most``.
     """
     found: list[Dataset] = []
     seen: set[str] = set()
@@ -65,7 +65,7 @@ def find_by_web(client: WebClient, path: str, query: str, *, most: int) -> list[
         limit = min(_PAGE, most + 1 - len(found))
         page = answers(client, path, f"{query}&limit={limit}&offset={len(found)}")
         new = [one for one in page if one.to_json() not in seen]
-        if not new:  # nothing is left; or a server that ignores the offset repeats itself
+        if not new:  # the page is empty, or the server ignores the offset and returns the same page again
             return found
         seen.update(one.to_json() for one in new)
         found += new
@@ -74,10 +74,10 @@ def find_by_web(client: WebClient, path: str, query: str, *, most: int) -> list[
 
 
 def answers(client: WebClient, path: str, query: str = "") -> list[Dataset]:
-    """Sends one query, and returns the data sets of the answer.
+    """Sends one query, and returns the data sets in the answer.
 
     Raises:
-        NotAnsweredError: The peer does not answer, or not in DICOM JSON.
+        NotAnsweredError: The peer does not answer, or its answer is not DICOM JSON.
     """
     try:
         response, content = client.request("GET", path, _HEADERS, query=query)
@@ -93,8 +93,8 @@ def answers(client: WebClient, path: str, query: str = "") -> list[Dataset]:
     if wish := certificate_wish(response, content):
         raise NotAnsweredError(wish)
     if response.status_code not in {_FOUND, _PARTLY}:
-        passing = response.status_code in _PASSING
-        raise NotAnsweredError(f"the peer answered the query with HTTP {response.status_code}", retryable=passing)
+        temporary = response.status_code in _TEMPORARY
+        raise NotAnsweredError(f"the peer answered the query with HTTP {response.status_code}", retryable=temporary)
     try:
         with contained():
             return _data_sets(json.loads(content))
@@ -103,6 +103,6 @@ def answers(client: WebClient, path: str, query: str = "") -> list[Dataset]:
 
 
 def _data_sets(decoded: object) -> list[Dataset]:
-    if not isinstance(decoded, list):  # only an empty list says that nothing matches
+    if not isinstance(decoded, list):  # must not count as no answers: if nothing matches, the answer is an empty list
         raise TypeError(f"a {type(decoded).__name__} is no list of answers")
     return [Dataset.from_json(one) for one in decoded]

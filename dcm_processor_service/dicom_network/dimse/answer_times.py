@@ -1,8 +1,8 @@
 """Proposes time-outs for a peer from the time that it takes to answer simple requests.
 
-The measured time is the least that the peer needs: while it waits for a tape or a lock it may be silent for longer. So
-a proposed time-out is longer than the present one, never shorter: if a time-out is too short, an instance that the peer
-stored is reported as failed.
+The measured time is the least that the peer needs: it may take longer while it waits for a tape or a lock. So a
+proposed time-out is never shorter than the present one. If a time-out were too short, an instance that the peer has
+stored would be reported as failed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["AnswerTimes", "Proposed", "time_outs"]
 
 _ROOM = 10
-"""A time-out must be this many times as long as a measured answer, for a peer that is busy."""
+"""A time-out must be at least this many times as long as the measured time, because the peer may be busier later."""
 
 _STEP_S = 5
 
@@ -32,10 +32,11 @@ class AnswerTimes:
     """The longest measured times, in seconds."""
 
     connect_s: float = 0.0
+    """The longest time to open a connection."""
     answer_s: float = 0.0
-    """The longest time to open an association (with TLS) or to answer a C-ECHO."""
+    """The longest time to open an association (including TLS) or to answer a C-ECHO."""
     echo_lost: str = ""
-    """The reason why a C-ECHO was not answered; empty if it was, or none was sent."""
+    """The reason why a C-ECHO was not answered; empty if it was answered, or if none was sent."""
 
     def add_association(self, association: Association, *, over_tls: bool) -> None:
         """Records how long it took to open an association."""
@@ -57,7 +58,7 @@ class AnswerTimes:
 
 @dataclass(frozen=True)
 class Proposed:
-    """A proposed value, or None if the present one leaves room, and a sentence about it."""
+    """A proposed time-out in seconds, or None if the present one is long enough, and a sentence about it."""
 
     value: float | None
     sentence: str
@@ -86,7 +87,7 @@ def time_outs(times: AnswerTimes, options: SendOptions) -> dict[str, Proposed]:
 
 
 def _proposed(field: str, what: str, measured_s: float, shortest_s: float, longest_s: float) -> Proposed:
-    """Proposes no less than the longest present time-out, because one value replaces several of them."""
+    """Proposes a time-out that is not shorter than the longest present one, because it replaces several of them."""
     wanted_s = _ROOM * measured_s
     if wanted_s <= shortest_s:
         return Proposed(

@@ -1,8 +1,8 @@
-"""One association as its requestor: negotiate, ask, wait for the answer, release (PS3.8).
+"""Requests an association, sends requests over it, waits for answers, and releases it (PS3.8).
 
-The calling thread writes and reads the socket. So no thread can be left behind, an error reaches the caller directly,
-each wait has a limit, and nothing polls: an instance is written in blocks of about a mebibyte, and its answer is read
-at once.
+The calling thread itself writes to the socket and reads from it. So no thread can be left behind, errors reach the
+caller directly, each wait has a limit, and nothing polls. An instance is written in blocks of about a mebibyte, and its
+answer is read as soon as it arrives.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Association", "AssociationLostError", "Message", "open_association"]
 
-_PDV_HEADER_BYTES = 6  # length, context id, message control header: they count towards the peer's maximum
+_PDV_HEADER_BYTES = 6  # length, context id and message control header, which count towards the peer's maximum
 _LARGEST_PDU_BYTES = 131_072  # some peers mishandle larger PDUs, even if they announce that they accept them
 _WRITE_BYTES = 1 << 20
-_LARGEST_MESSAGE_BYTES = 1 << 26  # for messages that are kept in memory: answers, not instances
+_LARGEST_MESSAGE_BYTES = 1 << 26  # the limit for messages that are read into memory, such as answers
 _COMMAND, _LAST = 1, 2
 _UNASKED = "the peer sent a message that was not asked for"
 
 
 @dataclass(frozen=True)
 class Message:
-    """One DIMSE message of the peer."""
+    """One DIMSE message that the peer has sent."""
 
     context_id: int
     command: command_set.CommandSet
@@ -94,9 +94,9 @@ class Association:
         self._last_answer: Message | None = None
         self.agreed: dict[int, Agreement] = {}
         self.connect_s = self.accept_s = 0.0
-        """The seconds that the connection (with TLS) and the negotiation took."""
+        """How long opening the connection (including TLS), and the negotiation, took, in seconds."""
         self.reports: list[Message] = []
-        """N-EVENT-REPORT requests that arrived on this association and were answered."""
+        """N-EVENT-REPORT requests that arrived over this association and were answered."""
 
     def __enter__(self) -> Self:
         return self
@@ -110,11 +110,11 @@ class Association:
             self.abort()
 
     def negotiate(self, contexts: tuple[ProposedContext, ...], calling_ae_title: str) -> None:
-        """Requests the association and keeps the agreed contexts."""
+        """Requests the association, and stores the peer's answers to the proposed contexts in ``agreed``."""
         deadline = time.monotonic() + self._options.acse_timeout_s
         try:
             with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
-                # a peer that has closed already may have sent the reason before: read it
+                # ignore the error here: a peer that has closed the connection may have sent the reason before
                 self._stream.write(negotiation.request(self._peer, contexts, calling_ae_title))
             kind, body = self._stream.read_pdu(deadline)
         except (AssociationLostError, OSError) as error:
@@ -144,12 +144,13 @@ class Association:
 
         Args:
             context_id: The presentation context.
-            encode: Returns the encoded command set for a message id.
-            content: Yields the encoded data set in pieces of the given length.
+            encode: Function that returns the encoded command set for a message id.
+            content: Function that yields the encoded data set in pieces of the given length; None if there is no data
+                set.
 
         Raises:
             AssociationLostError: No answer came, because the association was aborted or closed, or timed out. The
-                association is over.
+                association cannot be used any more.
         """
         command = encode(self._next_message_id())
         with self._ending_on_errors():
@@ -167,20 +168,20 @@ class Association:
         sink_for: SinkFor | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Message:
-        """Sends one request that has many answers; passes on each message that arrives before the last answer.
+        """Sends one request that has many answers; returns the last answer.
 
         Args:
             context_id: The presentation context.
-            encode: Returns the encoded command set for a message id.
-            content: Yields the encoded data set in pieces of the given length.
-            on_message: Called with each message.
-            sink_for: Called when a message begins; returns the function that takes its data set piece by piece, or None
-                to keep the data set in the message.
-            stopped: Called after each message; once it returns True the request is cancelled (C-CANCEL), and messages
-                that still arrive are passed on.
+            encode: Function that returns the encoded command set for a message id.
+            content: Function that yields the encoded data set in pieces of the given length.
+            on_message: Called with each message that arrives before the last answer.
+            sink_for: Called when a message begins. Returns the function to call with each piece of the message's data
+                set, or None to collect the data set in the message.
+            stopped: Called after each message. After it has returned True, the request is cancelled (C-CANCEL), but
+                ``on_message`` is still called with messages that arrive.
 
         Raises:
-            AssociationLostError: The last answer did not come. The association is over.
+            AssociationLostError: The last answer did not come. The association cannot be used any more.
         """
         command = encode(self._next_message_id())
         asked = command_set.decode(command)
@@ -200,7 +201,7 @@ class Association:
                     until = time.monotonic() + patience_s
 
     def respond(self, context_id: int, command: bytes) -> None:
-        """Answers a request of the peer that :meth:`converse` has passed on."""
+        """Answers a request of the peer with which :meth:`converse` has called ``on_message``."""
         self._send(context_id, command, None)
 
     def _next_message_id(self) -> int:
@@ -212,7 +213,7 @@ class Association:
         """Ends the association if a request fails."""
         try:
             yield
-        except LocalFileError:  # also an OSError, but not one of the connection
+        except LocalFileError:  # an OSError too, but the connection is not its cause
             self.abort()
             raise
         except TimeoutError as error:
@@ -247,19 +248,19 @@ class Association:
                     self._stream.receive(deadline)
             except TimeoutError:
                 return None
-            # a message that has begun to arrive is read to its end: reading could not resume in its middle
+            # a message that has begun to arrive must be read to its end, because reading cannot resume in its middle
             message = self._read_message(time.monotonic() + self._options.network_timeout_s)
             if message != self._last_answer:  # some peers send the last answer twice
                 self._take(message)
         return self.reports.pop(0)
 
     def release(self) -> None:
-        """Releases the association; all answers have arrived, so a peer may also just close the connection."""
+        """Releases the association; it is no error if the peer just closes the connection, as all answers are there."""
         deadline = time.monotonic() + self._options.acse_timeout_s
         try:
             self._stream.write(encoded_pdu(PduKind.RELEASE_RQ, EMPTY_BODY))
             while (kind := self._stream.read_pdu(deadline)[0]) not in {PduKind.RELEASE_RP, PduKind.ABORT}:
-                if kind == PduKind.RELEASE_RQ:  # both asked at once (PS3.8, 9.2.3: release collision)
+                if kind == PduKind.RELEASE_RQ:  # both sides requested a release (PS3.8, section 9.2.3: collision)
                     self._stream.write(encoded_pdu(PduKind.RELEASE_RP, EMPTY_BODY))
         except (AssociationLostError, OSError):
             pass
@@ -279,7 +280,7 @@ class Association:
         self._stream.close()
 
     def _send(self, context_id: int, command: bytes, content: Callable[[int], Iterator[bytes]] | None) -> bool:
-        """Sends a message; returns whether something arrived from the peer before the whole message was written."""
+        """Sends a message; returns whether the peer has sent something before the whole message was written."""
         parts = list(self._fragments(context_id, [command], _COMMAND))
         is_long = False
         if content is not None:
@@ -297,7 +298,7 @@ class Association:
         return is_early
 
     def _fragments(self, context_id: int, pieces: Iterable[bytes], kind: int) -> Iterator[bytes | memoryview]:
-        """Splits pieces into P-DATA PDUs of one fragment each, and marks the last one (PS3.8, 9.3.5 and E.2)."""
+        """Splits pieces into P-DATA PDUs with one fragment each, and marks the last one (PS3.8, 9.3.5 and E.2)."""
         waiting: memoryview = memoryview(b"")
         for piece in pieces:
             view = memoryview(piece)
@@ -316,13 +317,13 @@ class Association:
         while True:
             message = self._read_message(deadline)
             if self._is_stale(message, asked):
-                is_early = False  # this message was the early one
+                is_early = False  # it was this message that arrived early, not the answer
                 continue
             if not command_set.answers(message.command, asked):
                 self._take(message)
-                is_early = False  # this message was the early one
+                is_early = False  # it was this message that arrived early, not the answer
             elif is_early and not command_set.is_failure(message.command):
-                raise AssociationLostError("the peer acknowledged the instance before it had all of it")
+                raise AssociationLostError("the peer acknowledged the instance before it had received all of it")
             elif message.context_id != context_id or not command_set.same_instance(message.command, asked):
                 raise AssociationLostError("the peer answered for another instance or presentation context")
             else:
@@ -330,10 +331,12 @@ class Association:
                 return message.command
 
     def _is_stale(self, message: Message, asked: command_set.CommandSet) -> bool:
-        """Returns whether a message repeats the previous answer, as some peers do; it does not answer this request.
+        """Returns whether a message is not the answer to this request, but repeats the previous answer.
+
+        Some peers send an answer twice.
 
         Raises:
-            AssociationLostError: The message is a new answer to another request.
+            AssociationLostError: The message answers another request, and does not repeat the previous answer.
         """
         if not command_set.is_response(message.command) or command_set.answers(message.command, asked):
             return False
@@ -358,7 +361,7 @@ class Association:
                     command.extend(fragment)
                 elif sink is None:
                     data.extend(fragment)
-                else:  # an instance may be large: each part of it may take as long as an answer
+                else:  # an instance may be large, so each part of it may take as long as a whole answer
                     sink(fragment)
                     since_bytes += len(fragment)
                     if since_bytes >= LEAST_BYTES:
@@ -394,7 +397,7 @@ class Association:
 
     def _no_answer(self, error: AssociationLostError | OSError) -> PeerUnreachableError:
         if self._peer.tls and not isinstance(error, TimeoutError):
-            # TLS 1.3: a peer that requires a certificate, or refuses ours, says so only after the handshake
+            # with TLS 1.3, a peer that requires a certificate, or refuses ours, says so only after the handshake
             return handshake_failed(self._peer, error if isinstance(error, OSError) else ConnectionResetError())
         message = f"{self._peer.address}: no answer to the association request; {error}"
         if str(error) == SPEAKS_TLS:
@@ -405,9 +408,9 @@ class Association:
         return PeerUnreachableError(message)
 
     def _rejection(self, body: bytes, calling_ae_title: str) -> PeerUnreachableError:
-        passing, reason = negotiation.rejection(body, called=self._peer.ae_title, calling=calling_ae_title)
+        temporary, reason = negotiation.rejection(body, called=self._peer.ae_title, calling=calling_ae_title)
         message = f"{self._peer.address}: rejected the association: {reason}"
-        return PeerUnreachableError(message) if passing else PeerRefusesError(message)
+        return PeerUnreachableError(message) if temporary else PeerRefusesError(message)
 
 
 def _fragment_header(context_id: int, length: int, control: int) -> bytes:

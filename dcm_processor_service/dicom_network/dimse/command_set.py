@@ -1,6 +1,6 @@
-"""DIMSE command sets: the few that sending and fetching need (PS3.7, 6.3 and 9.3, 10.3).
+"""Encodes and decodes the DIMSE command sets that sending and fetching need (PS3.7, sections 6.3, 9.3 and 10.3).
 
-A command set is a short list of elements in implicit VR little endian, whatever the transfer syntax of the data.
+A command set is a short list of elements in implicit VR little endian, whatever the transfer syntax of the data set.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import TypeAlias
 __all__ = ["VERIFICATION", "CommandSet", "c_echo_rq", "c_store_rq", "decode", "n_action_rq", "n_event_report_rsp"]
 
 CommandSet: TypeAlias = "dict[int, bytes]"
-"""Values by element number of group 0000, as they stand on the wire."""
+"""The encoded values of elements in group 0000, by element number."""
 
 VERIFICATION = "1.2.840.10008.1.1"
-"""The SOP class that a C-ECHO belongs to (PS3.4, annex A)."""
+"""The SOP class of a C-ECHO (PS3.4, annex A)."""
 
 AFFECTED_SOP_CLASS_UID = 0x0002
 REQUESTED_SOP_CLASS_UID = 0x0003
@@ -49,13 +49,13 @@ _MEDIUM_PRIORITY = 0x0000
 
 
 def us(command: CommandSet, element: int) -> int | None:
-    """Reads an unsigned short; None when the element is absent or malformed."""
+    """Reads an unsigned short; None if the element is absent or malformed."""
     value = command.get(element, b"")
     return int.from_bytes(value, "little") if len(value) == 2 else None  # noqa: PLR2004  a short
 
 
 def uid(command: CommandSet, element: int) -> str:
-    """Reads a UID; empty when the element is absent."""
+    """Reads a UID; empty if the element is absent."""
     return command.get(element, b"").rstrip(b"\0 ").decode("ascii", "replace")
 
 
@@ -65,7 +65,7 @@ def has_data_set(command: CommandSet) -> bool:
 
 
 def answers(command: CommandSet, request: CommandSet) -> bool:
-    """Returns whether a command answers a request: the same operation, for its message id."""
+    """Returns whether a command answers a request: it has the same operation, and names the request's message id."""
     operation, message_id = us(request, COMMAND_FIELD) or 0, us(request, MESSAGE_ID)
     return us(command, COMMAND_FIELD) == operation | _RESPONSE and us(command, MESSAGE_ID_RESPONDED_TO) == message_id
 
@@ -76,19 +76,19 @@ def is_response(command: CommandSet) -> bool:
 
 
 def is_failure(command: CommandSet) -> bool:
-    """Returns whether an answer has a failure status, not success or a warning (PS3.7, annex C)."""
+    """Returns whether the status of an answer is a failure, not success or a warning (PS3.7, annex C)."""
     status = us(command, STATUS)
     return status is not None and status != 0 and status >> 12 != _WARNING_CLASS
 
 
 def same_instance(command: CommandSet, request: CommandSet) -> bool:
-    """Returns whether an answer names the instance of its request, or none, which is allowed (PS3.7, 9.1.1.1)."""
+    """Returns whether an answer names the instance of its request, or no instance, which PS3.7, 9.1.1.1, allows."""
     answered, asked = (uid(one, AFFECTED_SOP_INSTANCE_UID) for one in (command, request))
     return not asked or answered in {"", asked}
 
 
 def offending_elements(command: CommandSet) -> str:
-    """Returns the tags that the peer objects to, such as ``(0010,0010)``; leaves out values, which may name persons."""
+    """Returns the tags of the elements to which the peer objects, such as ``(0010,0010)``, but no values."""
     value = command.get(OFFENDING_ELEMENT, b"")
     pairs = struct.iter_unpack("<HH", value[: len(value) // 4 * 4])
     return ", ".join(f"({group:04X},{element:04X})" for group, element in pairs)

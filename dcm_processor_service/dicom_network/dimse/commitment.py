@@ -1,8 +1,8 @@
-"""Storage commitment: the peer promises to keep what it stored (PS3.4, annex J).
+"""Storage commitment: asks a peer to promise that it keeps what it has stored (PS3.4, annex J).
 
-The request is an N-ACTION. The answer is an N-EVENT-REPORT, which comes over the same association or, from many
-archives, over a new one that the peer opens to us. For such answers this process listens, while it waits, at a port
-that the peer must know.
+The request is an N-ACTION. The answer is an N-EVENT-REPORT. It comes over the same association, or over a new
+association that the peer opens to us, as many archives do. For such answers, this process listens at a port, which the
+peer must know, while it waits.
 """
 
 from __future__ import annotations
@@ -55,18 +55,21 @@ _REQUEST_COMMITMENT = 1
 _SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 CONTEXT = ProposedContext(STORAGE_COMMITMENT, _SYNTAXES)
 HOLD_S = 2.0
-"""Seconds for which the association is kept while the answer may come over another one."""
-_LOOK_S = 0.05  # the longest single wait on the association while the answer may also come over another one
+"""Seconds for which the association stays open although the answer may come over another one."""
+_LOOK_S = 0.05  # the longest single wait for an answer over the association, if it may also come over another one
 _PROCESSING_FAILURE = 0x0110
 _LEFT_OUT = "the peer's commitment leaves it out"
 
 
 class _NoAnswerError(Exception):
-    """There is no answer to the request, and there will be none; the message says why."""
+    """Says that the peer will not answer the request; the message says why."""
 
 
 def begun(peer: Peer, records: Sequence[InstanceRecord]) -> StorageCommitment:
-    """Returns a new transaction, not yet requested from the peer; instances that the peer refused are open again."""
+    """Makes a new transaction, which must still be sent to the peer.
+
+    Instances for which the peer refused the commitment before are asked for again.
+    """
     return StorageCommitment(
         transaction_uid=str(generate_uid(prefix=None)),
         peer=peer.model_copy(update={"url": None, "auth": None, "proxy": None}),
@@ -82,7 +85,7 @@ def _asked_anew(record: InstanceRecord) -> InstanceRecord:
 
 
 def settled(commitment: StorageCommitment, answer: Dataset) -> StorageCommitment:
-    """Returns the transaction with the peer's answer in the records of its instances."""
+    """Returns the transaction after the peer's answer, which is written into the records of its instances."""
     committed = set(_uids(answer, "ReferencedSOPSequence"))
     failed = {
         str(item.get("ReferencedSOPInstanceUID", "")): int(item.get("FailureReason") or _PROCESSING_FAILURE)
@@ -100,7 +103,7 @@ def _judged(record: InstanceRecord, committed: set[str], failed: Mapping[str, in
         code = failed[sop_instance_uid]
         meaning = f"stored, but the peer does not commit to keep it: {explain(code).meaning}"
         return record.model_copy(update={"outcome": Outcome.FAILED, "status": code, "meaning": meaning})
-    if record.outcome is Outcome.COMMITTED:  # by an earlier answer
+    if record.outcome is Outcome.COMMITTED:  # an earlier answer has committed it
         return record
     return record.model_copy(update={"meaning": _LEFT_OUT})
 
@@ -115,11 +118,11 @@ def request_commitment(
         peer: The peer to ask.
         options: Time-outs and the port for answers.
         calling_ae_title: Our AE title.
-        stays_open: Whether the transaction stays open if the peer cannot be reached now but perhaps later.
+        stays_open: Whether the transaction stays open if the peer cannot be reached now, but perhaps later.
 
     Returns:
-        The transaction, which has the peer's answer, or the reason why there will be none, or is still open; and the
-        reason why no answer has come, which is empty if one has.
+        The transaction, which is still open, or has the peer's answer or the reason why there will be none. And the
+        reason why no answer has come so far; empty if one has come.
 
     Raises:
         ConfigurationError: This process cannot listen at the port.
@@ -139,20 +142,20 @@ def request_commitment(
             if stays_open and isinstance(error, PeerUnreachableError) and error.retryable:
                 return commitment, f"stored; no storage commitment: {error}"
             return commitment.model_copy(update={"problem": str(error)}), f"stored; no storage commitment: {error}"
-        except AssociationLostError as error:  # the peer may have the request
+        except AssociationLostError as error:  # stays open, because the peer may have received the request
             return commitment, f"stored; no storage commitment: {error}"
         if answer is None and answers is not None:
             answer = _wait_there(answers, commitment.transaction_uid, deadline)
     if answer is not None:
         return settled(commitment, answer), ""
     if not waits:
-        return commitment, "stored; storage commitment asked for, its answer is to come"
+        return commitment, "stored; storage commitment was requested, its answer is still to come"
     where = "" if answers is not None else "; the peer may answer only to a listen_port of ours"
     return commitment, f"stored; no storage commitment within {options.commitment_timeout_s:g} s{where}"
 
 
 def check_port(peer: Peer, options: SendOptions) -> None:
-    """Tests the port for answers, so that a port in use is reported before anything is sent.
+    """Tests whether the port for answers is free, so that an error is reported before anything is sent.
 
     Raises:
         ConfigurationError: This process cannot listen at the port, or the peer uses TLS and the port has no
@@ -206,7 +209,11 @@ def _ask(association: Association, request: Dataset) -> None:
 def _wait_here(
     association: Association, answers: queue.Queue[Dataset] | None, transaction_uid: str, deadline: float
 ) -> Dataset | None:
-    """Waits on the association; only briefly while we also listen, because many archives answer after its end."""
+    """Waits for an answer over the association.
+
+    If this process also listens at a port, the wait is short, because many archives answer only after the association
+    has ended.
+    """
     if answers is not None:
         deadline = min(deadline, time.monotonic() + HOLD_S)
     implicit = association.agreed[1].transfer_syntax_uid == ImplicitVRLittleEndian
@@ -238,9 +245,10 @@ def _wait_there(answers: queue.Queue[Dataset], transaction_uid: str, deadline: f
 def listening_for_answers(
     options: SendOptions, ae_title: str, take: Callable[[Dataset], None], ssl_context: ssl.SSLContext | None = None
 ) -> Iterator[None]:
-    """Listens for N-EVENT-REPORT requests while the block runs; if ``take`` raises, the peer gets a failure.
+    """Listens for N-EVENT-REPORT requests while the ``with`` block runs.
 
-    With an SSL context the port accepts only TLS.
+    Calls ``take`` with each answer. If that raises an error, a failure is returned to the peer. With an SSL context,
+    the port accepts only TLS.
 
     Raises:
         ConfigurationError: This process cannot listen at the port.

@@ -16,14 +16,14 @@ __all__ = ["PeerRefusesError", "connect", "host_of"]
 
 
 class PeerRefusesError(PeerUnreachableError):
-    """No association is possible, and another attempt would fail too: a title or a certificate is wrong."""
+    """No association is possible, and another attempt would fail too, because a title or a certificate is wrong."""
 
     exit_code = EXIT_CONFIGURATION
     retryable = False
 
 
 def connect(peer: Peer, options: SendOptions) -> socket.socket:
-    """Connects to the peer, over TLS if its record says so; every wait has a limit.
+    """Connects to the peer, over TLS if its settings say so; every wait has a limit.
 
     Raises:
         ConfigurationError: A certificate file is unusable.
@@ -33,7 +33,7 @@ def connect(peer: Peer, options: SendOptions) -> socket.socket:
     context = tls.client_context(peer) if peer.tls else None
     host = host_of(peer)
     try:
-        # tries every address of the name, IPv6 and IPv4
+        # tries all addresses of the host name, IPv6 and IPv4
         connection = socket.create_connection((host, peer.port), timeout=options.connection_timeout_s)
     except (socket.gaierror, UnicodeError) as error:
         raise PeerUnreachableError(f"{peer.address}: the host name cannot be resolved; check it") from error
@@ -46,7 +46,7 @@ def connect(peer: Peer, options: SendOptions) -> socket.socket:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PeerUnreachableError(f"{peer.address}: no connection ({reason})") from error
-    # requests are small and wait for answers: Nagle's algorithm would delay each by 40 ms
+    # without Nagle's algorithm, which would delay each small request by 40 ms
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.settimeout(options.acse_timeout_s)
     return connection if context is None else _handshake(connection, context, peer)
@@ -61,7 +61,7 @@ def _handshake(connection: socket.socket, context: ssl.SSLContext, peer: Peer) -
 
 
 def handshake_failed(peer: Peer, error: OSError) -> PeerUnreachableError:
-    """Returns the error for a failed handshake: a retryable one if it was cut off, not if a check failed."""
+    """Makes the error for a failed TLS handshake, which is retryable if no check failed but the connection ended."""
     message = f"{peer.address}: no TLS with the peer, {tls.explain_failure(error)}"
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         return PeerRefusesError(message)

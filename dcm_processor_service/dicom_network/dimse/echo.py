@@ -24,7 +24,7 @@ CONTEXT = ProposedContext(VERIFICATION, (str(ImplicitVRLittleEndian), str(Explic
 
 
 def echo(peer: Peer, options: SendOptions, calling_ae_title: str) -> EchoResult:
-    """Asks a peer whether it answers; if it does not, the result has the reason and nothing is raised.
+    """Asks a peer whether it answers; if it does not, the result states the reason.
 
     Raises:
         ConfigurationError: A certificate file of the peer is unusable.
@@ -34,7 +34,7 @@ def echo(peer: Peer, options: SendOptions, calling_ae_title: str) -> EchoResult:
         with open_association(peer, (CONTEXT,), options, calling_ae_title) as association:
             connected = time.monotonic()
             if not association.agreed[1].accepted:
-                reason = f"it takes no C-ECHO: {association.agreed[1].reason}"
+                reason = f"it does not accept C-ECHO: {association.agreed[1].reason}"
                 return EchoResult(peer=peer.address, ok=False, reason=reason, connect_s=connected - started)
             answer = association.request(1, command_set.c_echo_rq)
             ended = time.monotonic()
@@ -52,6 +52,6 @@ def echo(peer: Peer, options: SendOptions, calling_ae_title: str) -> EchoResult:
 
 
 def is_alive(peer: Peer, options: SendOptions, calling_ae_title: str) -> bool:
-    """Returns whether a peer still answers: a C-ECHO or, if it offers none, the request of an association."""
+    """Returns whether a peer answers a C-ECHO, or at least the request for an association if it offers no C-ECHO."""
     result = echo(peer, options, calling_ae_title)
     return result.ok or result.status is not None or result.connect_s > 0

@@ -1,4 +1,4 @@
-"""One lane of a sending: takes instances from a queue and stores them over its association, one after the other."""
+"""One lane of a sending: takes instances from a queue and sends them over its own association, one after the other."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _RefusedError(Exception):
 
 
 class Lane:
-    """Stores instances at one peer, over one association at a time."""
+    """Sends instances to one peer, over one association at a time."""
 
     def __init__(self, peer: Peer, options: SendOptions, calling_ae_title: str, ledger: Ledger) -> None:
         self._peer = peer
@@ -47,15 +47,15 @@ class Lane:
         self._ledger = ledger
         self._association: Association | None = None
         self._proposed: frozenset[ProposedContext] = frozenset()
-        self._answered = False  # whether the peer has answered over the present association
-        self._again = False  # whether an instance must be sent again, in the next round
+        self._answered = False  # whether the peer has answered a request over the present association
+        self._again = False  # whether an instance must be sent again in the next round
         self._queue: deque[Parcel] = deque()
 
     def run(self, queue: deque[Parcel], contexts: tuple[ProposedContext, ...], stopped: Callable[[], bool]) -> None:
-        """Stores instances of the queue until it is empty, the association is lost or the sending is cancelled.
+        """Sends the instances in the queue until it is empty, the association is lost or the sending is cancelled.
 
         Raises:
-            PeerUnreachableError: No association could be opened; the instance is back in the queue.
+            PeerUnreachableError: No association could be opened; the instance was put back into the queue.
         """
         self._queue = queue
         while not stopped():
@@ -70,8 +70,8 @@ class Lane:
                 parcel.unacknowledged = True
                 parcel.problem, parcel.timed_out = str(lost), lost.timed_out
                 if lost.by_end and self._answered:
-                    # many peers end an association after each instance, perhaps before this request arrived; if this
-                    # instance is at fault, it fails again as the first of an association, and then the attempt counts
+                    # Many peers end an association after each instance, so this request may have come too late. If the
+                    # instance itself is the cause, it fails again over a new association, and then the attempt counts.
                     parcel.excused += 1
                 return
             except BaseException:
@@ -79,7 +79,7 @@ class Lane:
                 raise
 
     def renew(self) -> None:
-        """Releases the association if an instance is sent again: another attempt uses a new association."""
+        """Releases the association if an instance must be sent again, because that needs a new association."""
         if self._again:
             self.release()
         self._again = False
@@ -102,7 +102,10 @@ class Lane:
         return self._association is not None
 
     def _ensure_association(self, contexts: tuple[ProposedContext, ...]) -> Association:
-        """Keeps the present association as long as it fits: some archives take its end as the end of a study."""
+        """Returns an association with the contexts; opens a new one only if the present one cannot be used.
+
+        The present one is kept if possible, because some archives think that a study is complete when it ends.
+        """
         if self._association is not None and self._proposed.issuperset(contexts):
             if not self._association.is_over():
                 return self._association
@@ -114,7 +117,7 @@ class Lane:
         return association
 
     def _deliver(self, parcel: Parcel, contexts: tuple[ProposedContext, ...]) -> None:
-        """Sends an instance; opens no association for one that cannot be sent."""
+        """Sends an instance; if it cannot be sent, no association is opened for it."""
         try:
             if self._association is None:
                 parcel.instance.require_sound()
@@ -134,10 +137,10 @@ class Lane:
     def _make_ready(
         self, parcel: Parcel, contexts: tuple[ProposedContext, ...]
     ) -> tuple[Association, Choice, BinaryIO]:
-        """Opens an instance in a syntax that the peer accepts, and an association if there is none.
+        """Opens an instance in a transfer syntax that the peer accepts, and an association if there is none.
 
-        A conversion may take longer than some peers keep an idle association. So the association is checked again
-        afterwards, and a new one is opened if the peer has ended it.
+        A conversion may take so long that a peer ends the idle association. So the association is checked again after a
+        conversion, and a new one is opened if necessary.
         """
         association = self._ensure_association(contexts)
         choice, file = self._open(parcel, association)
@@ -155,7 +158,10 @@ class Lane:
         return association, again, file
 
     def _open(self, parcel: Parcel, association: Association) -> tuple[Choice, BinaryIO]:
-        """Opens an instance in the peer's preferred syntax or, if it cannot be converted, in one that it accepts."""
+        """Opens an instance in the transfer syntax that was agreed for it.
+
+        If that is the peer's preferred syntax, and the instance cannot be converted to it, another one is chosen.
+        """
         choice = self._choose(parcel, association)
         try:
             return choice, parcel.instance.open_file(choice.transfer_syntax_uid)
@@ -187,7 +193,7 @@ class Lane:
         encode = partial(
             command_set.c_store_rq, sop_class_uid=instance.sop_class_uid, sop_instance_uid=instance.sop_instance_uid
         )
-        with suppress(IndexError):  # another lane may take the next one
+        with suppress(IndexError):  # the queue is empty, perhaps because another lane has taken the next instance
             coming = [self._queue[0].instance.sop_instance_uid]
         self._ledger.begin([instance.sop_instance_uid, *coming])
         parcel.attempts += 1
@@ -197,7 +203,7 @@ class Lane:
                 choice.context_id, encode, lambda piece_bytes: checksum.of(instance.read(file, piece_bytes))
             )
         except UnreadableInstanceError:
-            self._association = None  # it was aborted, because only half of the instance was sent
+            self._association = None  # the association was aborted, because only a part of the instance was sent
             raise
         parcel.checksum = checksum.text
         return answer

@@ -1,7 +1,7 @@
 """Waits for late answers to requests for storage commitment, often in another process than the one that asked.
 
-The peer answers over an association to a port of ours. An answer is acknowledged only after it is stored, so that the
-peer sends it again if storing it failed.
+The peer answers over an association that it opens to a port of ours. An answer is acknowledged only after it was
+stored, so that the peer can send it again if storing it failed.
 """
 
 from __future__ import annotations
@@ -33,11 +33,18 @@ if TYPE_CHECKING:
 
 __all__ = ["LateAnswers"]
 
-_LOOK_S = 0.2  # the longest time until a cancellation is noticed
+_LOOK_S = 0.2  # how often, in seconds, to check for a cancellation
 
 
 class LateAnswers:
-    """Settles transactions as their answers come."""
+    """Writes answers into the transactions to which they belong, as they come.
+
+    Args:
+        options: The time-outs, and the port for answers.
+        ae_title: Our AE title for peers without a ``calling_ae_title``.
+        on_commitment: Called with each transaction that was answered, and with each new one before it is sent.
+        timeout_s: Time-out for peers that do not answer, if neither options nor peer set one.
+    """
 
     def __init__(
         self,
@@ -85,7 +92,7 @@ class LateAnswers:
             raise error
 
     def _ask_again(self, commitment: StorageCommitment) -> None:
-        """Starts a new transaction for the same instances; until then an answer to the old one is accepted."""
+        """Starts a new transaction for the same instances, unless an answer to the old one has come meanwhile."""
         kept = {"job_id": commitment.job_id, "sending": commitment.sending}
         again = begun(commitment.peer, commitment.records).model_copy(update=kept)
         with self._lock:
@@ -96,7 +103,7 @@ class LateAnswers:
             self._open[again.transaction_uid] = again
         peer = commitment.peer
         wait_s = self._options.commitment_timeout_s
-        if self._options.listen_port is not None:  # answers that come to the port are taken anyway
+        if self._options.listen_port is not None:  # wait only briefly here, as later answers come to the port
             wait_s = min(wait_s, HOLD_S)
         update = {"listen_port": None, "wait_for_commitment": True, "commitment_timeout_s": wait_s}
         own = suited_to(peer, self._options, self._timeout_s).model_copy(update=update)
@@ -106,11 +113,11 @@ class LateAnswers:
             self._settle(result)
 
     def _take(self, answer: Dataset) -> None:
-        """Stores an answer that came to the port; called in the thread of its association."""
+        """Stores an answer that came to the port; called in the thread of the association over which it came."""
         with self._lock:
             known = self._open.get(str(answer.get("TransactionUID", "")))
         if known is None:
-            return  # for another process, or a repeated answer
+            return  # the answer is meant for another process, or came before
         try:
             self._settle(settled(known, answer))
         except Exception as error:
@@ -126,7 +133,7 @@ class LateAnswers:
 
 
 def _port_tls(peers: Sequence[Peer]) -> ssl.SSLContext | None:
-    """Returns the TLS settings of the port; None if the peers are reached without TLS.
+    """Returns the TLS settings for the port; None if the peers are reached without TLS.
 
     Raises:
         ConfigurationError: The peers need different settings, or a certificate of ours is missing.
@@ -135,7 +142,7 @@ def _port_tls(peers: Sequence[Peer]) -> ssl.SSLContext | None:
     if len(ways) > 1:
         names = ", ".join(sorted({one.name for one in peers}))
         raise ConfigurationError(
-            f"the peers {names} are not all reached by TLS with the same certificates, which one port cannot serve: "
-            "wait for the answers of one after the other, with peer="
+            f"the peers {names} are not all reached by TLS with the same certificates, and one port cannot serve them "
+            "all: wait for the answers of one peer after the other, with peer="
         )
     return server_context(peers[0]) if peers[0].tls else None

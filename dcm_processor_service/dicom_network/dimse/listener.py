@@ -1,4 +1,4 @@
-"""Listens with a pynetdicom application entity, and leaves nothing behind: no thread, no open socket."""
+"""Listens for associations with pynetdicom, and leaves no thread and no open socket behind."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["listening"]
 _config.LOG_REQUEST_IDENTIFIERS = False
 _config.LOG_RESPONSE_IDENTIFIERS = False
 
-_POLL_S = 0.05  # the longest time that stopping takes
-_HANDSHAKE_S = 5.0  # a client that connects and sends nothing blocks others for this long
-_LAST_WORDS_S = 0.1  # for an association that is just being released
+_POLL_S = 0.05  # how often, in seconds, the server checks whether to stop
+_HANDSHAKE_S = 5.0  # the time for a TLS handshake, during which no other client can connect
+_LAST_WORDS_S = 0.1  # the time for an association to end by itself, if it is just being released
 
 
 class _Server(ThreadedAssociationServer):
-    """Remembers accepted sockets, to close them: pynetdicom leaves one open if the other side closed first."""
+    """Records accepted sockets, to close them later: pynetdicom leaves a socket open if the other side closed first."""
 
     def __init__(self, accepted: list[socket.socket], *args: Any, **kwargs: Any) -> None:
         self.accepted = accepted
@@ -47,7 +47,7 @@ class _Server(ThreadedAssociationServer):
         return request, address
 
     def shutdown(self) -> None:
-        """Stops accepting connections; when this returns, each accepted connection has its association."""
+        """Stops accepting connections; afterwards, each accepted connection has its association."""
         socketserver.BaseServer.shutdown(self)
         self.server_close()
 
@@ -56,7 +56,7 @@ class _Server(ThreadedAssociationServer):
 def listening(
     entity: AE, address: tuple[str, int], handlers: list[Any], ssl_context: ssl.SSLContext | None = None
 ) -> Iterator[int]:
-    """Serves while the block runs; yields the port, which the system chooses if the given one is 0.
+    """Serves while the ``with`` block runs; yields the port, which the system chooses if the given port is 0.
 
     Raises:
         OSError: The process cannot listen at the port.
@@ -74,7 +74,9 @@ def listening(
         for association in entity.active_associations:
             association.join(_LAST_WORDS_S)
             if association.is_alive():
-                if association.requestor.primitive is None:  # do not wait for a client that connected and sent nothing
+                if (
+                    association.requestor.primitive is None
+                ):  # a client has connected but sent nothing: do not wait for it
                     association.dul.to_user_queue.put(None)
                     association.join(_LAST_WORDS_S)
                 association.abort()

@@ -1,6 +1,6 @@
-"""Encodes and decodes the negotiation of an association (PS3.8, 9.3.2 to 9.3.4 and annex D).
+"""Encodes and decodes the messages that negotiate an association (PS3.8, sections 9.3.2 to 9.3.4 and annex D).
 
-Unknown items and sub-items are skipped, as PS3.8, 9.3.1, note 2, requires.
+Unknown items and sub-items are skipped, as PS3.8, section 9.3.1, note 2, requires.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ __all__ = [
 ]
 
 MOST_CONTEXTS = 128
-"""The most presentation contexts of one association: ids are the odd numbers of a byte (PS3.8, 9.3.2.2)."""
+"""The most presentation contexts of one association; their ids are the odd numbers of a byte (PS3.8, 9.3.2.2)."""
 
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7, A.2.1
 LARGEST_PDU_RECEIVED_BYTES = 65_536
 _PROTOCOL_VERSION = 1
 _TITLE_BYTES, _RESERVED_BYTES = 16, 32
-_FIRST_ITEM = 68  # its position in the body of an A-ASSOCIATE-RQ or -AC
+_FIRST_ITEM = 68  # position of the first item in the body of an A-ASSOCIATE-RQ or -AC
 _REJECTION_BYTES = 4  # PS3.8, 9.3.4
 
 _APPLICATION_CONTEXT_ITEM, _PROPOSED_ITEM, _ANSWERED_ITEM = 0x10, 0x20, 0x21
@@ -46,16 +46,16 @@ _ACCEPTED, _USER_REJECTION, _NO_REASON, _NO_SUCH_CLASS, _NO_SUCH_SYNTAX = range(
 _RESULTS = {
     _USER_REJECTION: "the peer does not want it",
     _NO_REASON: "the peer gives no reason",
-    _NO_SUCH_CLASS: "the peer does not take this SOP class",
-    _NO_SUCH_SYNTAX: "the peer does not take this transfer syntax",
+    _NO_SUCH_CLASS: "the peer does not accept this SOP class",
+    _NO_SUCH_SYNTAX: "the peer does not accept this transfer syntax",
 }
 
 _TRANSIENT = 2
 _CALLING_UNKNOWN, _CALLED_UNKNOWN = (1, 3), (1, 7)
 _REASONS = {
-    (1, 1): "it gives no reason; its log may",
+    (1, 1): "it gives no reason; see its log",
     (1, 2): "it does not know the application context of DICOM; is it a DICOM peer?",
-    (2, 1): "it gives no reason; its log may",
+    (2, 1): "it gives no reason; see its log",
     (2, 2): "it does not know the protocol version of DICOM; is it a DICOM peer?",
     (3, 1): "it is congested; try again later",
     (3, 2): "it has as many associations as it allows; try again later",
@@ -73,12 +73,13 @@ _PROVIDER_REASONS = {
 
 @dataclass(frozen=True)
 class ProposedContext:
-    """One SOP class, and the transfer syntaxes of which the peer picks one."""
+    """One SOP class, and the transfer syntaxes from which the peer accepts one."""
 
     sop_class_uid: str
     transfer_syntax_uids: tuple[str, ...]
     stored_by_peer: bool = False
-    """Whether the peer stores to us over it, as in a C-GET: we ask for the role of the SCP (PS3.7, D.3.3.4)."""
+    """Whether the peer sends instances to us in this context, as in a C-GET, so that we propose the role of the SCP for
+    us (PS3.7, section D.3.3.4)."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """The peer's answer to the request of an association."""
+    """The peer's answer to the request for an association."""
 
     agreed: dict[int, Agreement]
     """The answer to each proposed context, by context id."""
@@ -108,7 +109,7 @@ class Acceptance:
 
 
 def request(peer: Peer, contexts: tuple[ProposedContext, ...], calling_ae_title: str) -> bytes:
-    """Encodes the request of an association, as a whole PDU (PS3.8, 9.3.2)."""
+    """Encodes the request for an association as a whole PDU (PS3.8, section 9.3.2)."""
     proposed = b"".join(
         _item(
             _PROPOSED_ITEM,
@@ -137,7 +138,7 @@ def request(peer: Peer, contexts: tuple[ProposedContext, ...], calling_ae_title:
 
 
 def _roles(contexts: tuple[ProposedContext, ...]) -> bytes:
-    """Encodes the roles: this side is SCP, and not SCU, of each SOP class that the peer stores to us."""
+    """Encodes our roles: we are SCP, not SCU, of each SOP class whose instances the peer sends to us."""
     classes = dict.fromkeys(context.sop_class_uid.encode("ascii") for context in contexts if context.stored_by_peer)
     return b"".join(_item(_ROLE_ITEM, struct.pack(">H", len(uid)) + uid + b"\0\1") for uid in classes)
 
@@ -170,7 +171,7 @@ def _agreement(proposed: ProposedContext, result: int, sub_items: bytes) -> Agre
     if result == _ACCEPTED:
         found = (value for kind, value in _items(sub_items, 0) if kind == _TRANSFER_SYNTAX_ITEM)
         syntax = next(found, b"").rstrip(b"\0 ").decode("ascii", "replace")
-    if syntax in proposed.transfer_syntax_uids:  # a peer may answer with a syntax that was not proposed: no agreement
+    if syntax in proposed.transfer_syntax_uids:  # some peers answer with a syntax that was not proposed
         return Agreement(proposed, syntax)
     reason = _RESULTS.get(result, _RESULTS[_NO_REASON])
     return Agreement(proposed, "", reason, class_refused=result == _NO_SUCH_CLASS)
@@ -183,7 +184,7 @@ def _items(content: bytes, position: int) -> Iterator[tuple[int, bytes]]:
         kind, _, length = struct.unpack_from(">BBH", content, position)
         position += 4 + length
         if position > len(content):
-            raise ValueError("an item is longer than what holds it")
+            raise ValueError("an item is longer than the item or PDU around it")
         yield kind, content[position - length : position]
 
 

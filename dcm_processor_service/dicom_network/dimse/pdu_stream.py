@@ -14,18 +14,18 @@ from dcm_processor_service.dicom_network.dimse import negotiation
 __all__ = ["EMPTY_BODY", "LEAST_BYTES", "SPEAKS_TLS", "AssociationLostError", "PduKind", "PduStream", "encoded_pdu"]
 
 EMPTY_BODY = b"\0\0\0\0"
-"""The body of a PDU without content: of a release, and of an abort by us."""
+"""The body of a PDU without content: a release, or an abort by us."""
 
 LEAST_BYTES = 4096
-"""The fewest bytes of an instance that must come within the time for an answer; slower data counts as no answer."""
+"""So many bytes of an instance must arrive within the time for an answer; slower data counts as no answer."""
 
 SPEAKS_TLS = "it speaks TLS on this port; set the peer's tls"
-"""The reason of an error if the peer sent a TLS alert in place of a PDU."""
+"""The text of the error if the peer sent a TLS alert instead of a PDU."""
 
 _CLOSED = "the peer closed the connection"
 _TLS_ALERT = b"\x15\x03"  # RFC 8446, 5.1 and 6
-_LARGEST_RECEIVED_BYTES = 1 << 24  # an answer is a few hundred bytes; more is no DICOM
-_LAST_WORDS_S = 0.2  # to read an abort that the peer sent before the connection broke
+_LARGEST_RECEIVED_BYTES = 1 << 24  # a PDU that claims to be longer is not DICOM
+_LAST_WORDS_S = 0.2  # the time to read an abort that the peer sent before the connection broke
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -36,7 +36,7 @@ class PduKind:
 
 
 class AssociationLostError(Exception):
-    """The association ended before the answer, so that the request is unacknowledged."""
+    """The association ended before the answer came, so that it is unknown whether the peer carried out the request."""
 
     def __init__(self, reason: str, *, by_end: bool = False, timed_out: bool = False) -> None:
         super().__init__(reason)
@@ -64,7 +64,7 @@ class PduStream:
             self._socket.settimeout(1.0)
             self._socket.sendall(encoded_pdu(PduKind.ABORT, EMPTY_BODY))
         except OSError:
-            pass  # the connection is gone: the peer knows already
+            pass  # the connection is broken, so the peer knows already
         finally:
             self.close()
 
@@ -75,8 +75,8 @@ class PduStream:
     def is_over(self) -> bool:
         """Returns, without waiting, whether the peer has ended the association since its last answer.
 
-        Many archives end it after each instance, or when nothing came for a while. A request that is written after that
-        is lost, though nothing is wrong with it.
+        Many archives end an association after each instance, or after some idle time. A request that is written later
+        would be lost, although nothing is wrong with it.
         """
         try:
             if not self._received:
@@ -98,9 +98,9 @@ class PduStream:
         return bool(self._received)
 
     def _is_ending(self) -> bool:
-        """Returns whether the arrived bytes begin with the end of the association; answers a release."""
+        """Returns whether the next PDU, of which bytes have arrived, ends the association; answers a release."""
         kind = self._received[0] if self._received else PduKind.P_DATA
-        if kind == PduKind.P_DATA:  # perhaps a report: it is read with the next answer
+        if kind == PduKind.P_DATA:  # perhaps an N-EVENT-REPORT, which is read together with the next answer
             return False
         if kind == PduKind.RELEASE_RQ:
             with suppress(OSError):
@@ -121,7 +121,7 @@ class PduStream:
         self._received += received
 
     def last_words(self) -> str:
-        """Returns why the peer aborted, if its abort arrived before the connection broke; else an empty string."""
+        """Returns why the peer aborted, if its abort arrived before the connection broke; empty if none arrived."""
         with suppress(AssociationLostError, OSError):
             while True:
                 kind, body = self.read_pdu(time.monotonic() + _LAST_WORDS_S)
@@ -152,12 +152,12 @@ class PduStream:
         return taken
 
     def receive(self, deadline: float) -> None:
-        """Waits for more bytes, and keeps them."""
+        """Waits for more bytes, and adds them to the bytes that were not read yet."""
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise TimeoutError("the peer did not answer in time")
         if _QUICKACK is not None:
-            # a peer that uses Nagle's algorithm waits for our acknowledgement, which would delay each instance by 40 ms
+            # acknowledge at once: a peer that uses Nagle's algorithm waits for that, up to 40 ms for each instance
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         self._socket.settimeout(left_s)
         received = self._socket.recv(65_536)
@@ -166,11 +166,11 @@ class PduStream:
         self._received += received
 
     def write(self, content: bytes) -> None:
-        """Writes all bytes; raises if the peer stops reading them and ends the association.
+        """Writes all bytes, and checks meanwhile whether the peer ends the association.
 
         Raises:
             AssociationLostError: The peer ended the association; the message says why.
-            TimeoutError: The peer reads nothing.
+            TimeoutError: The peer does not read the bytes in time.
         """
         deadline = time.monotonic() + self._network_timeout_s
         view = memoryview(content)
@@ -183,7 +183,7 @@ class PduStream:
                     self._hear()
 
     def _hear(self) -> None:
-        """Reads bytes that arrived during a write.
+        """Reads bytes that have arrived during a write.
 
         Raises:
             AssociationLostError: The bytes end the association.
@@ -197,16 +197,16 @@ class PduStream:
 
 
 def _wait(connection: socket.socket, deadline: float) -> bool:
-    """Waits until bytes have arrived or can be written; returns whether some have arrived."""
+    """Waits until bytes have arrived or can be written; returns whether bytes have arrived."""
     left_s = deadline - time.monotonic()
     with selectors.DefaultSelector() as selector:
         selector.register(connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
         ready = selector.select(left_s) if left_s > 0 else []
     if not ready:
-        raise TimeoutError("the peer takes nothing in")
+        raise TimeoutError("the peer does not read what is sent to it")
     return bool(ready[0][1] & selectors.EVENT_READ)
 
 
 def encoded_pdu(kind: int, body: bytes) -> bytes:
-    """Encodes a PDU."""
+    """Encodes a PDU with its header."""
     return struct.pack(">BBI", kind, 0, len(body)) + body

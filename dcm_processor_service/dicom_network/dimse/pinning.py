@@ -1,4 +1,4 @@
-"""TLS with a peer whose certificate has a known name or fingerprint, checked before anything is sent."""
+"""TLS settings that check the peer's certificate for an expected name or fingerprint, before anything is sent."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["NotPinnedError", "context_for", "fingerprint"]
 
 
 class NotPinnedError(ssl.SSLError):
-    """The peer's certificate differs from the pinned one."""
+    """The fingerprint of the peer's certificate is not the one that the peer's settings require."""
 
 
 class _PeerContext(ssl.SSLContext):
-    """Wraps sockets for the name that the peer's certificate is for, and checks its fingerprint in the handshake.
+    """Checks the peer's certificate in the handshake: against the expected name, and by its fingerprint.
 
-    Both work for connections made by this package and by an HTTP library, also through a proxy.
+    Both checks work for connections that this package or an HTTP library makes, also through a proxy.
     """
 
     server_name: str | None = None
@@ -31,7 +31,7 @@ class _PeerContext(ssl.SSLContext):
     def wrap_socket(
         self,
         sock: socket.socket,
-        server_side: bool = False,  # noqa: FBT001  the base class has it so
+        server_side: bool = False,  # noqa: FBT001  the signature is that of the base class
         do_handshake_on_connect: bool = True,  # noqa: FBT001
         suppress_ragged_eofs: bool = True,  # noqa: FBT001
         server_hostname: str | bytes | None = None,
@@ -89,5 +89,5 @@ def _require(context: ssl.SSLContext, certificate: bytes | None) -> None:
     shown = fingerprint(certificate or b"")
     if not isinstance(context, _PeerContext) or not hmac.compare_digest(shown, context.pinned or ""):
         raise NotPinnedError(
-            f"its certificate has the SHA-256 fingerprint {shown}, another than certificate_sha256; ask its operator"
+            f"its certificate has the SHA-256 fingerprint {shown}, not that of certificate_sha256; ask its operator"
         )

@@ -1,4 +1,4 @@
-"""Finds out what a peer accepts: proposes common SOP classes in common transfer syntaxes, and sends no instance."""
+"""Finds out what a peer accepts, by proposing common SOP classes in common transfer syntaxes; sends no instance."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ _COMPRESSED = (
 
 
 def probe(peer: Peer, options: SendOptions, calling_ae_title: str) -> list[AcceptedContext]:
-    """Proposes one context for each class and transfer syntax, over as many associations as that needs.
+    """Proposes one context for each SOP class and transfer syntax, over as many associations as necessary.
+
+    Returns which of them the peer accepts, for each SOP class.
 
     Raises:
         PeerUnreachableError: No association could be opened.

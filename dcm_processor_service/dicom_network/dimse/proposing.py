@@ -1,4 +1,4 @@
-"""Proposes values for the fields of a peer, from its TLS handshake, and from what it accepts and refuses."""
+"""Proposes values for the fields of ``Peer``, from a peer's TLS handshake, and from what it accepts and refuses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_ASSOCIATIONS = 4
 
 
 def propose(peer: Peer, options: SendOptions, calling_ae_title: str) -> PeerProposal:
-    """Tests a peer over at most four associations, which are open at the same time for a short while.
+    """Tests a peer over up to four associations, which are open at the same time for a short while.
 
     Raises:
         PeerUnreachableError: No association could be opened, even with the values that the TLS handshake suggests.
@@ -43,11 +43,11 @@ def propose(peer: Peer, options: SendOptions, calling_ae_title: str) -> PeerProp
     values: dict[str, object] = {}
     if seen.syntax is not None and seen.syntax != peer.transfer_syntax_uid:
         values["transfer_syntax_uid"] = seen.syntax
-        reasons.append(f"transfer_syntax_uid={seen.syntax!r}: it chose {UID(seen.syntax).name} in either order")
+        reasons.append(f"transfer_syntax_uid={seen.syntax!r}: it chose {UID(seen.syntax).name} whatever the order")
     if seen.most < min(_MOST_ASSOCIATIONS, peer.max_associations or _MOST_ASSOCIATIONS):
         values["max_associations"] = seen.most
         reasons.append(f"max_associations={seen.most}: it refused one more at the same time")
-    notes = [f"calling_ae_title stays: it takes us as {calling_ae_title}"]
+    notes = [f"calling_ae_title stays: it accepts us as {calling_ae_title}"]
     for field, proposed in time_outs(seen.times, options).items():
         if proposed.value is None:
             notes.append(proposed.sentence)
@@ -58,7 +58,10 @@ def propose(peer: Peer, options: SendOptions, calling_ae_title: str) -> PeerProp
 
 
 def _with_identity(peer: Peer, options: SendOptions, reasons: list[str]) -> Peer:
-    """Reads the name of the peer's certificate, or its fingerprint if no trusted authority signed it."""
+    """Returns the peer with the name in its certificate, or with the fingerprint if no trusted authority signed it.
+
+    If the certificate is valid for the host name, the peer is returned unchanged.
+    """
     context = tls.client_context(peer)
     if _shown(peer, context, options) is not None:
         return peer
@@ -68,7 +71,7 @@ def _with_identity(peer: Peer, options: SendOptions, reasons: list[str]) -> Peer
     if names and "*" not in names[0]:
         reasons.append(f"tls_server_name={names[0]!r}: its certificate is good, and for that name")
         return peer.model_copy(update={"tls_server_name": names[0]})
-    # with ca_file, only that authority is to be trusted, so no fingerprint is proposed
+    # if ca_file is set, only that authority shall be trusted, so no fingerprint is proposed
     if peer.certificate_sha256 or peer.ca_file:
         return peer
     context.verify_mode = ssl.CERT_NONE
@@ -76,14 +79,14 @@ def _with_identity(peer: Peer, options: SendOptions, reasons: list[str]) -> Peer
     if shown is None:
         return peer
     reasons.append(
-        f"certificate_sha256='{shown[0]}': no authority that is trusted here vouches for its certificate; compare the "
+        f"certificate_sha256='{shown[0]}': no authority that is trusted here has signed its certificate; compare the "
         "fingerprint with the one that the peer's operator has before you set it"
     )
     return peer.model_copy(update={"certificate_sha256": shown[0]})
 
 
 def _shown(peer: Peer, context: ssl.SSLContext, options: SendOptions) -> tuple[str, list[tuple[str, str]]] | None:
-    """Returns the certificate's fingerprint, and its names if it was verified; None if the handshake fails."""
+    """Returns the fingerprint of the peer's certificate, and its names if it was verified; None without a handshake."""
     host = host_of(peer)
     try:
         with (
@@ -92,7 +95,7 @@ def _shown(peer: Peer, context: ssl.SSLContext, options: SendOptions) -> tuple[s
         ):
             certificate = wrapped.getpeercert(binary_form=True) or b""
             names = (wrapped.getpeercert() or {}).get("subjectAltName", ())
-    except OSError:  # the error of the association says more
+    except OSError:  # no error here: the association will fail as well, and its error says more
         return None
     return fingerprint(certificate), [(str(one[0]), str(one[1])) for one in names if len(one) > 1]
 
@@ -109,8 +112,9 @@ class _Seen:
 def _preference_and_room(peer: Peer, options: SendOptions, calling_ae_title: str) -> _Seen:
     """Returns the transfer syntax that the peer prefers, how many associations it allows at once, and its times.
 
-    CT images are proposed with the syntaxes in two orders; if the order decides, the peer has no preference. The first
-    association stays open while others are tried: some peers count an association for a while after its end.
+    CT images are proposed in two contexts, with the transfer syntaxes in opposite orders. If the peer accepts different
+    ones, it has no preference. All associations stay open while others are tried, because some peers still count an
+    association for a while after its end.
     """
     orders = (WRITABLE_SYNTAXES, WRITABLE_SYNTAXES[::-1])
     images = tuple(ProposedContext(str(CTImageStorage), order) for order in orders)
@@ -131,5 +135,5 @@ def _preference_and_room(peer: Peer, options: SendOptions, calling_ae_title: str
                 seen.most = number
                 break
             seen.times.add_association(newest, over_tls=peer.tls)
-        seen.times.add_echo(newest, 1)  # last: the peer may end the association at it
+        seen.times.add_echo(newest, 1)  # comes last, because the peer may end the association when it gets a C-ECHO
     return seen

@@ -1,4 +1,4 @@
-"""C-FIND: asks a peer what it holds, by the Study Root information model (PS3.4, annex C)."""
+"""Asks a peer by C-FIND what it holds, in the Study Root information model (PS3.4, annex C)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
     "encoded_identifier",
     "find",
     "finding",
-    "is_passing",
+    "is_temporary",
     "query_status",
 ]
 
@@ -42,16 +42,16 @@ STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 
 _STATUSES = {
     0xA700: "the peer is out of resources; try again later",
-    0xA701: "the peer is out of resources to count what matches; try again later",
-    0xA702: "the peer is out of resources to send what matches; try again later",
+    0xA701: "the peer lacks the resources to count what matches; try again later",
+    0xA702: "the peer lacks the resources to send what matches; try again later",
     0xA801: "the peer does not know our AE title as a destination",
-    0xA900: "the keys do not match what the peer offers",
+    0xA900: "the peer does not support these keys",
     0xB000: "the peer could not send everything",
-    0xFE00: "the peer cancelled it",
-    0x0122: "the peer does not offer it",
+    0xFE00: "the peer cancelled the request",
+    0x0122: "the peer does not support this request",
     0x0124: "not authorised; ask the peer's operator to allow our AE title to query and retrieve",
 }
-_PASSING = frozenset({0xA700, 0xA701, 0xA702, 0x0213})
+_TEMPORARY = frozenset({0xA700, 0xA701, 0xA702, 0x0213})
 
 CONTEXT = ProposedContext(STUDY_ROOT_FIND, (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)))
 
@@ -65,7 +65,7 @@ class NotAnsweredError(Exception):
 
 
 class TooManyAnswersError(NotAnsweredError):
-    """The peer found more than the limit, and was told to stop."""
+    """The peer found more than the limit, and the query was cancelled."""
 
 
 def finding(peer: Peer, options: SendOptions, calling_ae_title: str) -> Association:
@@ -88,12 +88,14 @@ def find(association: Association, query: Dataset, *, most: int) -> list[Dataset
 
     Args:
         association: The association, opened by :func:`finding`.
-        query: QueryRetrieveLevel and the keys: with a value to match, or empty to ask for the value.
-        most: The largest number of answers. With more, the query is cancelled and the call raises, so that a query that
-            matches everything ends.
+        query: QueryRetrieveLevel and the keys: a key with a value must match; for an empty key, the peer returns the
+            value.
+        most: The largest number of answers. If there are more, the query is cancelled and an error is raised, so that a
+            query that matches everything comes to an end.
 
     Raises:
-        NotAnsweredError: The peer refused, sent a malformed answer or too many answers, or ended the association.
+        NotAnsweredError: The peer refused the query, sent a malformed answer, or ended the association.
+        TooManyAnswersError: The peer found more than ``most``.
     """
     implicit = association.agreed[1].transfer_syntax_uid == ImplicitVRLittleEndian
     found: list[Dataset] = []
@@ -124,7 +126,7 @@ def _request(message_id: int) -> bytes:
 
 
 def encoded_identifier(identifier: Dataset, *, implicit: bool) -> Callable[[int], Iterator[bytes]]:
-    """Encodes the data set of a request; returns a function that yields it in pieces."""
+    """Encodes the data set of a request; returns a function that yields it in pieces of a given length."""
     with contained():
         encoded = encode(identifier, implicit, is_little_endian=True) or b""
 
@@ -148,7 +150,7 @@ def decoded_identifier(encoded: bytes, *, implicit: bool) -> Dataset:
 
 def _refused(status: int | None) -> NoReturn:
     meaning = "no status" if status is None else f"{status:04X} {query_status(status)}"
-    raise NotAnsweredError(f"the peer refused the query ({meaning})", retryable=is_passing(status))
+    raise NotAnsweredError(f"the peer refused the query ({meaning})", retryable=is_temporary(status))
 
 
 def query_status(status: int) -> str:
@@ -163,6 +165,6 @@ def query_status(status: int) -> str:
     return _STATUSES.get(status) or explain(status).meaning
 
 
-def is_passing(status: int | None) -> bool:
-    """Returns whether a status is passing: the same request may succeed later."""
-    return status in _PASSING
+def is_temporary(status: int | None) -> bool:
+    """Returns whether a status is temporary, so that the same request may succeed later."""
+    return status in _TEMPORARY

@@ -1,9 +1,9 @@
-"""TLS to a peer: our certificates, the check of the peer's certificate, and reasons of failures (PS3.15, annex B).
+"""TLS with a peer: our certificates, the check of the peer's certificate, and reasons for failures (PS3.15, annex B).
 
-The peer's certificate must be valid for the host that we connect to, or for ``tls_server_name``. It must come from the
-authority in ``ca_file`` or be the certificate in that file; without ``ca_file`` it must come from an authority that
-this machine trusts. ``certificate_sha256`` replaces these checks, or is checked besides ``ca_file``. A certificate of
-ours is optional: many peers ask for none.
+The peer's certificate must be valid for the host to which we connect, or for ``tls_server_name``. It must be signed by
+the authority in ``ca_file``, or be the certificate in that file; without ``ca_file``, it must be signed by an authority
+that this machine trusts. If ``certificate_sha256`` is set, the fingerprint is checked instead, or in addition if
+``ca_file`` is set too. A certificate of ours is optional, because many peers require none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["client_context", "explain_failure", "server_context"]
 
-# X509_V_ERR_… of OpenSSL's x509_vfy.h: the ssl module hands these numbers out without names
+# the numbers X509_V_ERR_… from OpenSSL's x509_vfy.h, for which the ssl module has no names
 _NOT_YET_VALID, _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_IN_CHAIN, _NO_LOCAL_ISSUER, _UNVERIFIABLE = 9, 10, 18, 19, 20, 21
 _REVOKED, _HOST_MISMATCH, _ADDRESS_MISMATCH = 23, 62, 64
 
@@ -39,7 +39,7 @@ _VERIFY = {
 _REASONS = {
     "WRONG_VERSION_NUMBER": "it does not speak TLS on this port",
     "HTTP_REQUEST": "it does not speak TLS on this port",
-    "UNSUPPORTED_PROTOCOL": "protocol check: it offers nothing newer than TLS 1.1",
+    "UNSUPPORTED_PROTOCOL": "protocol check: it supports only versions before TLS 1.2",
     "TLSV1_ALERT_PROTOCOL_VERSION": "protocol check: it does not accept TLS 1.2 or 1.3",
     "SSLV3_ALERT_HANDSHAKE_FAILURE": "it found no common cipher, or wants a certificate of ours (cert_file, key_file)",
     "NO_SHARED_CIPHER": "cipher check: no cipher in common",
@@ -56,17 +56,18 @@ def client_context(peer: Peer) -> ssl.SSLContext:
     """Returns the TLS settings for a peer; reads its certificate files.
 
     Raises:
-        ConfigurationError: A file is missing, unreadable, or does not fit its field, which the message names.
+        ConfigurationError: A file is missing, unreadable, or not of the right kind; the message names the field.
     """
-    context = context_for(peer)  # verifies certificate and host name from the start
+    context = context_for(peer)  # verifies certificate and host name by default
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if peer.certificate_sha256 and not peer.ca_file:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the fingerprint proves more than both
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the fingerprint is the stricter check
     elif peer.ca_file:
         _require_file(peer, "ca_file", peer.ca_file)
         try:
             context.load_verify_locations(cafile=peer.ca_file)
-            # the peer's own certificate, or one in the middle of its chain, may be all that an operator has
+            # accepts as authority also the peer's own certificate, or one in the middle of its chain: an operator may
+            # have no other
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         except (ssl.SSLError, OSError) as error:
             raise _unusable(peer, "ca_file", "holds no certificate in PEM form that can be read") from error
@@ -77,13 +78,13 @@ def client_context(peer: Peer) -> ssl.SSLContext:
 
 
 def server_context(peer: Peer) -> ssl.SSLContext:
-    """Returns the TLS settings of a port of ours, to which a peer sends; both sides need a certificate.
+    """Returns the TLS settings for a port of ours, to which a peer sends; both sides need a certificate.
 
     Raises:
-        ConfigurationError: A file is missing, unreadable, or does not fit its field, which the message names.
+        ConfigurationError: A file is missing, unreadable, or not of the right kind; the message names the field.
     """
     if not peer.cert_file:
-        raise _unusable(peer, "cert_file", "is not set, and what the peer sends to us would go without TLS")
+        raise _unusable(peer, "cert_file", "is not set, and without it the peer could send to us only without TLS")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
@@ -108,7 +109,7 @@ def _load_own_certificate(context: ssl.SSLContext, peer: Peer) -> None:
     if peer.key_file:
         _require_file(peer, "key_file", peer.key_file)
     try:
-        # without this password OpenSSL would ask for one at the terminal, and wait, if the key is encrypted
+        # the empty password makes an encrypted key fail; otherwise OpenSSL would wait for a password at the terminal
         context.load_cert_chain(peer.cert_file, peer.key_file or None, password=b"")
     except (ssl.SSLError, OSError) as error:
         if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
@@ -123,7 +124,7 @@ def explain_failure(error: OSError) -> str:
 
     Example:
         >>> explain_failure(ConnectionResetError())
-        'it closed the connection; it wants a certificate of ours, or no TLS at all'
+        'it closed the connection; it wants a certificate of ours, or does not speak TLS'
     """
     if isinstance(error, NotPinnedError):
         return f"fingerprint check: {error.args[0]}"
@@ -133,7 +134,7 @@ def explain_failure(error: OSError) -> str:
         return "no answer to the handshake in time; it may not speak TLS on this port"
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         return _REASONS.get(error.reason, f"OpenSSL says {error.reason}")
-    return "it closed the connection; it wants a certificate of ours, or no TLS at all"
+    return "it closed the connection; it wants a certificate of ours, or does not speak TLS"
 
 
 def _require_file(peer: Peer, field: str, path: str) -> None:

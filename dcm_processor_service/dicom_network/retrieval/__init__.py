@@ -1,1 +1,1 @@
-"""Finds and fetches instances of a peer: by C-FIND and QIDO-RS, and by C-GET, C-MOVE and WADO-RS."""
+"""Finds instances at a peer by C-FIND and QIDO-RS, and fetches them by C-GET, C-MOVE and WADO-RS."""

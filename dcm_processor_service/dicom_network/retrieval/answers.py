@@ -1,4 +1,4 @@
-"""Turns a peer's answers about studies, series and instances into records, without those that do not match."""
+"""Turns a peer's answers about studies, series and instances into records, and drops those that do not match."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ __all__ = ["found_records"]
 _DAY = re.compile(r"([0-9]{4})[.]?([0-9]{2})[.]?([0-9]{2})")
 _TIME = re.compile(r"([0-9]{2}):?([0-9]{2})?:?([0-9]{2})?(?:\.([0-9]{1,6}))?")
 _CASELESS = frozenset({"StudyDescription", "SeriesDescription"})
-# peers may match names in ways of their own, by sound or without accents (PS3.4, C.2.2.2.1)
+# not compared here, because peers may match names in their own way, such as by sound or without accents (PS3.4,
+# section C.2.2.2.1)
 _NOT_JUDGED = frozenset({"PatientName", "AccessionNumber"})
 
 
 def found_records(answers: Iterable[Header], query: FindQuery) -> list[FoundItem]:
-    """Returns one record for each answer, without repetitions and without answers that contradict the query.
+    """Returns one record for each answer, without repeated answers and without answers that contradict the query.
 
-    A peer need not match optional keys, and then answers as if the query had none (PS3.4, C.2.2.1.2). An attribute that
-    the answer lacks contradicts nothing.
+    A peer need not support matching by optional keys, and then answers as if the query did not have them (PS3.4,
+    section C.2.2.1.2). If an answer lacks an attribute, that attribute does not contradict the query.
     """
     records: dict[tuple[str, ...], FoundItem] = {}
     with contained():
@@ -48,7 +49,7 @@ _LOWER_UIDS = ("series_instance_uid", "sop_instance_uid")
 def _record(answer: Header, query: FindQuery) -> FoundItem | None:
     values = _of_patient_and_study(answer, query)
     if not values["study_instance_uid"]:
-        return None  # without its UID a study cannot be fetched
+        return None  # a study without its UID cannot be fetched
     if query.level == "study":
         return FoundStudy(
             **values,
@@ -97,7 +98,10 @@ def _of_patient_and_study(answer: Header, query: FindQuery) -> dict[str, Any]:
 
 
 def _uid_or_the_one_asked_for(answer: Header, keyword: str, asked: tuple[str, ...]) -> str:
-    """Returns a UID of a level above; some peers leave it out if the query names only one."""
+    """Returns the UID of the study or series in an answer; if the answer lacks it, the only one in the query.
+
+    Some peers leave out a UID that the query has named.
+    """
     return text(answer, keyword) or (asked[0] if len(asked) == 1 else "")
 
 
@@ -125,7 +129,10 @@ def _fits(stated: tuple[str, ...], keyword: str, wanted: str | tuple[str, ...]) 
 
 
 def _as_pattern(wanted: str, keyword: str) -> re.Pattern[str]:
-    """Returns the pattern of a text with wildcards: ``*`` for any characters, ``?`` for one (PS3.4, C.2.2.2.4)."""
+    """Returns the regular expression for a text with wildcards (PS3.4, section C.2.2.2.4).
+
+    ``*`` matches any characters, and ``?`` matches one.
+    """
     parts = (".*" if one == "*" else "." if one == "?" else re.escape(one) for one in wanted)
     return re.compile("".join(parts), re.IGNORECASE if keyword in _CASELESS else 0)
 

@@ -68,6 +68,6 @@ def web_client(peer: Peer, options: SendOptions) -> WebClient:
 
 
 def not_found(peer: Peer, error: NotAnsweredError) -> FindError:
-    """Returns the error for a peer that did not answer."""
+    """Makes the error for a peer that did not answer a query."""
     kind = FindIncompleteError if error.retryable else FindError
     return kind(f"{peer.name}: {error}")

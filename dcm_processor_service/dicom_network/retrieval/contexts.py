@@ -1,4 +1,4 @@
-"""The presentation contexts over which a peer may send instances in a C-GET."""
+"""Makes the presentation contexts over which a peer may send instances in a C-GET."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ _COMPRESSED = tuple(
     )
 )
 TRANSFER_SYNTAXES = (*_PLAIN, str(DeflatedExplicitVRLittleEndian), str(ExplicitVRBigEndian), *_COMPRESSED)
-"""All transfer syntaxes that we receive; instances are not decoded here."""
+"""All transfer syntaxes in which we accept instances: any that the standard defines for them, as we do not decode."""
 
 _OFTEN_COMPRESSED = (
     CTImageStorage,
@@ -93,17 +93,18 @@ COMMON_CLASSES = tuple(
         str(uid) for uid in (*_OFTEN_COMPRESSED, *(context.abstract_syntax for context in StoragePresentationContexts))
     )
 )
-"""The storage classes to propose if the peer does not say which it has; first those that are often compressed."""
+"""The storage SOP classes to propose if the peer does not say which it has; those that are often compressed come first.
+"""
 
-_ROOM = MOST_CONTEXTS - 1  # one context is for the request itself
+_ROOM = MOST_CONTEXTS - 1  # one context is needed for the C-GET request itself
 
 
 def storage_contexts(sop_class_uids: Iterable[str]) -> tuple[ProposedContext, ...]:
     """Returns contexts for SOP classes: one for each class and transfer syntax, if there is room.
 
-    A peer accepts one transfer syntax for a context, and then cannot send instances that it keeps in another one. With
-    too many classes for that, each class has one context for uncompressed syntaxes, and the first classes have one for
-    compressed ones.
+    A peer accepts only one transfer syntax of a context, and then cannot send instances that it holds in another one.
+    So each transfer syntax should have a context of its own. If there are too many classes for that, each class gets
+    one context for all uncompressed syntaxes, and the first classes get another one for all compressed syntaxes.
     """
     classes = list(dict.fromkeys(sop_class_uids))
     if len(classes) * len(TRANSFER_SYNTAXES) <= _ROOM:
@@ -114,7 +115,7 @@ def storage_contexts(sop_class_uids: Iterable[str]) -> tuple[ProposedContext, ..
 
 
 def batches(series: Iterable[WantedSeries]) -> list[tuple[list[WantedSeries], frozenset[str]]]:
-    """Groups series so that one association has room for the classes of a group in every transfer syntax."""
+    """Divides series into groups whose classes one association can propose in all transfer syntaxes."""
     found: list[tuple[list[WantedSeries], frozenset[str]]] = []
     unknown: list[WantedSeries] = []
     for one in series:

@@ -1,4 +1,4 @@
-"""Receives instances from a peer: writes each to a file unchanged, checks it, and keeps a record of it."""
+"""Receives instances from a peer: writes each unchanged to a file, checks it, and records it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
 
 
 class Arrival:
-    """An instance that is being received: a file under a temporary name until it has been checked."""
+    """An instance that is being received, in a file under a temporary name until it was checked."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -88,7 +88,7 @@ class Arrival:
 
 
 class Inbox:
-    """Keeps the instances that were asked for, records why it rejects others, and knows which are missing.
+    """Stores the instances that were asked for, records why it rejects others, and knows which are still missing.
 
     Several threads may use it.
     """
@@ -104,13 +104,13 @@ class Inbox:
         self._patients: dict[str, str] = {}
         self._places: dict[str, Path] = {}
         self.records: dict[str, FetchRecord] = {}
-        """The records of kept and of rejected instances, by SOPInstanceUID."""
+        """The records of stored and of rejected instances, by SOPInstanceUID."""
         self.oddities: list[FetchRecord] = []
-        """The records of rejected instances without a readable SOPInstanceUID, or under the UID of a kept one."""
+        """The records of rejected instances without a readable SOPInstanceUID, or with the UID of a stored instance."""
         self.problems: dict[str, tuple[str, bool]] = {}
-        """By the UID of an instance or series, why the peer did not send it, and whether the reason is passing."""
+        """For the UID of an instance or series that the peer did not send: the reason, and whether it is temporary."""
         self.asked_in: dict[str, str] = {}
-        """By the UID of an instance that the peer could not send, the UID of the series that we had asked for."""
+        """For the UID of an instance that the peer could not send: the UID of the series for which it was asked."""
 
     def open(self) -> Arrival:
         """Begins to receive an instance.
@@ -121,12 +121,12 @@ class Inbox:
         return Arrival(self._place(_INCOMING) / f"{secrets.token_hex(8)}.dcm")
 
     def take(self, arrival: Arrival, sop_instance_uid: str = "", sop_class_uid: str = "") -> bool:
-        """Checks an instance that was received completely, keeps or removes it, and returns whether it is kept.
+        """Checks an instance that was received completely, and stores or removes it; returns whether it is stored.
 
         Args:
             arrival: The received instance.
-            sop_instance_uid: The SOPInstanceUID that the peer gave for it; empty if it gave none.
-            sop_class_uid: The SOPClassUID that the peer gave for it; empty if it gave none.
+            sop_instance_uid: The SOPInstanceUID that the peer announced for it; empty if it announced none.
+            sop_class_uid: The SOPClassUID that the peer announced for it; empty if it announced none.
 
         Raises:
             LocalFileError: The file cannot be written.
@@ -149,7 +149,7 @@ class Inbox:
             (self._folder / _INCOMING).rmdir()
 
     def missing(self, series: WantedSeries) -> list[str]:
-        """Returns the SOPInstanceUIDs that the peer listed and that have not arrived."""
+        """Returns the SOPInstanceUIDs of those instances that the peer listed, but that have not arrived."""
         with self._lock:
             return [uid for uid in series.listed if self._may_come(uid)]
 
@@ -158,13 +158,13 @@ class Inbox:
         return self._here[series.series_instance_uid]
 
     def is_complete(self, series: WantedSeries) -> bool:
-        """Returns whether all instances of a series that the peer listed or counted have arrived."""
+        """Returns whether all instances of a series have arrived that the peer listed or counted."""
         if self.missing(series) or series.may_lack_more:
             return False
         return series.listed != {} or self.count(series) >= (series.reported_count or 1)
 
     def _place(self, name: str) -> Path:
-        """Returns a folder of ours; makes and checks it at first use."""
+        """Returns the path of a private folder with a name; makes and checks the folder when it is first used."""
         if name not in self._places:
             self._places[name] = private_folder(self._folder, name)
         return self._places[name]
@@ -174,7 +174,7 @@ class Inbox:
         return known is None or known.retryable
 
     def _why_not_wanted(self, found: _Examined) -> str:
-        """Returns why an instance was not asked for; empty if it was."""
+        """Returns why an instance is not one of those that were asked for; empty if it is one of them."""
         record = found.record
         series = self._wanted.get(record.series_instance_uid)
         if series is None:
@@ -182,16 +182,19 @@ class Inbox:
         if record.study_instance_uid != series.study_instance_uid:
             return "the peer sent an instance of another study than was asked for"
         if found.patient_id and series.patient_id and found.patient_id != series.patient_id:
-            return "it names another patient than the peer's answer about its series"
+            return "it belongs to another patient than the peer's answer about its series says"
         first = self._patients.get(record.study_instance_uid, found.patient_id)
         if found.patient_id and found.patient_id != first:
-            return "it names another patient than the instances of its study that came before"
+            return "it belongs to another patient than the instances of its study that arrived before"
         if series.only_listed and record.sop_instance_uid not in series.listed:
             return "the peer sent an instance that was not asked for"
         return ""
 
     def _move_to_its_place(self, path: Path, record: FetchRecord) -> str:
-        """Moves a file to its place, or returns a fault; keeps neither of two files that differ under one UID."""
+        """Moves a file to its place; returns why it must be rejected instead, or an empty text.
+
+        If two files with one UID differ, neither of them is kept.
+        """
         known = self.records.get(record.sop_instance_uid)
         if known is not None and known.outcome is not FetchOutcome.FETCHED:
             if not known.retryable:
@@ -205,7 +208,7 @@ class Inbox:
                     path.unlink()
                     return ""
                 target.unlink()
-                return "the peer sent two instances that differ under this UID"
+                return "the peer sent two different instances with this UID"
             path.replace(target)
         listed = self._wanted[record.series_instance_uid].listed
         remark = _UNLISTED if listed and record.sop_instance_uid not in listed else ""
@@ -218,7 +221,7 @@ class Inbox:
             self.oddities.append(rejected)
         elif self.records.get(rejected.sop_instance_uid, rejected).series_instance_uid == rejected.series_instance_uid:
             self._note(rejected)
-        else:  # an instance that was not asked for, under the UID of one that has arrived
+        else:  # an instance that was not asked for, with the UID of one that has arrived
             self.oddities.append(rejected)
 
     def _note(self, record: FetchRecord) -> None:
@@ -235,11 +238,11 @@ class _Examined:
     record: FetchRecord
     patient_id: str = field(default="", repr=False)
     fault: str = ""
-    """The fault of the instance; empty if it is sound."""
+    """Why the instance must be rejected; empty if it is sound."""
 
 
 def _examined(path: Path, sop_instance_uid: str, sop_class_uid: str) -> _Examined:
-    """Reads the UIDs and the patient of a file, and checks all its elements."""
+    """Reads UIDs and PatientID of a file, checks all its elements, and compares it with what the peer announced."""
     record = FetchRecord(
         sop_instance_uid=sop_instance_uid, sop_class_uid=sop_class_uid, outcome=FetchOutcome.FETCHED, retryable=False
     )
@@ -265,7 +268,7 @@ def _examined(path: Path, sop_instance_uid: str, sop_class_uid: str) -> _Examine
         return _Examined(described, fault="what the peer sent has no SOPInstanceUID")
     if sop_instance_uid and described.sop_instance_uid != sop_instance_uid:
         claimed = described.model_copy(update={"sop_instance_uid": sop_instance_uid})
-        return _Examined(claimed, fault="the peer sent another instance under this UID")
+        return _Examined(claimed, fault="the peer announced this UID, but sent an instance with another one")
     if sop_class_uid and described.sop_class_uid != sop_class_uid:
-        return _Examined(described, fault="the peer announced it with another SOP class than it has")
+        return _Examined(described, fault="the peer announced another SOP class than the instance has")
     return _Examined(described, patient_id)

@@ -1,4 +1,4 @@
-"""The keys of a query, as an identifier of C-FIND and as parameters of QIDO-RS (PS3.4, C.6.2.1; PS3.18, 10.6)."""
+"""Encodes a query as the identifier of a C-FIND request (PS3.4, C.6.2.1) or as parameters of QIDO-RS (PS3.18, 10.6)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ KEYWORDS: dict[FindLevel, dict[str, str]] = {
     },
     "instance": {**_STUDY, **_SERIES, "SOPInstanceUID": "sop_instance_uid"},
 }
-"""The attributes to match at each level, with the fields of a query that hold their values."""
+"""For each level, the attributes to match, and the fields of a query that hold the values to match."""
 
 _TOLD: dict[FindLevel, tuple[str, ...]] = {
     "study": (
@@ -56,21 +56,21 @@ _TOLD: dict[FindLevel, tuple[str, ...]] = {
     "series": ("PatientSex", "StudyTime", "SeriesNumber", "BodyPartExamined", "NumberOfSeriesRelatedInstances"),
     "instance": ("SOPClassUID", "InstanceNumber"),
 }
-"""The further attributes that the peer should return, at each level."""
+"""For each level, further attributes that the peer shall return."""
 
 _LEVELS: dict[FindLevel, str] = {"study": "STUDY", "series": "SERIES", "instance": "IMAGE"}
 _OF_PATIENTS = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
 
 
 def is_text(keyword: str) -> bool:
-    """Returns whether an attribute is matched with wildcards: neither a UID nor a date."""
+    """Returns whether an attribute is matched as text with wildcards, because it is neither a UID nor a date."""
     return not keyword.endswith(("UID", "Date"))
 
 
 def identifier(query: FindQuery) -> Dataset:
     """Returns the identifier of a C-FIND request, with a character set if its texts need one (PS3.4, C.2.2.2).
 
-    Keys without a value ask for the value of each answer.
+    For keys without a value, the peer returns the value.
     """
     dataset = Dataset()
     dataset.QueryRetrieveLevel = _LEVELS[query.level]
@@ -78,7 +78,7 @@ def identifier(query: FindQuery) -> Dataset:
     for keyword, field in KEYWORDS[query.level].items():
         value = getattr(query, field)
         if not value and query.level == "instance" and keyword in _OF_PATIENTS:
-            continue  # not useful in each answer about a thousand instances
+            continue  # the same in all answers about the instances of a series, so the peer need not return it
         with contained():
             setattr(dataset, keyword, list(value) if isinstance(value, tuple) else value)
         texts += [value] if isinstance(value, str) else []
@@ -91,7 +91,7 @@ def identifier(query: FindQuery) -> Dataset:
 
 
 def _character_set(text: str) -> str:
-    """Returns the smallest character set for a text: many peers know Latin-1, fewer UTF-8 (PS3.3, C.12.1.1.2)."""
+    """Returns the character set for a text (PS3.3, C.12.1.1.2); Latin-1 if possible, as fewer peers support UTF-8."""
     if text.isascii():
         return ""
     try:
@@ -102,10 +102,10 @@ def _character_set(text: str) -> str:
 
 
 def parameters(query: FindQuery) -> tuple[str, str]:
-    """Returns path and query of a QIDO-RS request; the latter may name a patient."""
+    """Returns path and query of a QIDO-RS request; the query may name a patient."""
     path = {"study": "studies", "series": "series", "instance": "instances"}[query.level]
     matched = {keyword: value for keyword, field in KEYWORDS[query.level].items() if (value := getattr(query, field))}
-    if query.level != "study" and len(query.study_instance_uid) == 1:  # every service knows this address
+    if query.level != "study" and len(query.study_instance_uid) == 1:  # every service supports such a path
         path = f"studies/{matched.pop('StudyInstanceUID')[0]}/{path}"
         if query.level == "instance" and len(query.series_instance_uid) == 1:
             path = path.replace("instances", f"series/{matched.pop('SeriesInstanceUID')[0]}/instances")

@@ -1,7 +1,8 @@
 """Asks about series and instances level by level, as the Study Root model requires (PS3.4, C.4.1.2.1).
 
-A query for series must name one study, and a query for instances also one series. A peer need not answer other
-(relational) queries. So this module asks first for the studies that match, then for the series of each.
+A query for series must name one study, and a query for instances must name one series as well. A peer need not answer
+other queries, which are called relational. So this module asks first for the studies that match, then for the series of
+each study, and then for the instances of each series.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ _PASSED_DOWN = (*_OF_PATIENTS, "patient_sex", "study_date", "study_time")
 
 
 def ask_by_levels(ask: Callable[[FindQuery], list[FoundItem]], query: FindQuery) -> list[FoundItem]:
-    """Asks level by level from the top if a query lacks the UIDs above its level; fills in patients from above.
+    """Asks a query; if it does not name one study (and series), asks for these first.
+
+    Attributes of patient and study that an answer lacks are filled in from the answer at the level above.
 
     Raises:
         TooManyAnswersError: There are more answers than ``query.limit``.
@@ -76,7 +79,7 @@ def _values(query: FindQuery, keys: tuple[str, ...]) -> dict[str, object]:
 
 
 def _with_patient(found: list[FoundItem], above: FoundItem) -> Iterator[FoundItem]:
-    """Fills in attributes of the study that a peer does not repeat at lower levels."""
+    """Fills in attributes of patient and study that a peer does not repeat at lower levels."""
     for one in found:
         inherited = {key: getattr(above, key) for key in _PASSED_DOWN if not getattr(one, key)}
         yield one.model_copy(update=inherited)

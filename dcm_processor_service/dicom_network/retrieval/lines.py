@@ -1,4 +1,7 @@
-"""Asks a peer to send: by C-GET over one association, or by C-MOVE to a listener (PS3.4, C.4.2 and C.4.3)."""
+"""Asks a peer to send instances, by C-GET over the same association or by C-MOVE to a port of ours.
+
+PS3.4, sections C.4.2 and C.4.3, define the two services.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContex
 from dcm_processor_service.dicom_network.dimse.query import (
     decoded_identifier,
     encoded_identifier,
-    is_passing,
+    is_temporary,
     query_status,
 )
 from dcm_processor_service.dicom_network.retrieval.contexts import TRANSFER_SYNTAXES, storage_contexts
@@ -49,13 +52,13 @@ _STORED, _OUT_OF_RESOURCES, _NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
 
 
 class Line:
-    """An association over which we ask a peer to send.
+    """An association over which we ask a peer to send instances.
 
     Args:
         association: The association; its first context is for the requests.
-        encode: Encodes a request with its message id.
-        inbox: Takes the instances that arrive over this association.
-        cancelled: Called after each message.
+        encode: Function that encodes a request with a given message id.
+        inbox: Receives the instances that arrive over this association.
+        cancelled: Called after each message; returns whether to cancel the request.
     """
 
     def __init__(
@@ -71,7 +74,8 @@ class Line:
         """Asks the peer to send a series, or some of its instances, and waits for the last answer.
 
         Raises:
-            AssociationLostError: The association ended before the last answer. Complete instances are in the inbox.
+            AssociationLostError: The association ended before the last answer. Instances that were received completely
+                are in the inbox.
             LocalFileError: An instance cannot be written.
         """
         request = Dataset()
@@ -104,7 +108,7 @@ class Line:
             problem = f"the peer says that it could not send {count} of them" if count > len(failed) else ""
             return Ending(problem, failed=failed)
         said = "no status" if status is None else f"{status:04X} {query_status(status)}"
-        return Ending(f"the peer ended it with {said}", retryable=is_passing(status), failed=failed)
+        return Ending(f"the peer ended it with {said}", retryable=is_temporary(status), failed=failed)
 
     def _sink(self, context_id: int, command: command_set.CommandSet) -> Callable[[bytes], object] | None:
         if command_set.us(command, command_set.COMMAND_FIELD) != command_set.C_STORE_RQ:
@@ -121,7 +125,7 @@ class Line:
     def _take(self, message: Message) -> None:
         kind = command_set.us(message.command, command_set.COMMAND_FIELD)
         if kind in {command_set.C_GET_RSP, command_set.C_MOVE_RSP}:
-            return  # a report of progress
+            return  # the message only reports progress
         arrival, self._arrival = self._arrival, None
         if kind != command_set.C_STORE_RQ or arrival is None:
             raise AssociationLostError("the peer sent a message that was not asked for")
@@ -143,10 +147,10 @@ def getting(
     inbox: Inbox,
     cancelled: Callable[[], bool],
 ) -> Iterator[Line]:
-    """Opens an association for C-GET, over which the peer may send instances of these classes.
+    """Opens an association for C-GET, over which the peer may send instances of the given SOP classes.
 
     Raises:
-        NotOfferedError: The peer does not offer the service.
+        NotOfferedError: The peer does not offer C-GET.
         PeerUnreachableError: No association could be opened.
     """
     contexts = (ProposedContext(STUDY_ROOT_GET, QUERY_SYNTAXES), *storage_contexts(sop_class_uids))
@@ -154,7 +158,7 @@ def getting(
     with open_association(peer, contexts, options, calling_ae_title) as association:
         _require_offered(association, "C-GET")
         if not any(agreed.accepted for context_id, agreed in association.agreed.items() if context_id != 1):
-            raise NotOfferedError("the peer offers C-GET, and none of the classes and transfer syntaxes to send by it")
+            raise NotOfferedError("the peer offers C-GET, but accepts none of the SOP classes and transfer syntaxes")
         yield Line(association, encode, inbox, cancelled)
 
 
@@ -167,10 +171,10 @@ def moving(
     inbox: Inbox,
     cancelled: Callable[[], bool],
 ) -> Iterator[Line]:
-    """Opens an association for C-MOVE, and listens for the associations over which the peer sends.
+    """Opens an association for C-MOVE, and listens for the associations over which the peer sends the instances.
 
     Raises:
-        NotOfferedError: The peer does not offer the service.
+        NotOfferedError: The peer does not offer C-MOVE.
         PeerUnreachableError: No association could be opened.
         ConfigurationError: This process cannot listen at the port, or the peer uses TLS and we have no certificate.
         LocalFileError: An instance could not be written.
@@ -195,7 +199,7 @@ def _require_offered(association: Association, name: str) -> None:
 def _listening(
     options: FetchOptions, ae_title: str, inbox: Inbox, ssl_context: ssl.SSLContext | None
 ) -> Iterator[None]:
-    """Accepts C-STORE requests while the block runs, and gives the instances to the inbox."""
+    """Accepts C-STORE requests while the ``with`` block runs, and passes the instances to the inbox."""
     failures: list[LocalFileError] = []
 
     def support_all(event: evt.Event) -> None:
@@ -227,7 +231,7 @@ def _listening(
             stack.enter_context(listening(entity, (options.listen_host, port), handlers, ssl_context))
         except OSError as error:
             raise ConfigurationError(
-                f"cannot listen at port {port} for what the peer sends ({error.strerror}); choose another"
+                f"cannot listen at port {port} for the peer's instances ({error.strerror}); choose another port"
             ) from error
         yield
     if failures:

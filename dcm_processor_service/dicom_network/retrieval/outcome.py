@@ -1,4 +1,4 @@
-"""The outcome of a fetch: records of instances that arrived, and of listed instances that did not."""
+"""Collects the outcome of a fetch: records of the instances that arrived, and of those that are missing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["records_of"]
 
-_NOT_SENT = ("the peer listed it and did not send it", True)
-_COUNTED = "the peer counts {reported} instances of the {level}, and {came} are known of"
+_NOT_SENT = ("the peer listed it, but did not send it", True)
+_COUNTED = "the peer counts {reported} instances of the {level}, but has listed or sent only {came}"
 
 
 def records_of(wish: Wish, inbox: Inbox, *, cancelled: bool) -> tuple[FetchRecord, ...]:
-    """Returns one record for each instance that was listed or arrived, series by series."""
+    """Returns one record for each instance that was listed, was counted or has arrived, series by series."""
     records: list[FetchRecord] = []
     known: dict[str, int] = {}
     for series in wish.series:
@@ -37,7 +37,11 @@ def records_of(wish: Wish, inbox: Inbox, *, cancelled: bool) -> tuple[FetchRecor
 
 
 def _of_series(series: WantedSeries, inbox: Inbox, *, cancelled: bool) -> Iterator[FetchRecord]:
-    """Yields the records of a series: of listed instances, of others that arrived or failed, of those only counted."""
+    """Yields the records of a series.
+
+    First come the instances that the peer listed, then others that arrived or failed, then those that the peer only
+    counted.
+    """
     problem = ("cancelled", True) if cancelled else inbox.problems.get(series.series_instance_uid, _NOT_SENT)
     places = {uid: record.series_instance_uid for uid, record in inbox.records.items()} | inbox.asked_in
     unlisted = [
@@ -48,7 +52,7 @@ def _of_series(series: WantedSeries, inbox: Inbox, *, cancelled: bool) -> Iterat
     count = len(series.listed) + len(unlisted)
     least = max(series.reported_count or 0, 0 if series.listed else 1)
     if series.may_lack_more and all(uid in inbox.records for uid in unlisted):
-        least = count + 1  # the number of missing instances is not known
+        least = count + 1  # the number of missing instances is unknown: one record stands for them
     if problem is _NOT_SENT:
         problem = (_COUNTED.format(reported=least, came=count, level="series"), True)
     for _ in range(0 if series.only_listed else least - count):
@@ -58,7 +62,7 @@ def _of_series(series: WantedSeries, inbox: Inbox, *, cancelled: bool) -> Iterat
 def _absent(
     series: WantedSeries, problem: tuple[str, bool], own: tuple[str, bool] | None = None, sop_instance_uid: str = ""
 ) -> FetchRecord:
-    """Returns the record of an instance that did not arrive, with its own problem or that of its series."""
+    """Makes the record of an instance that did not arrive, with its own problem or that of its series."""
     meaning, retryable = own or problem
     return FetchRecord(
         study_instance_uid=series.study_instance_uid,
@@ -72,7 +76,7 @@ def _absent(
 
 
 def _records_of_no_series(wish: Wish, inbox: Inbox) -> list[FetchRecord]:
-    """Returns the records of instances that arrived and belong to none of the series."""
+    """Returns the records of instances that arrived, but belong to none of the series that were asked for."""
     wanted = {series.series_instance_uid for series in wish.series}
     listed = {uid for series in wish.series for uid in series.listed}
     return [

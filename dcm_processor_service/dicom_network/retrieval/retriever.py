@@ -42,9 +42,10 @@ class DicomRetriever:
     """Finds by C-FIND and fetches by C-GET or C-MOVE; by QIDO-RS and WADO-RS if the peer has a URL.
 
     Args:
-        ae_title: Our AE title, unless the peer has a ``calling_ae_title``.
-        timeout_s: How long to wait for a silent peer if the options do not say; None means their defaults.
-        pause: Called with the seconds to wait between two attempts.
+        ae_title: Our AE title for peers without a ``calling_ae_title``.
+        timeout_s: Time-out for peers that do not answer, if neither options nor peer set one; None for the defaults of
+            the options.
+        pause: Function that waits between two attempts; it is called with the number of seconds.
 
     Example:
         >>> from dcm_processor_service.models import FindQuery
@@ -95,15 +96,16 @@ class DicomRetriever:
         Args:
             found: The records that :meth:`find` returned.
             peer: The peer that holds the instances.
-            folder: The folder for the files; made if it is missing.
+            folder: The folder for the files; it is made if it does not exist.
             options: Time-outs, method, port and number of attempts.
-            on_record: Called when an instance has arrived or was rejected; with C-MOVE from another thread.
-            on_begin: Called with the number of instances that the peer listed.
-            cancelled: Called between instances; if it returns True, the peer is told to stop (C-CANCEL).
+            on_record: Called with a record when an instance has arrived or was rejected; with C-MOVE, from another
+                thread.
+            on_begin: Called with the number of instances that the peer listed or counted.
+            cancelled: Called between instances; after it has returned True, the peer is asked to stop (C-CANCEL).
 
         Raises:
-            FetchError: Not every instance was fetched; ``report`` has the records (not raised with ``check=False``).
-                FetchIncompleteError if asking for the rest again may help.
+            FetchError: Not every instance was fetched; ``report`` has the records. If asking for the rest again may
+                help, it is a FetchIncompleteError. Not raised with ``check=False``.
             FindError: The peer does not list the series of a study.
             PeerUnreachableError: No association could be opened.
             ConfigurationError: A certificate file of the peer is unusable, or a port of ours is in use.
@@ -145,7 +147,7 @@ class DicomRetriever:
         run: Callable[[OpenChannel], NotOfferedError | None],
         cancelled: Callable[[], bool],
     ) -> tuple[str, str]:
-        """Fetches by the method that the options and the peer allow; returns its name, and the URL if it has one."""
+        """Fetches by the method that the options and the peer allow; returns its name, and the URL for WADO-RS."""
         calling = self._calling(peer)
         if peer.url is not None:
             with self._web(peer, waits, inbox, cancelled) as (channel, where):
@@ -180,7 +182,7 @@ class DicomRetriever:
 
     @staticmethod
     def _wish(found: Iterable[FoundItem], peer: Peer, waits: SendOptions, calling: str) -> Wish:
-        """Asks the peer for the series and instances below the found records, if it is needed and the peer answers."""
+        """Asks the peer which series and instances the found studies and series hold, as far as it answers."""
         items = list(found)
         if all(isinstance(one, FoundInstance) for one in items):
             return wish_for(items, _unasked)
@@ -190,13 +192,13 @@ class DicomRetriever:
         except NotAnsweredError as error:
             if any(isinstance(one, FoundStudy) for one in items):
                 raise not_found(peer, error) from error
-        return wish_for(items, _unasked)  # series can be fetched without the list of their instances
+        return wish_for(items, _unasked)  # series can be fetched without a list of their instances
 
     def _calling(self, peer: Peer) -> str:
         return peer.calling_ae_title or self._ae_title
 
     def _waits(self, peer: Peer, options: FetchOptions) -> SendOptions:
-        """Returns the time-outs: those of the options, else the peer's, else our own."""
+        """Returns the time-outs: those in the options, or else the peer's, or else our own."""
         named = {
             name: getattr(options, name)
             for name in ("connection_timeout_s", *TIMEOUTS)

@@ -1,4 +1,4 @@
-"""The rounds of a fetch: asks again for missing instances, as long as new ones arrive."""
+"""Fetches instances in rounds: asks again for missing instances, as long as new ones arrive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import FetchOptions
 
     class Channel(Protocol):
-        """A connection over which we ask a peer to send."""
+        """A connection over which we ask a peer to send instances."""
 
         def ask(self, series: WantedSeries, sop_instance_uids: Sequence[str] = ()) -> Ending:
             """Asks the peer to send a series, or some of its instances."""
@@ -28,35 +28,35 @@ if TYPE_CHECKING:
 __all__ = ["Ending", "NotOfferedError", "Rounds"]
 
 _NOT_SENT = ("the peer says that it could not send it", True)
-_LISTED_AT_ONCE = 50  # UIDs of 64 characters: well within what peers take as one value
+_LISTED_AT_ONCE = 50  # so many UIDs, of up to 64 characters, fit into one value at any peer
 
 
 class NotOfferedError(Exception):
-    """The peer does not offer this service, or not for these SOP classes."""
+    """The peer does not offer C-GET or C-MOVE, or not for the SOP classes that are needed."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of a request to send."""
+    """How a request to send instances has ended."""
 
     problem: str = ""
-    """Why it brought less than requested; empty if the peer reports that it sent all."""
+    """Why the peer sent fewer instances than requested; empty if it reports that it has sent all."""
     retryable: bool = True
     failed: tuple[str, ...] = ()
-    """SOPInstanceUIDs of the instances that the peer reports it could not send."""
+    """SOPInstanceUIDs of those instances that the peer could not send, according to its report."""
     reasons: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
-    """The reason by SOPInstanceUID, and whether it is passing, for failed instances that were asked for one by one."""
+    """The reason by SOPInstanceUID, and whether it is temporary, for failed instances that were requested singly."""
 
 
 class Rounds:
     """Asks for series until they have arrived, or nothing more arrives.
 
     Args:
-        inbox: Takes the instances.
-        open_channel: Opens the channel over which the peer is asked, for the given SOP classes.
+        inbox: Receives the instances.
+        open_channel: Opens a channel over which the peer can send instances of the given SOP classes.
         options: The number of attempts and the pause between them.
-        pause: Called with the seconds to wait.
-        cancelled: Called before each request.
+        pause: Function that waits; it is called with the number of seconds.
+        cancelled: Called before each request; returns whether to stop.
     """
 
     def __init__(
@@ -73,10 +73,12 @@ class Rounds:
         self._pause = pause
         self._cancelled = cancelled
         self.not_offered: NotOfferedError | None = None
-        """Why some series were given up: the peer does not offer this service for them."""
+        """The error for which some series were given up; None if the peer offers the service for all series."""
 
     def run(self, wanted: Sequence[WantedSeries]) -> None:
-        """Asks for all series, then again for missing instances; a round that brought some costs no attempt.
+        """Asks for all series, then again for missing instances.
+
+        Only rounds in which no instance arrives count as attempts.
 
         Raises:
             PeerUnreachableError: No association could be opened, and nothing has arrived.

@@ -1,4 +1,4 @@
-"""The series and instances to fetch: those below the found records, as the peer lists them."""
+"""Finds out which series and instances to fetch: those of the found studies and series, as the peer lists them."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ class WantedSeries:
     series_instance_uid: str
     patient_id: str
     reported_count: int | None = None
-    """How many instances the peer counts; None if it does not say."""
+    """How many instances the series has, according to the peer; None if it does not say."""
     listed: dict[str, str] = field(default_factory=dict)
-    """SOPClassUID by SOPInstanceUID; the class may be empty."""
+    """The instances that the peer lists: SOPClassUID, which may be empty, by SOPInstanceUID."""
     sop_class_uids: tuple[str, ...] = ()
     """The SOP classes of its study, for a peer that does not list instances."""
     only_listed: bool = False
-    """Whether only certain instances were asked for."""
+    """Whether to fetch only the instances in ``listed``, and not the whole series."""
     takes_lists: bool = True
-    """Whether the peer may be asked for single instances; False after it has refused that."""
+    """Whether the peer may be asked for single instances of the series; False after it has refused that."""
     cut_short: bool = False
     """Whether the last request for it ended with a problem, so that instances may be missing."""
     given_up: bool = False
-    """Whether the peer refused permanently to send it."""
+    """Whether the peer has permanently refused to send it."""
 
     @property
     def may_lack_more(self) -> bool:
-        """Whether instances may be missing that the peer neither listed nor counted."""
+        """Whether instances may be missing that the peer has neither listed nor counted."""
         return self.cut_short and not self.listed and self.reported_count is None
 
     @property
     def classes(self) -> frozenset[str]:
-        """The SOP classes that may come; empty if they are not known."""
+        """The SOP classes of its instances; empty if they are not known."""
         listed = frozenset(self.listed.values())
         return listed if listed and "" not in listed else frozenset(filter(None, self.sop_class_uids))
 
@@ -59,14 +59,15 @@ class Wish:
 
     series: list[WantedSeries]
     studies: dict[str, int]
-    """How many instances the peer counts in each study that was asked for as a whole, if it says."""
+    """For each study that is fetched as a whole: how many instances it has, if the peer says so."""
 
 
 def wish_for(found: Iterable[FoundItem], ask: Inquiry) -> Wish:
     """Asks a peer for the series of studies, and for the instances of series.
 
     Raises:
-        NotAnsweredError: The peer does not list the series of a study. (A list of instances is not necessary.)
+        NotAnsweredError: The peer does not list the series of a study. If it does not list the instances of a series,
+            no error is raised.
     """
     studies: dict[str, int] = {}
     series: dict[tuple[str, str], WantedSeries] = {}
@@ -122,6 +123,6 @@ def _list_instances(wanted: WantedSeries, ask: Inquiry) -> None:
     )
     try:
         found = ask(query)
-    except NotAnsweredError:  # then the counts of the peer show what is missing
+    except NotAnsweredError:  # no list is needed: the number of instances that the peer states shows what is missing
         return
     wanted.listed = {one.sop_instance_uid: one.sop_class_uid for one in found if isinstance(one, FoundInstance)}

@@ -1,4 +1,4 @@
-"""WADO-RS: fetches instances as they are stored, one multipart answer for each series (PS3.18, section 10.4)."""
+"""Fetches instances by WADO-RS as the peer stores them, in one multipart answer for each series (PS3.18, 10.4)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["WebChannel", "split_parts"]
 
 _OK, _PARTLY, _NOTHING, _NOT_FOUND, _NOT_ACCEPTABLE, _GONE = 200, 206, 204, 404, 406, 410
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-# without the parameter a service may convert instances to explicit VR little endian
+_TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
+# without the parameter transfer-syntax, a service may convert instances to explicit VR little endian
 _AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _AS_IT_LIKES = 'multipart/related; type="application/dicom"'
 _LONGEST_WAIT_S = 30.0
@@ -37,7 +37,14 @@ class _MalformedError(Exception):
 
 
 class WebChannel:
-    """Asks a peer to send over HTTP."""
+    """Fetches instances from a peer over HTTP.
+
+    Args:
+        client: The HTTP client of the peer.
+        inbox: Receives the instances.
+        pause: Function that waits; it is called with the number of seconds.
+        cancelled: Called between instances and while one is received; returns whether to stop.
+    """
 
     def __init__(
         self, client: WebClient, inbox: Inbox, pause: Callable[[float], None], cancelled: Callable[[], bool]
@@ -64,7 +71,7 @@ class WebChannel:
                 break
             if one.problem:
                 reasons[uid] = one.problem, one.retryable
-                ending = ending if ending.problem and not one.retryable else one  # a passing problem first
+                ending = ending if ending.problem and not one.retryable else one  # a temporary problem takes precedence
         return replace(ending, failed=tuple(reasons), reasons=reasons)
 
     def _get(self, path: str, accept: str = _AS_STORED) -> Ending:
@@ -85,19 +92,19 @@ class WebChannel:
             return Ending(f"the peer's answer is {error}")
         if status == _NOT_ACCEPTABLE and accept == _AS_STORED:
             return self._get(path, _AS_IT_LIKES)
-        if status in _PASSING:
+        if status in _TEMPORARY:
             self._pause(min(wait_s, _LONGEST_WAIT_S))
         if status in {_NOTHING, _NOT_FOUND, _GONE}:
             return Ending(f"the peer has nothing at this address (HTTP {status})", retryable=False)
-        return Ending(f"the peer answered with HTTP {status}", retryable=status in _PASSING)
+        return Ending(f"the peer answered with HTTP {status}", retryable=status in _TEMPORARY)
 
     def _take_parts(self, content_type: str, pieces: Iterable[bytes]) -> bool:
-        """Takes each part; returns False if the fetch was cancelled before the last one."""
+        """Passes each part of an answer to the inbox; returns False if the fetch was cancelled before the last part."""
         header = Headers()
         header["Content-Type"] = content_type
         boundary = header.get_boundary()
         if header.get_content_maintype() != "multipart" or not boundary:
-            raise _MalformedError("of one part, not of many: is there a WADO-RS service at this URL?")
+            raise _MalformedError("not in multiple parts: is there a WADO-RS service at this URL?")
         arrival: Arrival | None = None
         try:
             for piece in split_parts(pieces, boundary.encode("latin-1", "replace")):
@@ -117,12 +124,12 @@ class WebChannel:
 
 
 def split_parts(pieces: Iterable[bytes], boundary: bytes) -> Iterator[bytes | None]:
-    """Yields the content of each part in pieces, and None after each part (RFC 2046, section 5.1.1).
+    """Splits a multipart body; yields the content of each part in pieces, and None after each part (RFC 2046, 5.1.1).
 
     Raises:
         _MalformedError: The last boundary is missing.
     """
-    held = _Held(chain((b"\r\n",), pieces))  # the first boundary may stand at the very beginning
+    held = _Held(chain((b"\r\n",), pieces))  # so that the first boundary also follows a line break
     mark = b"\r\n--" + boundary
     for _ in held.up_to(mark):
         pass  # the text before the first part
@@ -137,7 +144,7 @@ def split_parts(pieces: Iterable[bytes], boundary: bytes) -> Iterator[bytes | No
 
 
 class _Held:
-    """A buffer of bytes that have arrived and were not taken yet."""
+    """A buffer of bytes that have arrived, but were not consumed yet."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
@@ -156,7 +163,7 @@ class _Held:
         del self._bytes[: found + len(mark)]
 
     def peek(self, count: int) -> bytes:
-        """Returns the next bytes without taking them."""
+        """Returns the next bytes without consuming them."""
         while len(self._bytes) < count:
             self._more()
         return bytes(self._bytes[:count])

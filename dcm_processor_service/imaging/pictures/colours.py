@@ -1,4 +1,4 @@
-"""Colours of structures: a table for those that have none, and conversions between sRGB and CIE L*a*b*."""
+"""Colours of structures: a table for structures without a colour, and conversions between sRGB and CIE L*a*b*."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 __all__ = ["LABEL_COLOURS", "lab_of_rgb", "label_colour", "rgb_of_lab"]
 
-# distinct also for people with red-green colour blindness (after Okabe and Ito)
+# people with red-green colour blindness can tell these apart too (after Okabe and Ito)
 LABEL_COLOURS = (
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
 )  # fmt: skip
@@ -23,7 +23,7 @@ _BEND_RGB = 0.0031308
 
 
 def label_colour(number: int) -> tuple[int, int, int]:
-    """Returns the colour of a structure that has none, by its number, from 1; the table is repeated.
+    """Returns a colour for a structure without one, by the structure's number, from 1; the table is used cyclically.
 
     Example:
         >>> label_colour(1), label_colour(1) == label_colour(len(LABEL_COLOURS) + 1)
@@ -49,7 +49,7 @@ def lab_of_rgb(rgb: tuple[int, int, int]) -> tuple[float, float, float]:
 def rgb_of_lab(lab: tuple[float, float, float]) -> tuple[int, int, int]:
     """Converts CIE L*a*b* under D50, as in DICOM (PS3.3, section C.10.7.1.1), to sRGB, 0 to 255.
 
-    Colours outside of sRGB are clipped in red, green and blue.
+    For colours outside of sRGB, red, green and blue are clipped to their range.
 
     Example:
         >>> rgb_of_lab((100, 0, 0)), rgb_of_lab((53.6, 0, 0)), rgb_of_lab((54.29, 80.8, 69.89))

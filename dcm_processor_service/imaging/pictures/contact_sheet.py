@@ -1,8 +1,8 @@
 """Draws a contact sheet of a volume or a series: three planes and a grid of slices, without patient data.
 
-The view is that of radiologists: the patient's right on the left of an axial or coronal slice, the front on the left of
-a sagittal one. Text that is burned into the pixels stays visible; the sheet itself adds only modality, geometry and
-window.
+The view is that of radiologists: the patient's right is on the left of an axial or coronal slice, and the front is on
+the left of a sagittal one. The sheet's own text says only modality, geometry and window. But text that is part of the
+pixels, which may be patient data, stays visible.
 """
 
 from __future__ import annotations
@@ -52,11 +52,12 @@ def preview_volume(
     r"""Draws a contact sheet of a volume.
 
     Args:
-        volume: Volume of any orientation; an oblique one is drawn in its own planes, with the letters of the nearest
-            axes.
-        mask: Labels on the same grid, drawn in colour over the slices; the planes then go through its middle.
+        volume: Volume of any orientation; an oblique volume is drawn in its own planes, with the letters of the nearest
+            patient axes.
+        mask: Labels on the same grid, drawn in colour over the slices; the planes then are those with most labels.
         layout: The three planes, a grid of slices, or both.
-        window: Display window; None for that of the header, else the 1st to 99th percentile.
+        window: Display window; None for the window in the header, or from the 1st to the 99th percentile if there is
+            none.
         index: Index of the volume in a 4D series.
 
     Returns:
@@ -81,7 +82,7 @@ def preview_volume(
         is_monochrome1=volume.is_monochrome1,
     )
     centre = scene.centre()
-    # across a stack of a few slices, the other planes show nothing
+    # in a stack of only a few slices, the two planes across them would show nothing
     has_planes = layout == "planes" or (layout == "both" and min(volume.shape[:3]) >= _FEWEST_SLICES_FOR_PLANES)
     planes = [scene.panel(axis, centre[axis]) for axis in (2, 1, 0)] if has_planes else []
     axis = scene.volume.slice_axis
@@ -112,7 +113,7 @@ def _labels(volume: VoxelGrid, mask: VoxelGrid | NDArray[Any] | None) -> NDArray
 
 @dataclass(frozen=True)
 class _Scene:
-    """A volume whose axes point to L, P and S, with the labels over it and its window."""
+    """A volume whose axes point to L, P and S, with the labels to draw over it and its window."""
 
     volume: VoxelGrid
     labels: NDArray[Any] | None
@@ -120,11 +121,11 @@ class _Scene:
     is_monochrome1: bool = False
 
     def centre(self) -> tuple[int, ...]:
-        """Returns the indices of the three planes: where the mask is largest, else the middle."""
+        """Returns the index of the plane to draw for each axis: where most labels are, or the middle without labels."""
         shape = self.volume.shape[:3]
         if self.labels is None or not self.labels.any():
             return tuple(size // 2 for size in shape)
-        axis = self.volume.slice_axis  # the axis along which a slice is one block of memory
+        axis = self.volume.slice_axis  # going along this axis is fast, because each slice is one block of memory
         along = np.zeros(shape[axis], np.int64)
         flat = np.zeros([size for one, size in enumerate(shape) if one != axis], np.int64)
         for index in range(shape[axis]):
@@ -139,7 +140,7 @@ class _Scene:
         """Returns the panel of one slice."""
         across, down = [one for one in range(3) if one != axis]
         spacing = self.volume.spacing_mm
-        # patient's head on top: S grows upwards, while rows are counted downwards
+        # The head must be on top. S grows towards the head, but rows are counted downwards, so they are reversed.
         upside_down = down == 2  # noqa: PLR2004 the axis towards the head
 
         def cut(array: NDArray[Any]) -> NDArray[Any]:
@@ -159,13 +160,13 @@ class _Scene:
 
 
 def _slice_of(array: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
-    """Returns a view, since ``np.take`` would first copy an array whose first axis is the fastest."""
+    """Returns a slice as a view; ``np.take`` would first copy an array whose first axis varies fastest."""
     view: NDArray[Any] = array[(slice(None),) * axis + (index,)]
     return view
 
 
 def spread(count: int, most: int) -> list[int]:
-    """Returns at most ``most`` indices, evenly spread, without the outermost ones."""
+    """Returns all of ``count`` indices, or ``most`` evenly spread ones, without the outermost, if there are more."""
     if count <= most:
         return list(range(count))
     return [int((index + 0.5) * count / most) for index in range(most)]
@@ -185,7 +186,7 @@ def _caption(volume: VoxelGrid, window: DisplayWindow, slices: int) -> str:
 
 
 def draw_sheet(planes: Sequence[Panel], tiles: Sequence[Panel], caption: str) -> bytes:
-    """Draws panels into a PNG file: planes in one row at one scale, below them tiles in a grid at another."""
+    """Draws panels into a PNG file: the planes in one row, and below them the tiles in a grid, at another scale."""
     blocks: list[Image.Image] = []
     if planes:
         blocks.append(_row_of(planes, len(planes)))

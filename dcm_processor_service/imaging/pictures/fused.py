@@ -1,4 +1,4 @@
-"""Draws slices with structures painted over them, a legend, and a line of text, for viewers that only show images."""
+"""Draws slices with structures painted over them, a legend and a line of text, for viewers that only show images."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _PLAIN = str.maketrans({
     "ß": "ss", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE",
     "\u0131": "i", "µ": "u", "’": "'", "–": "-", "—": "-",
 })  # fmt: skip
-"""Replacements of letters and signs that do not decompose into a plain letter and an accent."""
+"""Replacements for letters and signs that cannot be decomposed into a plain letter and an accent."""
 
 _UNKNOWN_LETTER = "\U0010fffd"  # a private-use code point, for which no font has a glyph
 
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """A structure in a legend."""
+    """One line of the legend: a structure with its colour."""
 
     words: str
     colour: tuple[int, int, int]
@@ -42,7 +42,9 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class FusedPictures:
-    """Draws pictures of one size with one legend, which is at the middle left because viewers write into the corners.
+    """Draws pictures of the same size with the same legend.
+
+    The legend is at the left edge, halfway down, because viewers write into the corners.
 
     Example:
         >>> drawing = FusedPictures((40, 60), 4, (LegendEntry("liver", (255, 0, 0)),))
@@ -64,14 +66,15 @@ class FusedPictures:
     """A line of text at the bottom."""
 
     fill: bool = False
-    """Whether areas are painted, or only their outlines."""
+    """Whether to paint the areas of structures; otherwise only their outlines are painted."""
 
     def draw(self, grey: NDArray[np.uint8], masks: Iterable[tuple[int, NDArray[np.bool_]]]) -> NDArray[np.uint8]:
         """Returns the picture of a slice, shape (rows, columns, 3).
 
         Args:
-            grey: Shape (rows, columns), 0 to 255.
-            masks: Pairs of the index of a legend entry and a mask of the same shape; later masks cover earlier ones.
+            grey: The slice, shape (rows, columns), 0 to 255.
+            masks: Pairs of the index of a legend entry and a mask with the shape of the slice; later masks cover
+                earlier ones.
         """
         picture = Image.fromarray(grey).resize(self._picture_size, Image.Resampling.BILINEAR).convert("RGB")
         pixels = np.array(picture, np.float32)
@@ -121,7 +124,7 @@ class FusedPictures:
 
 
 def _cut(draw: ImageDraw.ImageDraw, words: str, letters: object, width: float) -> str:
-    """Shortens the name before a number so that both fit."""
+    """Shortens the name in a line of the legend, so that the name and the number after it fit into the width."""
     name, _, rest = words.rpartition("  ")
     while name and draw.textlength(f"{name}…  {rest}", letters) > width:  # type: ignore[arg-type]  # a font
         name = name[:-1]
@@ -130,7 +133,11 @@ def _cut(draw: ImageDraw.ImageDraw, words: str, letters: object, width: float) -
 
 
 def _drawable(words: str) -> str:
-    """Returns words without the accents that Pillow's own font lacks; this font is the same on every machine."""
+    """Returns words without the accents that Pillow's own font lacks; other fonts would differ between machines.
+
+    Raises:
+        UnsupportedValueError: The font has no glyph for a letter.
+    """
     plain = "".join(
         letter for letter in normalize("NFKD", words.translate(_PLAIN)) if not combining(letter) or _has_sign(letter)
     )

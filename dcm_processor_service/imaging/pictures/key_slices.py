@@ -47,8 +47,8 @@ def picture_of_scan(paths: Sequence[Path], count: int, limits: Limits = _LIMITS)
     """Draws a contact sheet of a few slices of a series.
 
     Args:
-        paths: Files of one series in any order: all, or a selection of them.
-        count: Number of files of the series.
+        paths: Files of one series in any order: all files, or a selection.
+        count: Number of all files of the series.
         limits: Limits of memory and time for reading.
 
     Raises:
@@ -68,7 +68,7 @@ def picture_of_scan(paths: Sequence[Path], count: int, limits: Limits = _LIMITS)
 
 @dataclass(frozen=True)
 class Scan:
-    """The largest stack of a series, whose slices are read on request."""
+    """The largest stack of a series; its slices are read only on request."""
 
     inspection: Inspection
     stack: Stack
@@ -76,7 +76,7 @@ class Scan:
 
     @classmethod
     def of(cls, paths: Sequence[Path], limits: Limits = _LIMITS) -> Scan | None:
-        """Returns the largest volume of a series; None if it has no volume."""
+        """Returns the largest stack of a series; None if no volume can be made of the series."""
         if not paths:
             return None
         try:
@@ -88,21 +88,25 @@ class Scan:
 
     @cached_property
     def affine_lps(self) -> FloatArray:
-        """Maps (i, j, k, 1) to LPS mm."""
+        """The affine from (i, j, k, 1) to LPS mm."""
         return self.stack.affine_lps()
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Columns, rows, slices."""
+        """Numbers of columns, rows and slices."""
         return self.stack.shape
 
     def read(self, slices: Sequence[int]) -> NDArray[Any]:
-        """Reads some slices of the middle volume, rescaled, shape (i, j, slices)."""
+        """Reads the rescaled values of some slices, shape (i, j, slices); of a 4D series, from its middle volume."""
         line = self.stack.grid[len(self.stack.grid) // 2]
         return read_frames([line[k] for k in slices], self.inspection.report, self.limits)
 
     def window(self, values: NDArray[Any]) -> DisplayWindow:
-        """Returns the header's window, else the preset of modality and body part, else the 1st to 99th percentile."""
+        """Returns the window in which to show slices.
+
+        It is the window of the header, or else the preset for modality and body part, or else the range from the 1st to
+        the 99th percentile of the values.
+        """
         report = self.inspection.report
         preset = preset_window(report.modality, report.body_part, unit_of(self.stack.first))
         return display_window(self.stack.first) or preset or percentile_window(values)
@@ -135,12 +139,13 @@ def _of_stack(scan: Scan, count: int) -> ResultPicture:
 
 
 def tiles_of(grid: VoxelGrid, captions: Sequence[str], labels: NDArray[np.uint8] | None = None) -> list[Tile]:
-    """Returns a tile for each slice, in the view of radiologists: the patient's right on the left, the head on top.
+    """Makes a tile of each slice, in the view of radiologists: the patient's right on the left, the head on top.
 
     Args:
-        grid: Display values of the slices, shape (i, j, slices), with the affine of the volume that they are of.
+        grid: Display values of the slices, shape (i, j, slices), with the affine of their volume.
         captions: Caption of each slice.
-        labels: Colour numbers of labels, from 1, on the same slices, at any resolution in i and j.
+        labels: Colour numbers from 1 of the labels on the same slices, 0 for background; the resolution in i and j may
+            differ from that of ``grid``.
     """
     turned = reorient(grid, "LPS")
     axis = turned.slice_axis
@@ -177,7 +182,7 @@ def _reversed(grid: VoxelGrid, turned: VoxelGrid) -> bool:
 
 
 def _draw_images_singly(inspection: Inspection, limits: Limits) -> ResultPicture:
-    """Draws images that are no volume: radiographs, films, colour."""
+    """Draws the images of a series that is no volume one by one: radiographs, films, colour images."""
     frames = [frame for instance in inspection.instances for frame in frames_of(instance)]
     report = inspection.report
     tiles = []
@@ -185,7 +190,7 @@ def _draw_images_singly(inspection: Inspection, limits: Limits) -> ResultPicture
         frame = frames[index]
         try:
             pixels = display_pixels(frame, limits)
-        except DicomError:  # one image that cannot be decoded does not hide the others
+        except DicomError:  # leaves out an image that cannot be decoded, and shows the others
             continue
         is_monochrome1 = text(frame.instance.header, "PhotometricInterpretation").upper() == "MONOCHROME1"
         step = max(1, max(pixels.shape[:2]) // 1024)

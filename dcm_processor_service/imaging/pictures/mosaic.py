@@ -28,8 +28,8 @@ _GREYS = 224
 _MARGIN = 4
 _INDICES = (np.arange(256) * (_GREYS - 1) // 255).astype(np.uint8)
 """The index of each grey value in the palette."""
-# the first seven are distinct also for people with red-green colour blindness (after Okabe and Ito), and the others lie
-# between them
+# People with red-green colour blindness can tell the first seven apart too (after Okabe and Ito). The others lie
+# between these.
 LABEL_COLOURS = (
     *((230, 159, 0), (86, 180, 233), (0, 188, 135), (240, 228, 66), (80, 140, 255), (243, 94, 20), (224, 121, 187)),
     *(
@@ -48,10 +48,10 @@ _PALETTE = [*((round(one * 255 / (_GREYS - 1)),) * 3 for one in range(_GREYS)), 
 
 @dataclass(frozen=True)
 class Tile:
-    """One slice as it is shown: row 0 on top, column 0 on the left."""
+    """One slice as it is shown: row 0 is on top, column 0 on the left."""
 
     grey: NDArray[np.uint8]
-    """Shape (rows, columns), or (rows, columns, 3) in colour."""
+    """Pixels, shape (rows, columns), or (rows, columns, 3) in colour."""
 
     pixel_mm: tuple[float, float] = (1.0, 1.0)
     """Height and width of a pixel in mm."""
@@ -59,8 +59,8 @@ class Tile:
     letters: Letters = field(default_factory=Letters)
     caption: str = ""
     labels: NDArray[Any] | None = None
-    """Numbers of colours in :data:`LABEL_COLOURS`, from 1; 0 is background. Covers the same slice, at any
-    resolution."""
+    """Labels on the slice, as numbers from 1 of colours in :data:`LABEL_COLOURS`; 0 is background. The resolution may
+    differ from that of ``grey``."""
 
 
 def label_colour(place: int) -> str:
@@ -74,7 +74,7 @@ def label_colour(place: int) -> str:
 
 
 def draw_mosaic(tiles: Sequence[Tile]) -> bytes:
-    """Draws a few slices side by side, at one scale; returns a PNG file."""
+    """Draws a few slices side by side, all at the same scale, and returns a PNG file."""
     rows = math.ceil(len(tiles) / _COLUMNS)
     columns = math.ceil(len(tiles) / rows)
     width = min(_WIDTH // 2, (_WIDTH - _GAP * (columns - 1)) // columns)
@@ -93,7 +93,7 @@ def draw_mosaic(tiles: Sequence[Tile]) -> bytes:
 
 
 def _drawn(tile: Tile, box: tuple[int, int], inner: tuple[int, int], *, in_colour: bool) -> NDArray[np.uint8]:
-    """Draws one tile: RGB if the sheet is in colour, else indices of the palette."""
+    """Returns the pixels of one tile: RGB values if the sheet is in colour, else indices of the palette."""
     shape = (box[1], box[0])
     pixels = np.zeros((*shape, 3) if in_colour else shape, np.uint8)
     left, top = (box[0] - inner[0]) // 2, (box[1] - inner[1]) // 2
@@ -126,7 +126,7 @@ def _write(pixels: NDArray[np.uint8], tile: Tile) -> None:
             left = (width - wide) // 2 if not x else x if x > 0 else width + x - wide
             if left < 0:
                 continue
-            top = round(y * (height - tall))  # a tile is higher than a line of text
+            top = round(y * (height - tall))  # not negative, because a tile is higher than a line of text
             view = pixels[top : top + tall, left : left + wide]
             over, clear = (ink, halo) if view.ndim == 2 else (ink[..., None], halo[..., None])  # noqa: PLR2004 grey
             view[...] = np.maximum(np.minimum(view, clear), over)
@@ -134,7 +134,7 @@ def _write(pixels: NDArray[np.uint8], tile: Tile) -> None:
 
 @lru_cache(maxsize=1024)
 def _glyphs(text: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Returns the halo of a text, 0 where the picture is darkened, and its ink, 255 where it is bright."""
+    """Returns two pictures of a text: its halo, 0 where to darken the slice, and its ink, 255 where to brighten it."""
     letters = font(12)
     box = letters.getbbox(text, stroke_width=2)
     size, corner = (round(box[2] - box[0]) + 2, round(box[3] - box[1]) + 2), (1 - box[0], 1 - box[1])

@@ -21,9 +21,9 @@ def paint_labels(
 
     Args:
         pixels: Shape (rows, columns, 3), 0 to 255; changed in place.
-        labels: Shape (rows, columns): 0 is background, 1 has the first colour; after the last colour comes the first.
+        labels: Shape (rows, columns): 0 is background, 1 gets the first colour; the colours are used cyclically.
         colours: Shape (colours, 3), 0 to 255.
-        fill: Whether areas are painted, or only edges: the outermost pixels of each label.
+        fill: Whether to paint areas; otherwise only edges are painted: the outermost pixels of each label.
 
     Example:
         >>> picture = np.zeros((3, 3, 3), np.float32)

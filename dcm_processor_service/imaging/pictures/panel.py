@@ -26,7 +26,7 @@ _BAR_LENGTHS_MM = (500, 200, 100, 50, 20, 10, 5, 2, 1)
 
 @dataclass(frozen=True)
 class Letters:
-    """The patient directions of the four edges of a slice."""
+    """The letters at the four edges of a slice, which name directions in the patient, such as R."""
 
     left: str = ""
     right: str = ""
@@ -36,13 +36,13 @@ class Letters:
 
 @dataclass(frozen=True)
 class Panel:
-    """One slice as it is shown: row 0 on top, column 0 on the left."""
+    """One slice as it is shown: row 0 is on top, column 0 on the left."""
 
     grey: NDArray[np.uint8]
-    """Shape (rows, columns), or (rows, columns, 3) in colour."""
+    """Pixels, shape (rows, columns), or (rows, columns, 3) in colour."""
 
     pixel_mm: tuple[float, float] | None
-    """Height and width of a pixel in mm; None if unknown: no scale bar is drawn."""
+    """Height and width of a pixel in mm; None if unknown, so that no scale bar is drawn."""
 
     letters: Letters = field(default_factory=Letters)
     caption: str = ""
@@ -51,14 +51,14 @@ class Panel:
 
     @property
     def extent(self) -> tuple[float, float]:
-        """Height and width in mm, or in pixels if their size is unknown."""
+        """Height and width of the slice in mm, or in pixels if the size of a pixel is unknown."""
         row_mm, column_mm = self.pixel_mm or (1.0, 1.0)
         return self.grey.shape[0] * row_mm, self.grey.shape[1] * column_mm
 
 
 @lru_cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Returns Pillow's own font: the same on every machine."""
+    """Returns Pillow's own font, because it is the same on every machine."""
     return ImageFont.load_default(size)
 
 
@@ -66,10 +66,10 @@ def draw_panel(panel: Panel, width: int, height: int, scale: float) -> Image.Ima
     """Draws a panel into a box.
 
     Args:
-        panel: What to draw.
+        panel: The panel.
         width: Width of the box in pixels.
         height: Height of the box in pixels.
-        scale: Pixels of the box for one mm, or for one pixel of the slice if the size of these is unknown.
+        scale: Pixels of the box for one mm of the slice, or for one pixel of it if the size of a pixel is unknown.
     """
     extent_height, extent_width = panel.extent
     size = (max(1, min(width, round(extent_width * scale))), max(1, min(height, round(extent_height * scale))))

@@ -18,15 +18,15 @@ __all__ = ["encode_png"]
 
 _GREY, _RGB, _PALETTE = 0, 2, 3
 _SUB = 1
-"""The filter that stores each byte as its difference to that of the pixel before (PNG 3rd edition, section 9.2)."""
+"""The filter that stores each byte as its difference from that of the previous pixel (PNG 3rd edition, section 9.2)."""
 
 
 def encode_png(pixels: NDArray[np.uint8], palette: Sequence[tuple[int, int, int]] = ()) -> bytes:
     r"""Returns pixels as a PNG file.
 
     Args:
-        pixels: Shape (rows, columns), grey or indices of the palette; or (rows, columns, 3), RGB.
-        palette: At most 256 colours.
+        pixels: Grey values or indices of the palette, shape (rows, columns); or RGB, shape (rows, columns, 3).
+        palette: At most 256 colours; empty for grey values and RGB.
 
     Example:
         >>> encode_png(np.zeros((2, 3), np.uint8))[:4]

@@ -1,4 +1,4 @@
-"""Windows for images without one in their header."""
+"""Display windows for images whose header has none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CT_SOFT_TISSUE = DisplayWindow(40, 400)
 
 
 def preset_window(modality: str, body_part: str = "", unit: str = "HU") -> DisplayWindow | None:
-    """Returns the usual window of a modality and body part; None if the values have no fixed scale.
+    """Returns the usual display window for a modality and body part; None if the values have no fixed scale.
 
     Args:
         modality: Modality (0008,0060).

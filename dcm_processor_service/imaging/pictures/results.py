@@ -1,4 +1,4 @@
-"""Draws results: labels as outlines over the scan that they were made from, other images without a scan."""
+"""Draws the results of a job: labels as outlines over the scan from which they were made, other images alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _FINEST = 256
 """Labels are sampled at about this many pixels along a side, since a tile has fewer."""
 _NIFTI_2 = (540).to_bytes(4, "little")
 _NAMED_LABEL = re.compile(r'<Label\b[^>]*\bKey="(\d+)"[^>]*>(?:\s*<!\[CDATA\[)?([^<\]]{1,200})')
-"""A label's name in the header extension that TotalSegmentator writes, in the format of Caret."""
+"""Matches a label's name in the header extension that TotalSegmentator writes, in the format of Caret."""
 
 
 def pictures_of_results(
@@ -52,16 +52,16 @@ def pictures_of_results(
     """Draws a contact sheet of each NIfTI, PNG or JPEG file; yields None for a file that cannot be drawn.
 
     Args:
-        files: By file name: the path, and the known names of its labels.
-        series: The files of the series from which the results were made; it is drawn below labels. Empty if there is
-            none.
+        files: For each file name, the path of the file and the known names of its labels.
+        series: The files of the series from which the results were made; labels are drawn over it. Empty if there is no
+            such series.
         limits: Limits of memory and time for reading.
     """
     scan = _Lazy(series, limits)
     for name, (path, names) in files.items():
         try:
             yield _plain(name, path) if _is_plain(name) else _picture(name, *_load(path), names, scan)
-        except Exception:  # noqa: BLE001 any error of an odd or damaged image: the picture of a result is optional
+        except Exception:  # noqa: BLE001 a damaged image may raise any error, and the picture is optional
             yield None
 
 
@@ -70,7 +70,7 @@ def _is_plain(name: str) -> bool:
 
 
 def _plain(name: str, path: Path) -> ResultPicture:
-    """Returns a picture that the job made, with only its pixels, since a file may hold other data."""
+    """Draws a picture that the job made: copies only its pixels, since the file may hold other data."""
     with Image.open(path) as picture:
         size = f"{picture.width} × {picture.height} pixels"
         picture.thumbnail(_LARGEST)
@@ -80,7 +80,7 @@ def _plain(name: str, path: Path) -> ResultPicture:
 
 @dataclass
 class _Lazy:
-    """The scan, which is examined when the first labels are drawn."""
+    """The scan over which labels are drawn; its series is examined only when the first labels are drawn."""
 
     paths: Sequence[Path]
     limits: Limits
@@ -94,9 +94,9 @@ class _Lazy:
 
 
 def _load(path: Path) -> tuple[Any, bytes]:
-    """Returns an image, and its bytes, unpacked."""
+    """Returns an image, and the uncompressed bytes of its file."""
     if path.stat().st_size > _LARGEST_FILE_BYTES:
-        raise MemoryError(f"a picture of {path.stat().st_size} bytes would cost more than it shows")
+        raise MemoryError(f"a file of {path.stat().st_size} bytes is too large to be drawn")
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         content = isal_zlib.decompress(content, wbits=31)  # unpacks gzip several times as fast as nibabel
@@ -129,7 +129,10 @@ def _picture(name: str, image: Any, content: bytes, names: Mapping[int, str], la
 
 
 def _may_be_labels(image: Any) -> bool:
-    """Returns whether the middle slice holds only labels, so that other images need not be read as a whole."""
+    """Returns whether the middle slice holds only values that can be labels.
+
+    If it does not, the image is no mask, and need not be read as a whole.
+    """
     if len(image.shape) != 3 or 0 in image.shape:  # noqa: PLR2004 the axes of a mask
         return False
     middle = np.asanyarray(image.dataobj[:, :, image.shape[2] // 2])
@@ -137,9 +140,9 @@ def _may_be_labels(image: Any) -> bool:
 
 
 def _label_counts(array: NDArray[Any]) -> NDArray[np.int64] | None:
-    """Returns how many voxels each label has, without 0; None if the values are no labels."""
+    """Returns how many voxels each label has, ignoring background (0); None if the values are no labels."""
     counts = np.zeros(_GREATEST_LABEL + 1, np.int64)
-    for k in range(array.shape[2]):  # one slice at a time stays in the processor's cache
+    for k in range(array.shape[2]):  # one slice at a time, because a slice stays in the processor's cache
         values = array[:, :, k].ravel(order="K")
         if array.dtype.itemsize > 1 or array.dtype.kind == "i":
             least, greatest = values.min(), values.max()
@@ -148,7 +151,7 @@ def _label_counts(array: NDArray[Any]) -> NDArray[np.int64] | None:
         greatest = int(values.max())
         if greatest > _FEW_LABELS:
             counts += np.bincount(values, minlength=_GREATEST_LABEL + 1)
-        else:  # comparing with each label takes a twentieth of the time
+        else:  # for a few labels, comparing with each of them takes a twentieth of the time
             for label in range(1, greatest + 1):
                 counts[label] += np.count_nonzero(values == label)
     counts[0] = 0
@@ -164,7 +167,7 @@ class _Labels:
 
     @property
     def places(self) -> NDArray[np.uint8]:
-        """The number of each value among the labels that occur, from 1; 0 for a value that does not occur."""
+        """A table from value to colour number: the labels that occur are numbered from 1, other values get 0."""
         table = np.zeros(_GREATEST_LABEL + 1, np.uint8)
         present = np.flatnonzero(self.counts)
         table[present] = np.arange(1, len(present) + 1)
@@ -184,7 +187,7 @@ class _Labels:
 
     def corners(self) -> FloatArray:
         """Returns the corners of the box that holds all labels, in LPS mm, shape (8, 3)."""
-        seen = self.array.max(axis=2)  # needs no second array of the image's size
+        seen = self.array.max(axis=2)  # max and not any, because it makes no second array of the image's size
         filled = [seen.any(axis=1), seen.any(axis=0), [self.array[:, :, k].any() for k in range(self.array.shape[2])]]
         ends = [(found[0] - 0.5, found[-1] + 0.5) for found in map(np.flatnonzero, filled)]
         corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
@@ -192,7 +195,11 @@ class _Labels:
         return placed
 
     def on(self, affine_lps: FloatArray, shape: tuple[int, int], k: int) -> NDArray[np.uint8]:
-        """Returns the numbers of labels on slice k of another grid, by nearest voxel, a few hundred pixels a side."""
+        """Returns the colour numbers of the labels on slice k of another grid.
+
+        Each pixel has the value of the nearest voxel. The result may be coarser than the slice: it has at least a few
+        hundred pixels along a side, or as many as the slice.
+        """
         steps = [max(1, size // _FINEST) for size in shape]
         across, down = (
             np.arange(size // step, dtype=np.float64) * step + (step - 1) / 2
@@ -203,7 +210,7 @@ class _Labels:
         indices, valid = [], np.ones((1, 1), bool)
         for axis in range(3):
             start = change[axis, 2] * k + change[axis, 3]
-            # an axis along which the index does not change keeps a length of 1: grids at right angles cost little
+            # an axis along which the index does not change keeps length 1, which saves time if grids are parallel
             along = [values * change[axis, one] for one, values in enumerate((across, down))]
             columns, rows = (values[:1] if not values.any() else values for values in along)
             at = np.rint(np.add.outer(columns, rows + start) - _NOISE).astype(np.intp)
@@ -214,7 +221,7 @@ class _Labels:
 
 
 def _over(name: str, scan: Scan, labels: _Labels) -> ResultPicture | None:
-    """Draws labels over those slices of a scan that hold labels; None if no slice holds any."""
+    """Draws labels over those slices of a scan on which labels lie; None if there is no such slice."""
     affine, total = scan.affine_lps, scan.shape[2]
     along = (np.linalg.inv(affine) @ np.c_[labels.corners(), np.ones(8)].T)[2]
     first, last = max(0, int(np.ceil(along.min()))), min(total - 1, int(np.floor(along.max())))
@@ -234,7 +241,7 @@ def _over(name: str, scan: Scan, labels: _Labels) -> ResultPicture | None:
 
 
 def _alone(name: str, labels: _Labels) -> ResultPicture:
-    """Draws labels without a scan below them."""
+    """Draws labels on an empty background, without a scan."""
     slices = spread(labels.array.shape[2], MOST_SLICES)
     places = np.stack([labels.places[labels.array[:, :, k].astype(np.uint8)] for k in slices], axis=2)
     grid = VoxelGrid(np.where(places > 0, 90, 0).astype(np.uint8), labels.affine_lps)
@@ -260,7 +267,7 @@ def _by_itself(name: str, image: Any, affine: FloatArray) -> ResultPicture:
 
 
 def _names_inside(image: Any) -> dict[int, str]:
-    """Returns the names of labels in a header extension, as TotalSegmentator writes it."""
+    """Returns the names of labels in the header extension that TotalSegmentator writes; empty if there is none."""
     names = {}
     for extension in getattr(image.header, "extensions", ()):
         content = extension.get_content()

@@ -26,7 +26,7 @@ __all__ = ["picture_of_segmentation"]
 
 _LIMITS = Limits()
 _ON_GRID = 0.1
-"""How far, in voxels, a frame may lie from the slice of the scan that it is drawn on."""
+"""How far, in voxels, a frame of the SEG may lie from the slice of the scan on which it is drawn."""
 
 
 def picture_of_segmentation(dataset: Dataset, paths: Sequence[Path], limits: Limits = _LIMITS) -> ResultPicture | None:
@@ -34,7 +34,7 @@ def picture_of_segmentation(dataset: Dataset, paths: Sequence[Path], limits: Lim
 
     Args:
         dataset: A SEG with uncompressed frames.
-        paths: The files of the series that it refers to.
+        paths: The files of the series to which it refers.
         limits: Limits of memory and time for reading.
     """
     scan = Scan.of(paths, limits)
@@ -42,7 +42,7 @@ def picture_of_segmentation(dataset: Dataset, paths: Sequence[Path], limits: Lim
         return None
     try:
         return _over(dataset, scan)
-    except Exception:  # noqa: BLE001 any error of an odd object or a damaged file: the picture is optional
+    except Exception:  # noqa: BLE001 a damaged object or file may raise any error, and the picture is optional
         return None
 
 
@@ -83,7 +83,11 @@ class _Masks:
         self._least = 1 if self._is_packed else int(dataset.get("MaximumFractionalValue") or 1) / 2
 
     def frame(self, index: int) -> NDArray[np.bool_]:
-        """Returns one frame; frames of single bits follow each other without a gap (PS3.5, section 8.1.1)."""
+        """Returns one frame as a mask.
+
+        A frame of single bits may begin inside a byte, because frames follow each other without a gap (PS3.5, section
+        8.1.1).
+        """
         size = self._shape[0] * self._shape[1]
         first = index * size
         if not self._is_packed:
@@ -95,7 +99,7 @@ class _Masks:
 
 
 def _frames_on_slices(dataset: Dataset, scan: Scan) -> dict[int, list[tuple[int, int]]]:
-    """Returns for each slice of the scan the frames on it, with the numbers of their segments."""
+    """Returns for each slice of the scan the indices of the frames that lie on it, with their segment numbers."""
     found: dict[int, list[tuple[int, int]]] = defaultdict(list)
     columns, rows, total = scan.shape
     if (int(dataset.Rows), int(dataset.Columns)) != (rows, columns):
@@ -112,7 +116,10 @@ def _frames_on_slices(dataset: Dataset, scan: Scan) -> dict[int, list[tuple[int,
 
 
 def _labels(masks: _Masks, frames: Sequence[tuple[int, int]], places: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Returns the colour numbers of segments on one slice, shape (columns, rows); the last of overlapping ones wins."""
+    """Returns the colour numbers of the segments on one slice, shape (columns, rows).
+
+    If segments overlap, the last one is shown.
+    """
     drawn = np.zeros(masks.frame(0).shape, np.uint8)
     for index, number in frames:
         drawn[masks.frame(index)] = places[number]

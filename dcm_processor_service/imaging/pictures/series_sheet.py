@@ -41,7 +41,7 @@ def preview_series(paths: Sequence[Path], *, layout: SheetLayout = "both", limit
 
     Args:
         paths: The files of one series, in any order.
-        layout: Planes, grid of slices, or both, for a volume.
+        layout: For a volume: planes, a grid of slices, or both.
         limits: Limits of memory and time for reading.
 
     Raises:
@@ -59,14 +59,14 @@ def preview_series(paths: Sequence[Path], *, layout: SheetLayout = "both", limit
 
 
 def _draw_images_singly(inspection: Inspection, limits: Limits) -> bytes:
-    """Draws images that are no volume: radiographs, films, localizers, colour."""
+    """Draws the images of a series that is no volume one by one: radiographs, films, localizers, colour images."""
     frames = [frame for instance in inspection.instances for frame in frames_of(instance)]
     panels = []
     for index in spread(len(frames), MOST_TILES):
         frame = frames[index]
         try:
             pixels = display_pixels(frame, limits)
-        except DicomError:  # one image that cannot be decoded does not hide the others
+        except DicomError:  # leaves out an image that cannot be decoded, and shows the others
             continue
         spacing = frame.pixel_spacing
         size = (spacing[0], spacing[1]) if spacing else None
@@ -84,10 +84,10 @@ def _draw_images_singly(inspection: Inspection, limits: Limits) -> bytes:
 
 
 def display_pixels(frame: FrameInfo, limits: Limits) -> NDArray[Any]:
-    """Returns the pixels of one image for display, colours and palettes as RGB.
+    """Returns the pixels of one image for display; colours and palettes are converted to RGB.
 
     Raises:
-        InvalidSeriesError: The image cannot be decoded, or its header declares more than the file holds.
+        InvalidSeriesError: The image cannot be decoded, or its header declares more pixels than the file holds.
     """
     instance = frame.instance
     message = f"frame {frame.number} of {instance.label} cannot be shown: its pixels are damaged, or not decodable here"
@@ -105,7 +105,7 @@ def display_pixels(frame: FrameInfo, limits: Limits) -> NDArray[Any]:
 
 
 def _stored(frame: FrameInfo, message: str, limits: Limits) -> NDArray[Any]:
-    """Returns the pixels of one image, colours of three samples as RGB."""
+    """Returns the stored pixels of one image; colours of three samples are converted to RGB."""
     instance = frame.instance
     if not instance.is_compressed:
         with foreign_errors_as(lambda: InvalidSeriesError(message)), contained():
@@ -117,7 +117,7 @@ def _stored(frame: FrameInfo, message: str, limits: Limits) -> NDArray[Any]:
 
 
 def display_bytes(pixels: NDArray[Any], *, is_monochrome1: bool) -> NDArray[np.uint8]:
-    """Returns an image as display values, with the window from the 1st to the 99th percentile."""
+    """Returns the display values of an image; colours stay, others are windowed from the 1st to the 99th percentile."""
     if pixels.ndim > 2 and pixels.dtype == np.uint8:  # noqa: PLR2004 colour comes as rows, columns, samples
         return pixels
     return apply_window(pixels, percentile_window(pixels), is_monochrome1=is_monochrome1)

@@ -216,9 +216,9 @@ class Peers:
             >>> with FakePacs() as pacs:
             ...     proposal = fake_context().session.peers.propose(pacs.peer)
             >>> print(proposal.reasons[0])
-            transfer_syntax_uid='1.2.840.10008.1.2': it chose Implicit VR Little Endian in either order
+            transfer_syntax_uid='1.2.840.10008.1.2': it chose Implicit VR Little Endian whatever the order
             >>> print(proposal.notes[0])
-            calling_ae_title stays: it takes us as DCM-PROCESSOR
+            calling_ae_title stays: it accepts us as DCM-PROCESSOR
             >>> proposal.peer.transfer_syntax_uid, proposal.peer.max_associations
             ('1.2.840.10008.1.2', None)
         """

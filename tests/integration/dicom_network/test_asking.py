@@ -45,7 +45,7 @@ def test_a_probe_lists_what_is_taken() -> None:
     assert ct.transfer_syntax_uids == (str(ExplicitVRLittleEndian), str(RLELossless))
     mr = found["1.2.840.10008.5.1.4.1.1.4"]
     assert not mr.accepted
-    assert mr.reason == "the peer does not take this SOP class"
+    assert mr.reason == "the peer does not accept this SOP class"
     assert found["1.2.840.10008.1.1"].accepted
     assert found["1.2.840.10008.1.20.1"].accepted
     assert not pacs.arrivals

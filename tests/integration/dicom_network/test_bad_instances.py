@@ -59,7 +59,7 @@ def test_a_file_that_is_cut_off_or_lies_is_reported_and_the_others_are_sent(
         report = sender.send(tmp_path, pacs.peer, options=UNCHECKED)
     assert outcomes(report) == ["failed", "stored", "stored", "failed", "stored", "stored"]
     assert report.records[0].meaning == "the file is cut off: get it again"
-    assert "written in implicit VR little endian" in report.records[3].meaning
+    assert "encoded in implicit VR little endian" in report.records[3].meaning
     assert [report.records[number].attempts for number in (0, 3)] == [0, 0]
     assert len(pacs.titles) == 1
     assert len(pacs.received) == 4
@@ -98,7 +98,7 @@ def test_a_file_that_another_instance_took_the_place_of_is_not_stored_under_a_wr
     with FakePacs() as pacs:
         report = sender.send(tmp_path, pacs.peer, options=UNCHECKED, on_record=replace)
     assert outcomes(report) == ["stored", "failed", "stored"]
-    assert report.records[1].meaning == "it became another instance since the sending began: send it again"
+    assert report.records[1].meaning == "it was replaced by another instance after the sending began: send it again"
     assert set(pacs.received) == {make_ct(0).SOPInstanceUID, make_ct(2).SOPInstanceUID}
 
 

@@ -78,7 +78,7 @@ def test_the_check_tells_each_kind_of_trouble(sender: PynetdicomSender, items: l
     assert [record.has_meta_information for record in check.records] == [True] * 5 + [False, True, True]
     assert check.records[-1].verdict is Verdict.UNSOUND
     assert check.records[1].path == str(items[1])
-    assert "2 not taken: the peer does not take this SOP class" in str(check)
+    assert "2 not taken: the peer does not accept this SOP class" in str(check)
     assert "1 unsound: the file is cut off: get it again" in str(check)
     assert str(items[1].parent) not in str(check) + repr(check)
 
@@ -100,4 +100,4 @@ def test_a_web_peer_is_not_asked(sender: PynetdicomSender) -> None:
     peer = Peer(name="WEB", ae_title="WEB", host="localhost", port=80, url="http://localhost:1/dicom-web")
     (record,) = sender.check_sending(make_ct(), peer).records
     assert record.verdict is Verdict.AS_IT_IS
-    assert "only after the sending" in record.meaning
+    assert "shows only when it is sent" in record.meaning

@@ -291,7 +291,7 @@ def test_late_answers_come_over_tls_too_and_one_port_does_not_speak_two_ways(
         peer = pacs.peer.model_copy(update={**ours, "name": "SECURE"})
         ctx.session.dicom.send(make_ct(0), to=plain.peer, options=later)
         ctx.session.dicom.send(make_ct(1), to=peer, options=later)
-        with pytest.raises(ConfigurationError, match="wait for the answers of one after the other"):
+        with pytest.raises(ConfigurationError, match="wait for the answers of one peer after the other"):
             ctx.session.dicom.commitments.wait(options=options)
         (settled,) = ctx.session.dicom.commitments.wait(options=options, peer="SECURE")
     assert settled.ok

@@ -86,7 +86,7 @@ def test_a_check_says_it_before(sender: PynetdicomSender, folder: Path, given: s
         check = sender.check_sending(folder if given == "folder" else datasets(), pacs.peer)
     refused = [record for record in check.records if not record.verdict.can_be_sent]
     assert [(record.sop_instance_uid, record.verdict) for record in refused] == [(UIDS[1], Verdict.UNSOUND)] * 2
-    assert "has its SOPInstanceUID and differs" in refused[0].meaning
+    assert "has the same SOPInstanceUID" in refused[0].meaning
     assert len(check.records) == 4
 
 

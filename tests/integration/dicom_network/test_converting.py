@@ -46,7 +46,7 @@ def test_a_refused_class_is_reported(sender: PynetdicomSender) -> None:
     with FakePacs(Faults(refuse_classes=[str(MRImageStorage)])) as pacs:
         report = sender.send([data_file("MR_small.dcm"), make_ct()], pacs.peer, options=UNCHECKED)
     assert outcomes(report) == ["refused", "stored"]
-    assert report.records[0].meaning == "the peer does not take this SOP class"
+    assert report.records[0].meaning == "the peer does not accept this SOP class"
     assert report.records[0].attempts == 0
 
 
@@ -107,7 +107,7 @@ def test_transcoding_can_be_forbidden(sender: PynetdicomSender) -> None:
     with FakePacs(Faults(accept_syntaxes=[EXPLICIT])) as pacs:
         report = sender.send(data_file("693_J2KR.dcm"), pacs.peer, options=SendOptions(check=False, transcode=False))
     assert outcomes(report) == ["refused"]
-    assert report.records[0].meaning == "the peer does not take this transfer syntax"
+    assert report.records[0].meaning == "the peer does not accept this transfer syntax"
 
 
 def test_without_transcoding_each_instance_is_stored_as_it_is_or_refused_with_the_reason(
@@ -123,7 +123,7 @@ def test_without_transcoding_each_instance_is_stored_as_it_is_or_refused_with_th
     assert outcomes(report) == ["stored", "refused", "stored", "refused", "refused", "stored"]
     assert [record.sop_instance_uid for record in report.records] == sender.identify(items)
     refused = [record for record in report.records if record.outcome is Outcome.REFUSED]
-    assert {record.meaning for record in refused} == {"the peer does not take this transfer syntax"}
+    assert {record.meaning for record in refused} == {"the peer does not accept this transfer syntax"}
     assert {(record.attempts, record.status, record.transfer_syntax_uid) for record in refused} == {(0, None, "")}
     assert report.transcoded == 0
     assert [str(received.file_meta.TransferSyntaxUID) for received in pacs.datasets()] == [EXPLICIT, RLE, EXPLICIT]

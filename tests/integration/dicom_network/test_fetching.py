@@ -127,7 +127,7 @@ def test_an_archive_that_names_no_instances_is_held_to_its_count(way: str, tmp_p
         report = place.fetch()
     assert report.fetched == COUNT - 2
     assert [record.sop_instance_uid for record in report.not_fetched] == ["", ""]
-    assert "counts 6 instances of the series, and 4 are known of" in report.not_fetched[0].meaning
+    assert "counts 6 instances of the series, but has listed or sent only 4" in report.not_fetched[0].meaning
 
 
 def test_an_archive_that_names_no_instances_gives_all_where_it_has_all(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_an_archive_that_drops_everything_leaves_a_report(tmp_path: Path) -> Non
 ALTERED = [
     ({"StudyInstanceUID": "1.9"}, "an instance of another study than was asked for"),
     ({"SeriesInstanceUID": "1.9"}, "an instance of another series than was asked for"),
-    ({"PatientID": "OTHER"}, "it names another patient than the peer's answer about its series"),
+    ({"PatientID": "OTHER"}, "it belongs to another patient than the peer's answer about its series says"),
 ]
 
 
@@ -211,7 +211,7 @@ def test_two_that_differ_under_one_uid_are_neither_kept(tmp_path: Path) -> None:
     with place.pacs:
         report = place.fetch()
     assert outcomes(report)[UIDS[0]] == "rejected"
-    assert meanings(report)[UIDS[0]] == "the peer sent two instances that differ under this UID"
+    assert meanings(report)[UIDS[0]] == "the peer sent two different instances with this UID"
     assert outcomes(report)[UIDS[1]] == "missing"
     assert not list(tmp_path.rglob(f"{UIDS[0]}.dcm"))
 
@@ -230,12 +230,12 @@ def test_an_instance_that_comes_twice_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("faults", "error", "match"),
     [
-        (Faults(retrieve_status=0xA702), FetchIncompleteError, "A702 the peer is out of resources to send"),
-        (Faults(retrieve_status=0xA900), FetchError, "A900 the keys do not match"),
+        (Faults(retrieve_status=0xA702), FetchIncompleteError, "A702 the peer lacks the resources to send"),
+        (Faults(retrieve_status=0xA900), FetchError, "A900 the peer does not support these keys"),
         (Faults(retrieve_status=0xC001), FetchError, "C001 the peer is unable to process it"),
         (Faults(retrieve=()), FetchError, "offers no C-GET .*; give FetchOptions.listen_port"),
         (Faults(refuses_levels=["SERIES"]), FindError, "A900"),
-        (Faults(refuse_classes=[str(make_ct().SOPClassUID)]), FetchError, "none of the classes"),
+        (Faults(refuse_classes=[str(make_ct().SOPClassUID)]), FetchError, "accepts none of the SOP classes"),
     ],
 )
 def test_a_failure_is_reported_with_its_status(
@@ -469,7 +469,9 @@ def test_two_patients_within_one_study_are_not_both_taken_where_nobody_said_whos
     place = Place("C-GET", tmp_path, faults, holding())
     with place.pacs:
         report = place.fetch(place.retriever.find(place.pacs.peer, FindQuery(study_instance_uid=STUDY)))
-    assert meanings(report) == {UIDS[1]: "it names another patient than the instances of its study that came before"}
+    assert meanings(report) == {
+        UIDS[1]: "it belongs to another patient than the instances of its study that arrived before"
+    }
 
 
 @pytest.mark.parametrize("failed", [0, 2])
@@ -543,7 +545,7 @@ def test_a_multipart_answer_that_only_trickles_in_ends() -> None:
             time.sleep(0.05)
             yield b"x"
 
-    with pytest.raises(httpx.ReadTimeout, match="trickles"):
+    with pytest.raises(httpx.ReadTimeout, match="too slowly"):
         list(web_client._refusing_a_trickle(trickle(), 0.3))
     pieces = [bytes(LEAST_BYTES)] * 3
     assert list(web_client._refusing_a_trickle(iter(pieces), 0.0)) == pieces

@@ -112,7 +112,7 @@ def test_no_query_leaves_out_what_the_model_wants_above_its_level() -> None:
         (Faults(query="fail"), True, FindIncompleteError, "HTTP 503"),
         (Faults(query="none"), False, FindError, "offers no query"),
         (Faults(query="none"), True, FindError, "HTTP 501"),
-        (Faults(refuses_levels=["STUDY"]), False, FindError, "A900 the keys do not match"),
+        (Faults(refuses_levels=["STUDY"]), False, FindError, "A900 the peer does not support these keys"),
         (Faults(reject=(1, 1, 3)), False, PeerUnreachableError, "does not know our AE title"),
     ],
 )

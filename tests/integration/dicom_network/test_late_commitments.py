@@ -81,7 +81,7 @@ def test_who_does_not_wait_has_all_stored_and_is_reported_that_the_answer_is_to_
     assert report.ok
     assert report.transaction_uid
     assert report.records[0].outcome is Outcome.STORED
-    assert report.records[0].meaning == "stored; storage commitment asked for, its answer is to come"
+    assert report.records[0].meaning == "stored; storage commitment was requested, its answer is still to come"
 
 
 def test_who_does_not_wait_is_reported_of_a_peer_that_offers_none() -> None:

@@ -200,8 +200,8 @@ def test_a_maximum_of_zero_is_no_limit(sender: PynetdicomSender) -> None:
     [
         (1, "the peer does not want it"),
         (2, "the peer gives no reason"),
-        (3, "the peer does not take this SOP class"),
-        (4, "the peer does not take this transfer syntax"),
+        (3, "the peer does not accept this SOP class"),
+        (4, "the peer does not accept this transfer syntax"),
     ],
 )
 def test_an_association_without_an_accepted_context_sends_nothing(
@@ -620,5 +620,5 @@ def test_what_is_acknowledged_before_it_has_gone_is_not_stored(
         report = sender.send(large, seen.peer, options=ONCE)
     assert outcomes(report) == [outcome]
     if outcome == "failed":
-        assert report.records[0].meaning == "the peer acknowledged the instance before it had all of it"
+        assert report.records[0].meaning == "the peer acknowledged the instance before it had received all of it"
         assert report.retryable

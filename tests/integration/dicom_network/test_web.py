@@ -206,7 +206,7 @@ def test_what_is_given_twice_far_apart_is_stored_by_its_first(sender: Pynetdicom
     large = make_ct(rows=800)
     report = sender.send([large, large], peer)
     assert outcomes(report) == ["stored", "stored_with_warning"]
-    assert report.records[1].meaning == "stored before, for it was given twice"
+    assert report.records[1].meaning == "stored before, because it was given twice"
 
 
 def test_a_wrong_path_is_reported(sender: PynetdicomSender, service: StowService) -> None:
@@ -241,7 +241,7 @@ def test_without_transcoding_a_refused_syntax_is_refused_and_the_others_stored(
     options = UNCHECKED.model_copy(update={"transcode": False})
     report = sender.send([make_ct(), path], service.peer, options=options)
     assert outcomes(report) == ["stored", "refused"]
-    assert report.records[1].meaning == "the peer does not take this transfer syntax"
+    assert report.records[1].meaning == "the peer does not accept this transfer syntax"
     assert report.transcoded == 0
     assert len(service.requests) == 1
 

@@ -185,7 +185,7 @@ def test_what_is_sent_is_authorised_too() -> None:
 
 def test_credentials_in_two_places_are_refused() -> None:
     peer = Peer(name="WEB", ae_title="WEB", host="h", port=1, url="http://a:b@h/", auth=BearerToken(token=SECRET))
-    with pytest.raises(ConfigurationError, match="give one of them"):
+    with pytest.raises(ConfigurationError, match="set only one of them"):
         ask(peer)
 
 

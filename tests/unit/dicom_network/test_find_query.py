@@ -12,7 +12,7 @@ from pydicom.datadict import dictionary_VR
 from dcm_processor_service.dicom_network.dimse.query import (
     decoded_identifier,
     encoded_identifier,
-    is_passing,
+    is_temporary,
     query_status,
 )
 from dcm_processor_service.dicom_network.retrieval.answers import found_records
@@ -252,26 +252,26 @@ def test_texts_alone_are_matched_with_wildcards(keyword: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "passing"),
+    ("status", "said", "temporary"),
     [
         (0xA700, "the peer is out of resources; try again later", True),
-        (0xA701, "the peer is out of resources to count what matches; try again later", True),
-        (0xA702, "the peer is out of resources to send what matches; try again later", True),
+        (0xA701, "the peer lacks the resources to count what matches; try again later", True),
+        (0xA702, "the peer lacks the resources to send what matches; try again later", True),
         (0x0213, "the peer is at the limit of a resource", True),
         (0xA801, "the peer does not know our AE title as a destination", False),
-        (0xA900, "the keys do not match what the peer offers", False),
+        (0xA900, "the peer does not support these keys", False),
         (0xB000, "the peer could not send everything", False),
-        (0xFE00, "the peer cancelled it", False),
-        (0x0122, "the peer does not offer it", False),
+        (0xFE00, "the peer cancelled the request", False),
+        (0x0122, "the peer does not support this request", False),
         (0xBFFF, "stored, with a warning that only this peer defines", False),
         (0xC000, "the peer is unable to process it; see the peer's log", False),
         (0xCFFF, "the peer is unable to process it; see the peer's log", False),
         (0xD000, "a status that the standard does not define", False),
     ],
 )
-def test_a_status_of_a_query_has_a_meaning_and_may_pass(status: int, said: str, *, passing: bool) -> None:
-    assert (query_status(status), is_passing(status)) == (said, passing)
-    assert not is_passing(None)
+def test_a_status_of_a_query_has_a_meaning_and_may_be_temporary(status: int, said: str, *, temporary: bool) -> None:
+    assert (query_status(status), is_temporary(status)) == (said, temporary)
+    assert not is_temporary(None)
 
 
 def test_web_parameters_are_escaped_and_address_what_is_above() -> None:

@@ -67,8 +67,8 @@ def test_a_file_begins_as_pydicom_reads_it() -> None:
     [
         (100, UIDS[0], "", "what the peer sent is cut off"),
         (3000, UIDS[0], "", "what the peer sent is "),
-        (0, UIDS[1], "", "the peer sent another instance under this UID"),
-        (0, UIDS[0], str(MRImageStorage), "the peer announced it with another SOP class than it has"),
+        (0, UIDS[1], "", "the peer announced this UID, but sent an instance with another one"),
+        (0, UIDS[0], str(MRImageStorage), "the peer announced another SOP class than the instance has"),
     ],
 )
 def test_a_damaged_or_misnamed_instance_is_removed_and_recorded(
@@ -118,7 +118,7 @@ def test_instances_that_a_study_counts_besides_its_series_are_missing(tmp_path: 
     assert put(inbox, encoded(make_ct()))
     records = records_of(Wish([wanted(1)], {wanted().study_instance_uid: 3}), inbox, cancelled=False)
     assert [record.outcome.value for record in records] == ["fetched", "missing", "missing"]
-    assert records[1].meaning == "the peer counts 3 instances of the study, and 1 are known of"
+    assert records[1].meaning == "the peer counts 3 instances of the study, but has listed or sent only 1"
 
 
 def test_a_name_that_leads_out_of_the_folder_is_no_name(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_an_instance_that_comes_twice_counts_once_and_neither_of_two_that_differ
         assert not put(inbox, encoded(other))
         assert (inbox.count(wanted()), inbox.missing(wanted(1))) == (0, [])
         assert not list(tmp_path.rglob("*.dcm"))
-    assert "two instances that differ" in inbox.records[UIDS[0]].meaning
+    assert "two different instances" in inbox.records[UIDS[0]].meaning
     assert inbox.records[UIDS[0]].outcome is FetchOutcome.REJECTED
 
 
@@ -236,7 +236,7 @@ def test_a_patient_without_an_id_contradicts_nobody_and_two_ids_of_one_study_do(
         dataset = make_ct(number)
         dataset.PatientID = patient_id
         assert put(inbox, encoded(dataset)) is (patient_id != "TWO")
-    assert "than the instances of its study that came before" in inbox.records[UIDS[2]].meaning
+    assert "than the instances of its study that arrived before" in inbox.records[UIDS[2]].meaning
     again = make_ct(2)
     again.PatientID = "ONE"
     assert not put(inbox, encoded(again))  # which of the two is right is not known

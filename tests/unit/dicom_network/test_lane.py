@@ -204,7 +204,7 @@ def test_without_an_association_nothing_of_the_queue_is_lost(world: World) -> No
     assert (first.attempts, world.ledger.records, world.begun) == (0, {}, [])
 
 
-def test_a_passing_failure_is_tried_again_over_a_new_association(world: World) -> None:
+def test_a_temporary_failure_is_tried_again_over_a_new_association(world: World) -> None:
     (one,) = parcels(1)
     world.answers = [0xA700, 0xA700]
     world.run(one)

@@ -160,7 +160,7 @@ def test_half_an_instance_leaves_no_file(tmp_path: Path) -> None:
         (
             {command_set.STATUS: b"\x02\xa7"},
             Ending(
-                "the peer ended it with A702 the peer is out of resources to send what matches; try again later",
+                "the peer ended it with A702 the peer lacks the resources to send what matches; try again later",
                 retryable=True,
             ),
         ),

@@ -38,7 +38,7 @@ def test_values_and_items_are_read_in_order_and_other_elements_are_passed_over()
     ("content", "said"),
     [
         (b"<!DOCTYPE x><NativeDicomModel/>", "declares entities"),
-        ("<NativeDicomModel/>".encode("utf-16"), "odd encoding"),
+        ("<NativeDicomModel/>".encode("utf-16"), "not in UTF-8"),
         (b"<NativeDicomModel>", "is no XML"),
         (b'<?xml version="1.0" encoding="rot13"?><NativeDicomModel/>', "is no XML"),
         (b"<html/>", "no NativeDicomModel"),

@@ -87,7 +87,7 @@ def test_accepted_contexts_are_agreed_and_refused_ones_have_a_reason() -> None:
     assert told.maximum_length == 16_384
     assert told.agreed == {
         1: Agreement(CONTEXTS[0], IMPLICIT),
-        3: Agreement(CONTEXTS[1], "", "the peer does not take this transfer syntax"),
+        3: Agreement(CONTEXTS[1], "", "the peer does not accept this transfer syntax"),
         5: Agreement(CONTEXTS[2], "", NO_REASON),  # of which it says nothing
     }
     assert [one.accepted for one in told.agreed.values()] == [True, False, False]
@@ -98,8 +98,8 @@ def test_accepted_contexts_are_agreed_and_refused_ones_have_a_reason() -> None:
     [
         (1, "the peer does not want it", False),
         (2, NO_REASON, False),
-        (3, "the peer does not take this SOP class", True),
-        (4, "the peer does not take this transfer syntax", False),
+        (3, "the peer does not accept this SOP class", True),
+        (4, "the peer does not accept this transfer syntax", False),
         (9, NO_REASON, False),
     ],
 )
@@ -130,7 +130,7 @@ def test_a_negotiation_that_is_cut_off_is_an_error() -> None:
         accepted(bytes(67), CONTEXTS)
     with pytest.raises(ValueError, match="an item is cut off"):
         accepted(bytes(68) + b"\x21\0\0", CONTEXTS)
-    with pytest.raises(ValueError, match="longer than what holds it"):
+    with pytest.raises(ValueError, match="longer than the item or PDU around it"):
         accepted(whole[:-1], CONTEXTS)
     assert not accepted(body(item(0x21, b"\1")), CONTEXTS[:1]).agreed[1].accepted
 
@@ -147,23 +147,23 @@ def test_any_bytes_are_an_answer_or_a_value_error(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("source", "diagnostic", "reason"),
     [
-        (1, 1, "it gives no reason; its log may"),
+        (1, 1, "it gives no reason; see its log"),
         (1, 2, "it does not know the application context of DICOM; is it a DICOM peer?"),
         (1, 3, "it does not know our AE title 'OURS'; add it there, or set the peer's calling_ae_title"),
         (1, 7, "it is not 'THEIRS'; correct the peer's ae_title"),
-        (2, 1, "it gives no reason; its log may"),
+        (2, 1, "it gives no reason; see its log"),
         (2, 2, "it does not know the protocol version of DICOM; is it a DICOM peer?"),
         (3, 1, "it is congested; try again later"),
         (3, 2, "it has as many associations as it allows; try again later"),
         (2, 7, "source 2, reason 7"),
     ],
 )
-@pytest.mark.parametrize(("result", "passing"), [(1, False), (2, True)])
-def test_a_rejection_has_a_reason_and_may_be_passing(
-    source: int, diagnostic: int, reason: str, result: int, *, passing: bool
+@pytest.mark.parametrize(("result", "temporary"), [(1, False), (2, True)])
+def test_a_rejection_has_a_reason_and_may_be_temporary(
+    source: int, diagnostic: int, reason: str, result: int, *, temporary: bool
 ) -> None:
     told = rejection(bytes((0, result, source, diagnostic)), called="THEIRS", calling="OURS")
-    assert told == (passing, reason)
+    assert told == (temporary, reason)
     with pytest.raises(ValueError, match="the rejection is cut off"):
         rejection(bytes((0, result, source)), called="THEIRS", calling="OURS")
 

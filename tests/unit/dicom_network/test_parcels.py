@@ -81,7 +81,7 @@ def test_an_instance_that_cannot_be_opened_is_refused_or_failed_with_the_reason(
     cannot = UnsupportedTransferSyntaxError("it cannot be converted")
     assert why_unsendable(cannot) == (
         Outcome.REFUSED,
-        "the peer does not take its transfer syntax, and it cannot be converted",
+        "the peer does not accept its transfer syntax, and it cannot be converted",
     )
     unreadable = parcel().unsendable(UnreadableInstanceError("cut off"))
     assert (unreadable.outcome, unreadable.meaning, unreadable.retryable) == (Outcome.FAILED, "cut off", False)
@@ -111,8 +111,8 @@ def test_a_ledger_keeps_the_last_record_of_a_place_and_the_first_acknowledged_of
     [
         ("", "aa-1", True, False, "stored by an earlier attempt"),
         ("", "aa-1", False, True, "stored by another sending of ours, which was cut off or ran at the same time; "),
-        ("aa-1", "aa-1", False, False, "stored before, for it was given twice"),
-        ("aa-1", "aa-1", False, True, "stored before, for it was given twice"),
+        ("aa-1", "aa-1", False, False, "stored before, because it was given twice"),
+        ("aa-1", "aa-1", False, True, "stored before, because it was given twice"),
         ("aa-1", "bb-2", False, False, ""),
         ("none", "", False, False, ""),
         ("", "aa-1", False, False, ""),

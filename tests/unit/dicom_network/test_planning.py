@@ -108,10 +108,10 @@ def test_a_kind_whose_contexts_are_refused_is_compressed_without_loss() -> None:
 @pytest.mark.parametrize("kind", [Kind(CT, EXPLICIT), Kind(CT, EXPLICIT, recompress=True)])
 def test_a_refused_class_is_not_tried_in_another_syntax(kind: Kind) -> None:
     answer = Agreement(
-        ProposedContext(CT, (EXPLICIT,)), "", "the peer does not take this SOP class", class_refused=True
+        ProposedContext(CT, (EXPLICIT,)), "", "the peer does not accept this SOP class", class_refused=True
     )
     refusal = choose(kind, {1: answer})
-    assert refusal == Refusal("the peer does not take this SOP class", recompress=False)
+    assert refusal == Refusal("the peer does not accept this SOP class", recompress=False)
 
 
 def preferring(peer_syntax: str | None, own: str, *, transcode: bool = True) -> str:

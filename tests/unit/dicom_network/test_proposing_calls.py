@@ -49,7 +49,7 @@ def test_a_peer_that_takes_what_stands_somewhere_prefers_nothing(
     found = proposed(monkeypatch, lambda syntaxes: syntaxes[position])
     assert found.peer == PEER
     assert found.reasons == ()
-    assert "it takes us as OURS" in found.notes[0]
+    assert "it accepts us as OURS" in found.notes[0]
 
 
 @pytest.mark.parametrize("syntax", WRITABLE_SYNTAXES)

@@ -223,9 +223,9 @@ def test_each_listed_instance_has_one_record_with_its_own_reason(world: Callable
     peer.answers = [Ending(failed=("1.1.2",))]
     assert [one[:3] for one in outcome_of(peer.run())] == [
         ("1.1.0", "fetched", ""),
-        ("1.1.1", "missing", "the peer listed it and did not send it"),
+        ("1.1.1", "missing", "the peer listed it, but did not send it"),
         ("1.1.2", "failed", "the peer says that it could not send it"),
-        ("1.1.3", "missing", "the peer listed it and did not send it"),
+        ("1.1.3", "missing", "the peer listed it, but did not send it"),
         ("1.1.9", "fetched", ""),
     ]
 
@@ -238,7 +238,7 @@ def test_instances_that_a_peer_counts_and_does_not_list_are_missing(
     peer.sends = [["1.1.0"]]
     found = outcome_of(peer.run())
     assert found[0][:2] == ("1.1.0", "fetched")
-    said = f"the peer counts {told} instances of the series, and 1 are known of"
+    said = f"the peer counts {told} instances of the series, but has listed or sent only 1"
     assert found[1:] == [("", "missing", said, True)] * missing
 
 
@@ -248,7 +248,7 @@ def test_instances_that_a_peer_counts_in_a_study_but_in_no_series_are_missing(
 ) -> None:
     peer = world(series())
     peer.sends = [ALL]
-    said = f"the peer counts {told} instances of the study, and 3 are known of"
+    said = f"the peer counts {told} instances of the study, but has listed or sent only 3"
     assert outcome_of(peer.run(), told=told)[3:] == [("", "missing", said, True)] * missing
 
 

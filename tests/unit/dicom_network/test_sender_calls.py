@@ -82,5 +82,5 @@ def test_an_echo_is_answered_by_a_status(
 
 def test_a_peer_that_refuses_echo_counts_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     found = told(monkeypatch, {}, accepted=False)
-    assert (found.ok, found.status, found.reason) == (False, None, "it takes no C-ECHO: no")
+    assert (found.ok, found.status, found.reason) == (False, None, "it does not accept C-ECHO: no")
     assert echo.is_alive(PEER, OPTIONS, "OURS")

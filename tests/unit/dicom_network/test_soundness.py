@@ -124,12 +124,12 @@ def test_bytes_after_the_last_element_are_reported(tail: bytes) -> None:
         (
             IMPLICIT,
             EXPLICIT,
-            "written in implicit VR little endian, while its meta information says Explicit VR Little",
+            "encoded in implicit VR little endian, but its meta information says Explicit VR Little",
         ),
-        (EXPLICIT, IMPLICIT, "written in explicit VR little endian"),
-        (EXPLICIT, BIG, "written in explicit VR little endian"),
-        (BIG, EXPLICIT, "written in explicit VR big endian"),
-        (EXPLICIT, str(RLELossless), "not compressed, while its meta information says RLE Lossless"),
+        (EXPLICIT, IMPLICIT, "encoded in explicit VR little endian"),
+        (EXPLICIT, BIG, "encoded in explicit VR little endian"),
+        (BIG, EXPLICIT, "encoded in explicit VR big endian"),
+        (EXPLICIT, str(RLELossless), "not compressed, but its meta information says RLE Lossless"),
     ],
 )
 def test_a_file_under_a_wrong_transfer_syntax_is_reported_with_its_real_one(
@@ -158,7 +158,7 @@ def test_a_compressed_data_set_that_says_it_is_plain_is_reported() -> None:
     path = get_testdata_file("MR_small_RLE.dcm")
     assert isinstance(path, str)
     content = Path(path).read_bytes().replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.1\0")
-    with pytest.raises(UnsoundFileError, match=r"^compressed, while its"):
+    with pytest.raises(UnsoundFileError, match=r"^compressed, but its"):
         examine(BytesIO(content), EXPLICIT)
 
 
@@ -268,7 +268,7 @@ def test_a_file_that_became_another_instance_is_not_sent_under_the_old_name(tmp_
     (instance,) = survey(path)
     assert isinstance(instance, Outgoing)
     make_ct(5).save_as(path, enforce_file_format=True)
-    with pytest.raises(UnreadableInstanceError, match="became another instance"):
+    with pytest.raises(UnreadableInstanceError, match="was replaced by another instance"):
         instance.require_sound()
 
 
@@ -277,7 +277,7 @@ def test_a_dataset_that_became_another_instance_is_not_sent_under_the_old_name()
     (instance,) = survey(dataset)
     assert isinstance(instance, Outgoing)
     dataset.SOPInstanceUID = "1.2.3"
-    with pytest.raises(UnreadableInstanceError, match="became another instance"):
+    with pytest.raises(UnreadableInstanceError, match="was replaced by another instance"):
         instance.open_file(EXPLICIT)
 
 

@@ -212,14 +212,14 @@ def test_samples_in_big_endian_are_what_they_were(own: str, bits: int) -> None:
     assert found.RedPaletteColorLookupTableData == bytes([1, 0, 3, 2, 5, 4, 7, 6])
 
 
-def test_a_conversion_that_readers_read_differently_is_refused() -> None:
+def test_a_conversion_whose_result_some_programs_misread_is_refused() -> None:
     dataset = make_ct(rows=6)
     dataset.BitsStored, dataset.HighBit = 8, 7
-    with pytest.raises(UnsupportedTransferSyntaxError, match="samples of 8 bits in 16"):
+    with pytest.raises(UnsupportedTransferSyntaxError, match="samples, which have 8 bits stored in 16"):
         convert(copy_of(dataset, EXPLICIT), EXPLICIT, str(JPEGLSLossless))
     dataset.BitsAllocated = dataset.BitsStored = 32
     dataset.PixelData = bytes(6 * 6 * 4)
-    with pytest.raises(UnsupportedTransferSyntaxError, match="samples of 32 bits in 32"):
+    with pytest.raises(UnsupportedTransferSyntaxError, match="samples, which have 32 bits stored in 32"):
         convert(copy_of(dataset, EXPLICIT), EXPLICIT, str(ExplicitVRBigEndian))
 
 

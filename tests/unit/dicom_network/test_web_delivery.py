@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from dcm_processor_service.dicom_network.dicomweb.authorization import Authorization
-from dcm_processor_service.dicom_network.dicomweb.stow_sender import WebDelivery, _PassingError, _TooMuchError
+from dcm_processor_service.dicom_network.dicomweb.stow_sender import WebDelivery, _TemporaryError, _TooMuchError
 from dcm_processor_service.dicom_network.dicomweb.web_client import WebClient
 from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError
 from dcm_processor_service.dicom_network.parcels import Ledger
@@ -43,7 +43,7 @@ class World:
         if error is None and len(group) > self.most:
             error = _TooMuchError("the request is too large")
         if error is None and self.poison & set(self.requests[-1]):
-            error = _PassingError("500 a fault", is_of_one=True)
+            error = _TemporaryError("500 a fault", is_of_one=True)
         for one in group:
             one.parcel.attempts += 1
             if error is None:
@@ -135,7 +135,7 @@ def test_a_success_between_failures_keeps_the_peer(world: World) -> None:
 def test_a_peer_that_is_busy_is_asked_again_after_as_long_as_it_says(
     world: World, after_s: float, pauses: list[float]
 ) -> None:
-    world.errors = [_PassingError("503 busy", after_s=after_s)] * 2
+    world.errors = [_TemporaryError("503 busy", after_s=after_s)] * 2
     made = world.send(3, attempts=3)
     assert world.outcomes() == ["stored"] * 3
     assert (world.pauses, made.failure, len(world.requests)) == (pauses, None, 3)
@@ -145,7 +145,7 @@ def test_a_peer_that_is_busy_is_asked_again_after_as_long_as_it_says(
 def test_a_peer_that_stays_busy_is_given_up_after_as_many_requests_as_attempts(
     world: World, attempts: int, requests: int
 ) -> None:
-    world.errors = [_PassingError("503 busy")] * 9
+    world.errors = [_TemporaryError("503 busy")] * 9
     made = world.send(3, attempts=attempts)
     assert len(world.requests) == requests
     assert len(world.pauses) == requests - 1

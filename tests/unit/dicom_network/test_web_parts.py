@@ -89,7 +89,7 @@ def test_an_instance_that_cannot_be_opened_fails_alone(monkeypatch: pytest.Monke
     ]
     assert [one.attempts for one in records] == [1, 0, 0, 1, 0]
     assert records[1].meaning == "the file cannot be read any more"
-    assert records[2].meaning == "the peer does not take its transfer syntax, and it cannot be converted here"
+    assert records[2].meaning == "the peer does not accept its transfer syntax, and it cannot be converted here"
     for number, syntax, before in ((0, IMPLICIT, EXPLICIT), (3, EXPLICIT, "")):
         one = records[number]
         assert (one.transfer_syntax_uid, one.transcoded_from) == (syntax, before)

@@ -172,11 +172,11 @@ def wrong_shape(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]) -> None
     monkeypatch.setattr(engine_dicom2nifti, "Dicom2NiftiConverter", Fake)
 
 
-def test_a_shape_that_the_headers_do_not_have_is_not_taken(
+def test_a_result_whose_shape_differs_from_the_headers_is_not_used(
     tmp_path: Path, ct: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong_shape(monkeypatch, (12, 10, 5))
-    with pytest.raises(NiftiConversionError, match=r"gave shape \(12, 10, 5\)"):
+    with pytest.raises(NiftiConversionError, match=r"made shape \(12, 10, 5\)"):
         AutoConverter().convert(ct, tmp_path / "x.nii", engine="dicom2nifti")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
