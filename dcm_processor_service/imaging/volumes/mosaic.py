@@ -15,6 +15,7 @@ from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.frames.vendor import mosaic_count
 from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.series.policies import open_findings, refusal
+from dcm_processor_service.models import SeriesFinding
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.series.inspection import Inspection
     from dcm_processor_service.imaging.series.stack import Stack
     from dcm_processor_service.imaging.volumes.volume import Volume
+    from dcm_processor_service.models import SeriesReport
     from dcm_processor_service.models.images.nifti import Policy
 
 __all__ = ["MosaicLayout", "mosaic_layout", "mosaic_stack", "untiled"]
@@ -74,12 +76,12 @@ def untiled(volume: Volume, label: str) -> Volume:
         InvalidSeriesError: The private elements do not say where the slices lie.
     """
     header = volume.header
-    layout = mosaic_layout(header, label) if header is not None else None
+    layout = mosaic_layout(header, label, volume.report) if header is not None else None
     if layout is None or volume.shape[:2] != (
         layout.columns * layout.tiles_per_side,
         layout.rows * layout.tiles_per_side,
     ):
-        raise _unknown(label)
+        raise _unknown(label, volume.report)
     side = layout.tiles_per_side
     tiles = [
         volume.array[
@@ -94,15 +96,17 @@ def untiled(volume: Volume, label: str) -> Volume:
     return replace(volume, array=np.asfortranarray(array), affine_lps=layout.affine_lps, sources=sources)
 
 
-def mosaic_layout(header: Dataset, label: str) -> MosaicLayout:
+def mosaic_layout(header: Dataset, label: str, report: SeriesReport | None = None) -> MosaicLayout:
     """Reads from the header of a mosaic how its slices are arranged, and where they lie in the patient.
 
     Args:
         header: Header of one mosaic, with its private elements.
         label: Name of the mosaic in error messages.
+        report: Report of its series, for the error.
 
     Raises:
-        InvalidSeriesError: The private elements do not say so, or contradict each other.
+        InvalidSeriesError: The private elements do not say so, or contradict each other. The error carries the report,
+            if there is one, with the finding MOSAIC_LAYOUT.
     """
     try:
         with contained():
@@ -114,21 +118,25 @@ def mosaic_layout(header: Dataset, label: str) -> MosaicLayout:
             # nibabel's first axis is the row, ours is the column
             affine = np.array(wrapper.affine)[:, [1, 0, 2, 3]]
     except Exception as error:
-        raise _unknown(label) from error
+        raise _unknown(label, report) from error
     if not isinstance(wrapper, MosaicWrapper):
-        raise _unknown(label)
+        raise _unknown(label, report)
     side = int(np.ceil(np.sqrt(slices)))
     counted = mosaic_count(header)
     with np.errstate(invalid="ignore", divide="ignore"):  # a step of 0 leads to NaN, which is refused below
         turn = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
         is_rigid = np.isfinite(affine).all() and np.abs(turn.T @ turn - np.eye(3)).max() < _RIGID
     if counted not in {None, slices} or not is_rigid:
-        raise _unknown(label)
+        raise _unknown(label, report)
     return MosaicLayout(int(columns), int(rows), int(slices), side, affine)
 
 
-def _unknown(label: str) -> InvalidSeriesError:
-    return InvalidSeriesError(
-        f"{label} is a mosaic whose private elements do not say where its slices lie: get the original file, which "
-        "still has all private elements"
+def _unknown(label: str, report: SeriesReport | None) -> InvalidSeriesError:
+    message = (
+        f"{label} is a mosaic whose private elements do not say where its slices lie: get the original file, "
+        "which still has all private elements"
     )
+    finding = SeriesFinding(code="MOSAIC_LAYOUT", message=message)
+    if report is not None:
+        report = report.model_copy(update={"findings": (*report.findings, finding)})
+    return InvalidSeriesError(str(finding), report)

@@ -17,7 +17,7 @@ from dcm_processor_service.imaging.volumes.read import read_stack, read_volume
 from dcm_processor_service.models import SeriesKind
 from dcm_processor_service.models.images.limits import Limits
 from tests.unit.imaging.csa import add_csa, tiled
-from tests.unit.imaging.refusals import put
+from tests.unit.imaging.refusals import put, refused
 from tests.unit.imaging.synthetic import Recipe, all_orientations, rotated, single_frame
 
 if TYPE_CHECKING:
@@ -118,8 +118,9 @@ def test_two_counts_of_slices_that_contradict_each_other_are_refused(
     if is_right:
         np.testing.assert_array_equal(read_volume(paths).array, voxels())
     else:
-        with pytest.raises(InvalidSeriesError, match="private elements do not say where its slices lie"):
-            read_volume(paths)
+        for policy in ("strict", "split", "largest", "resample"):
+            report = refused(paths, "MOSAIC_LAYOUT", policy)
+            assert [one.blocking for one in report.findings if one.code == "MOSAIC_LAYOUT"] == [True]
 
 
 @pytest.mark.parametrize("changes", [{"SpacingBetweenSlices": 0}, {"PixelSpacing": [0.8, 0]}], ids=str)
