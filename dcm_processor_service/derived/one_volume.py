@@ -1,4 +1,4 @@
-"""Places one volume of voxels, such as a mask or a map, and checks that it does not lie away from the source."""
+"""Places one volume of voxels, such as a mask or a map, and checks that it lies at the source and not elsewhere."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def place_one_volume(voxels: PlacedArray, source: SourceSeries) -> Placement:
 
 
 def _require_nearness(placement: Placement, source: SourceSeries, farthest_mm: float) -> None:
-    """Refuses voxels that lie away from the source's images, as after a mistake in the affine.
+    """Refuses voxels that lie away from the source's images, perhaps because their affine is wrong.
 
     Raises:
         DerivedObjectError: The box around the voxels is farther than ``farthest_mm`` from the box around the source's

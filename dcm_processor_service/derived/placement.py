@@ -1,4 +1,4 @@
-"""Places the slices of an array: on the planes of the source's frames if it lies on these, else by its affine.
+"""Places the slices of an array: on the planes of the source's frames if it lies on them, or else by its affine.
 
 A volume that was read from the source names the frame of each slice, and is placed on the planes of these frames, even
 if the gantry was tilted. Voxels with an affine on the grid of one of the source's stacks are turned to the axes of that
@@ -141,7 +141,7 @@ def _on_own_frames(array: NDArray[Any], voxels: PlacedArray, series: SourceSerie
     sizes = {(frame.pixel_format.columns, frame.pixel_format.rows) for frame in frames}
     if len(frames) != array.shape[2] or sizes != {array.shape[:2]}:
         raise DerivedObjectError(
-            "the slices are those of another series than the source: bring the result to this one, series.to_source()"
+            "the slices belong to another series than the source: move the result to the source, series.to_source()"
         )
     stack = Stack((frames,), "")
     spacing = stack.first.pixel_spacing or (1.0, 1.0)
@@ -251,7 +251,7 @@ def _matches(array: NDArray[Any], affine: NDArray[np.float64], grids: Sequence[S
 
 
 def _shared_planes(found: Sequence[Placement]) -> tuple[tuple[FrameInfo, ...], ...]:
-    """Returns the frames of each slice, from all stacks on the same planes, such as those of two echoes."""
+    """Returns the frames of each slice, from all stacks on the same planes; two echoes are such stacks."""
     ends = found[0].origins[[0, -1]]
     alike = [each.slices or () for each in found if np.allclose(each.origins[[0, -1]], ends, atol=_SAME_PLACE_MM)]
     return tuple(tuple(frame for frames in column for frame in frames) for column in zip(*alike, strict=True))

@@ -119,5 +119,5 @@ def _refuse_problems(dataset: Dataset, known: set[Spelling]) -> None:
         lines = [f"{each.tag} {each.keyword}: {each.rule}; {each.remedy}" for each in problems[:_SHOWN]]
         more = f"\n… and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise DerivedObjectError(
-            f"instance {text(dataset, 'SOPInstanceUID')} is not what the standard asks for:\n" + "\n".join(lines) + more
+            f"instance {text(dataset, 'SOPInstanceUID')} breaks rules of the standard:\n" + "\n".join(lines) + more
         )

@@ -1,7 +1,7 @@
 """The series that an object is derived from: its headers, with the frames and stacks that the inspection finds.
 
-The inspection (:mod:`dcm_processor_service.imaging.series`) finds where frames lie, which belong together and in what
-order; this module has no rules of its own for geometry.
+The inspection (:mod:`dcm_processor_service.imaging.series`) finds the positions of frames, and groups and orders them;
+this module has no rules of its own for geometry.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def to_source(voxels: Voxels, source: Source) -> SourceSlices:
 
 @dataclass(frozen=True)
 class _OwnSlices:
-    """Voxels whose slices are those of a stack, with the indices of these slices."""
+    """Voxels whose slices are slices of a stack, with the indices of these slices in the stack."""
 
     array: NDArray[Any]
     """Shape (columns, rows, slices), on the axes of the stack."""

@@ -1,4 +1,4 @@
-"""Checks that an object is what the standard requires, when it is saved or when a callback asks.
+"""Checks that an object obeys the standard, when it is saved or when a callback calls ``derive.validate``.
 
 The checks cover the attributes that each kind of object must have (:mod:`.iods`), the form of every value (PS3.5,
 section 6.2), and attributes that must agree with each other. It is a safety net for the objects of this package, not a
@@ -125,7 +125,7 @@ def _values(dataset: Dataset, path: str, known: set[Spelling] | None = None) -> 
             yield from _value(element, path)
         return
     how = f"{dataset.original_encoding} {dataset.original_character_set} {text(dataset, 'SpecificCharacterSet')}"
-    for tag in sorted(dataset.keys(), key=int):  # int's comparison is fast, that of tags is written in Python
+    for tag in sorted(dataset.keys(), key=int):  # integers are compared faster than tags, whose comparison is in Python
         item = dataset.get_item(tag)
         spelling = _spelling(item, how)
         if spelling in known:

@@ -92,7 +92,7 @@ def _meta(meta: FileMetaDataset) -> bytes:
 
 
 def _elements(dataset: Dataset) -> Iterator[bytes]:
-    for tag in sorted(dataset.keys(), key=int):  # int's comparison is fast, that of tags is written in Python
+    for tag in sorted(dataset.keys(), key=int):  # integers are compared faster than tags, whose comparison is in Python
         if tag.element or tag.group <= _LAST_WITH_GROUP_LENGTH:  # group lengths are retired (PS3.5, section 7.2)
             yield from _written(dataset, tag)
 

@@ -1,4 +1,4 @@
-"""The composition root: the only place that knows which adapter stands behind a port.
+"""The composition root: the only place that connects ports with adapters.
 
 A worker makes a container, a test overrides its providers with fakes::
 
@@ -325,7 +325,7 @@ class AsyncContainer(Container):
 
 @contextmanager
 def opened(container: C) -> Iterator[C]:
-    """Yields the container; at the end closes what it opened: the store, then the temporary files.
+    """Yields the container; at the end closes the store that it opened, and then removes the temporary files.
 
     Each part is closed even if another fails to close; the failure is raised after that.
 

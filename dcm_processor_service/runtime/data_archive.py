@@ -1,4 +1,4 @@
-"""A zip file of a service's data: what it may hold, and how it is unpacked."""
+"""Checks and unpacks a zip file of a service's data."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def require_files_inside(archive: Path, files: list[zipfile.ZipInfo]) -> None:
             raise ConfigurationError(f"{str(archive)!r} holds a file that leads out of its folder; pack it again")
         if stat.S_IFMT(one.external_attr >> 16) not in {0, stat.S_IFREG}:
             raise ConfigurationError(
-                f"{str(archive)!r} holds a symbolic link, or something else that is no file; pack what it leads to"
+                f"{str(archive)!r} holds a symbolic link, or something else that is no file; pack the files themselves"
             )
         if one.flag_bits & _ENCRYPTED:
             raise ConfigurationError(f"{str(archive)!r} is encrypted; pack it without a password")

@@ -1,4 +1,4 @@
-"""Large data of a service, such as a model's weights, kept unpacked between jobs.
+"""Keeps large data of a service, such as a model's weights, unpacked between jobs.
 
 The platform unpacks a worker's data again for every job. If the data is itself one zip file, the platform only copies
 it; this module unpacks it once, into a folder named by its SHA-256, which every later job finds. Before a job looks for
@@ -72,8 +72,8 @@ def cached_data_dir(data_dir: Path | None, cache: Path | None, most_bytes: int) 
         most_bytes: How many bytes the cache may take.
 
     Raises:
-        ConfigurationError: The archive is damaged, leads out of its folder, is not what its checksum says, or does not
-            fit into the cache.
+        ConfigurationError: The archive is damaged, has a file that leads out of its folder, does not have the stated
+            checksum, or does not fit into the cache.
         LocalFileError: Archive or cache cannot be read or written.
     """
     archive = None if data_dir is None or cache is None else _archive(data_dir)
@@ -95,7 +95,7 @@ def cached_data_dir(data_dir: Path | None, cache: Path | None, most_bytes: int) 
         _lock(held, exclusive=False)
         while not _is_whole(entry):
             _lock(held, exclusive=True)
-            if not _is_whole(entry):  # nobody else has filled it meanwhile
+            if not _is_whole(entry):  # no other process has filled it while this one waited
                 with _alone(cache):
                     _fill(entry, archive, most_bytes)
             _lock(held, exclusive=False)

@@ -50,7 +50,7 @@ def own_container() -> Container:
     """Returns the container of this process's job.
 
     Raises:
-        ConfigurationError: The environment is not that of a job; raised at the first use of the session.
+        ConfigurationError: The environment does not name a job; raised when the session is first used.
     """
     with _own.lock:
         if _own.served:
@@ -67,7 +67,7 @@ def own_session() -> Session:
     """Returns the session of this process's job.
 
     Raises:
-        ConfigurationError: The environment is not that of a job.
+        ConfigurationError: The environment does not name a job.
     """
     session: Session = own_container().session()
     return session

@@ -32,7 +32,7 @@ async def prepare_session(sessions: SessionRepository, session_id: str) -> list[
 
 
 async def clean_up_session(sessions: SessionRepository, session_id: str, policy: CleanupPolicy) -> CleanupReport:
-    """Removes what a session leaves; its own document last, so that an interrupted clean-up can be repeated.
+    """Removes a session's data, files and images, and its document last, so that a clean-up can be repeated.
 
     Images of the patient that arrived before the session was made are removed, unless another open session of the same
     patient was made after they arrived: that one still needs them, and removes them at its own end.

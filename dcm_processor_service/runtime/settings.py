@@ -1,4 +1,4 @@
-"""The settings of a job: the environment as one validated model; one error names all its faults."""
+"""The settings of a job: reads the environment into one validated model. One error names all faults."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ class RuntimeSettings(BaseSettings):
         4.0
 
     Raises:
-        ConfigurationError: Names every missing or malformed variable, what is expected, and an example; or a keyword
-            is no setting.
+        ConfigurationError: A variable is missing or malformed; the message names every such variable, with the expected
+            value and an example. Or a keyword is no setting.
     """
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(frozen=True, extra="ignore", validate_default=False)
@@ -304,6 +304,6 @@ class _EnvironmentSource(PydanticBaseSettingsSource):
 
     @override
     def __call__(self) -> dict[str, Any]:
-        """Returns the variables that are set, by field; reads nothing when every field was given."""
+        """Returns the variables that are set, by field; reads none if every field was passed as an argument."""
         fields = self.settings_cls.model_fields
         return {} if self.current_state.keys() >= fields.keys() else {**read_variables(fields)}

@@ -62,7 +62,7 @@ class ImagingFunctions:
     """Lists the files at any depth of the first folder, in order, and those left out; does not enter the second one."""
 
     glance: Callable[[Path], Glance]
-    """Reads which instance and series a file belongs to; for most images much faster than ``attributes``."""
+    """Reads which instance a file holds, and its series; for most images this is much faster than ``attributes``."""
 
     is_same_instance: Callable[[Path, Path], bool]
     """Compares two files of one SOPInstanceUID."""

@@ -1,7 +1,7 @@
 """The jobs of a session: this process's own job, and other jobs by name.
 
-A job name is not unique in a session: with two series there are two jobs of one name. A job's dependencies and its
-subject decide which of them a name stands for.
+A job name is not unique in a session: if there are two series, there are two jobs of one name. A job's dependencies and
+its subject decide which of them a name stands for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MOST_LISTED = 20
 
 
 class AsyncJobs:
-    """Finds jobs of the session: the job of this process, and others by name."""
+    """Finds jobs of the session: the job of this process, and other jobs by name."""
 
     def __init__(self, key: JobKey, repository: JobRepository, current: AsyncCurrentJob | None = None) -> None:
         self.key = key

@@ -1,4 +1,4 @@
-"""Describes subjects for reports: what distinguishes a series, and, on request, who the patient is."""
+"""Describes the subjects of a report: the attributes that distinguish a series, and on request those of the patient."""
 
 from __future__ import annotations
 

@@ -107,10 +107,10 @@ class Composite:
 
     @cached_property
     def series_number(self) -> int:
-        """SeriesNumber (0020,0011): as given, or the source's followed by three digits for the kind of the series.
+        """SeriesNumber (0020,0011): the recipe's, or the source's with three digits appended.
 
-        The digits always differ between the kinds of object of one role, and nearly always between services, jobs,
-        roles and revisions.
+        For one role, the digits differ between any two kinds of object; they nearly always differ between services,
+        jobs, roles and revisions, too.
         """
         recipe = self.recipe
         if recipe.series_number is not None:

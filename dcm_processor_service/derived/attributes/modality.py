@@ -154,7 +154,7 @@ def _require(dataset: Dataset, keyword: str, value: str) -> None:
 
 
 def _write_pet(dataset: Dataset, units: str | None) -> None:
-    dataset.ImageType = ["DERIVED", "PRIMARY"]  # the only second value that PET has (PS3.3, section C.8.9.4.1.1)
+    dataset.ImageType = ["DERIVED", "PRIMARY"]  # PET allows no other second value (PS3.3, section C.8.9.4.1.1)
     if units != text(dataset, "Units"):
         dataset.pop("SUVType", None)
     dataset.Units = units or "NONE"
@@ -174,6 +174,6 @@ def _write_lossy(dataset: Dataset, like: Dataset) -> None:
 
 
 def slice_thickness(source: Source, step_mm: float, *, on_source_grid: bool) -> str:
-    """Returns SliceThickness (0018,0050): the source's for its own slices, else the distance between slices."""
+    """Returns SliceThickness (0018,0050): the source's on the source's grid, or else the distance between slices."""
     stated = number(source.first, "SliceThickness") if isinstance(source, SourceSeries) and on_source_grid else None
     return ds(stated or step_mm)

@@ -1,8 +1,8 @@
-"""Stores values as DICOM pixels: integers unchanged, others through slope and intercept with a known error bound.
+"""Stores values as DICOM pixels: integers unchanged, others by a slope and an intercept with a known error bound.
 
-Slope and intercept are rounded to what DS can hold (16 characters, PS3.5, section 6.2) before the values are divided,
-so the bound holds for the values that a reader computes from the file. Values are rounded and clipped before they are
-cast.
+Slope and intercept are rounded to numbers that DS can hold (16 characters, PS3.5, section 6.2) before the values are
+divided. So the error bound is true for the values that a reader computes from the file. Values are rounded and clipped
+before they are cast.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class StoredPixels:
     """Integers to store, and their mapping to real values."""
 
     array: NDArray[Any]
-    """In the shape of the given values; ``uint8``, ``int16`` or ``uint16``."""
+    """Stored integers, in the shape of the given values; ``uint8``, ``int16`` or ``uint16``."""
 
     mapping: ValueMapping
 

@@ -107,7 +107,7 @@ def write_sources(dataset: Dataset, source: Source, frames: Sequence[FrameInfo] 
 
     Args:
         dataset: Dataset to write to, which already has its StudyInstanceUID.
-        source: Series of the source images; for an identity without images, nothing is written.
+        source: Series of the source images. If it is an identity without images, nothing is written.
         frames: Source frames that were used; None for all frames of the source. Of more than :data:`MOST_REFERENCES`
             frames, that many are listed, evenly spread: listing hundreds in each of hundreds of slices takes minutes,
             and no viewer needs them.

@@ -98,7 +98,7 @@ def rings(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
 
 
 def _parts(mask: NDArray[np.bool_]) -> list[list[NDArray[np.float64]]]:
-    """Returns for each connected part its outer ring, then those of its holes."""
+    """Returns for each connected part a list of rings: the outer one first, then one for each hole."""
     columns, rows = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     if not len(columns):
         return []

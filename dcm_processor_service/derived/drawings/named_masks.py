@@ -42,7 +42,7 @@ class NamedMasks:
     """Masks on one grid, with the name, code and colour given for each."""
 
     said: Mapping[str, Segment]
-    """Segments by name; those of a label map have no mask of their own."""
+    """Segments by name. For a label map, the ``mask`` of each is the whole label map."""
 
     placement: Placement
     _arrays: tuple[NDArray[Any], ...] = field(repr=False)
@@ -119,9 +119,9 @@ class NamedMasks:
                 yield number, mask
 
     def colours(self) -> list[tuple[int, int, int]]:
-        """Lists the colour of each structure: the given one, else the recommended one, else an unused palette colour.
+        """Lists the colour of each structure: the given, or else the recommended, or else an unused palette colour.
 
-        A recommended colour that an earlier structure has is replaced, too.
+        If an earlier structure has the recommended colour already, a palette colour is taken instead.
         """
         found: list[tuple[int, int, int]] = []
         for name, each in self.said.items():

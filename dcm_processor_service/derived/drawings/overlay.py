@@ -137,7 +137,7 @@ def _chosen(slices: Sequence[int] | None, voxels: PlacedArray, source: SourceSer
     """Converts indices of slices in the given array to indices on the planes of the source, ascending.
 
     Raises:
-        DerivedObjectError: There is no such slice, or the third axis of the array is not that of the source's slices.
+        DerivedObjectError: There is no such slice, or the source's slices do not follow the third axis of the array.
     """
     if slices is None:
         return list(range(count))

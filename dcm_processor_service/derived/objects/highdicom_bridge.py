@@ -74,12 +74,12 @@ def require_series(source: Source, what: str) -> SourceSeries:
 
 
 def code_of(code: Code) -> PydicomCode:
-    """Converts a code to the type that highdicom takes."""
+    """Converts a code to the type that highdicom expects."""
     return PydicomCode(code.value, code.scheme, code.meaning)
 
 
 def shell(header: Dataset) -> Dataset:
-    """Returns the shell of an instance: what identifies it, without patient attributes and geometry."""
+    """Returns the shell of an instance: the attributes that identify it, without patient attributes and geometry."""
     return Shells().of(header)
 
 
@@ -137,7 +137,7 @@ def released(made: Dataset) -> Dataset:
 
 
 class Planes:
-    """The planes of masks or maps, with their positions and source images as highdicom takes them.
+    """The planes of masks or maps, with their positions and source images in the form that highdicom expects.
 
     Raises:
         DerivedObjectError: No image of the source is in the frame of reference of the voxels.
@@ -287,5 +287,5 @@ def _position(coordinates: Sequence[float]) -> Dataset:
 
 
 def planes_of(voxels: PlacedArray, source: SourceSeries, composite: Composite) -> Planes:
-    """Places an array of three axes; raises what :func:`.one_volume.place_one_volume` and :class:`Planes` raise."""
+    """Places an array of three axes; raises the errors of :func:`.one_volume.place_one_volume` and :class:`Planes`."""
     return Planes(place_one_volume(voxels, source), source, composite)

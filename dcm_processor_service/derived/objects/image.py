@@ -180,7 +180,7 @@ class _Job:
 
     @property
     def frame_of_reference_uid(self) -> str:
-        """The source's frame of reference if positions are in it, else a new one (PS3.3, section C.7.4.1)."""
+        """The source's frame of reference if positions are in it, or else a new one (PS3.3, section C.7.4.1)."""
         known = self.placement.frame_of_reference_uid if self.options.same_frame is None else ""
         if self.options.same_frame:
             known = self._sources_frame_of_reference_uid

@@ -86,7 +86,7 @@ class Shells:
 
 
 def is_unknown(header: Dataset) -> bool:
-    """Returns whether highdicom may not know the class of an instance: one that is retired or private."""
+    """Returns whether highdicom may not know the class of an instance, because it is retired, private or unknown."""
     uid = UID(text(header, "SOPClassUID"))
     return uid.is_private or uid.is_retired or uid.name == str(uid)
 

@@ -1,4 +1,4 @@
-"""The grid of a mask: that of a volume or of a series of images."""
+"""The grid of a mask, which is the grid of a volume or of a series of images."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class MaskGrid:
 
     @classmethod
     def of(cls, like: Volume | Sequence[Path], limits: Limits) -> MaskGrid:
-        """Returns the grid of a volume, or that of the images in files of one series.
+        """Returns the grid of a volume, or of the images in the files of one series.
 
         Raises:
             InvalidSeriesError: The series has no regular grid, or several.
@@ -91,14 +91,14 @@ class MaskGrid:
 
     @property
     def slice_axis(self) -> int | None:
-        """The axis along which slices are counted; None if the slices are not those of images."""
+        """The axis along which slices are counted; None if the slices were made by resampling."""
         if not self.has_real_slices:
             return None
         return 2 if self.volume is None else self.volume.slice_axis
 
     @property
     def has_real_slices(self) -> bool:
-        """Whether the slices are those of images, and not made by resampling."""
+        """Whether the slices are slices of images, and were not made by resampling."""
         return bool(self.sources if self.volume is None else self.volume.sources)
 
     def volume_of(self, array: NDArray[Any], name: str, modality: str) -> Volume:
@@ -135,7 +135,7 @@ class MaskGrid:
             )
 
     def sampled(self, array: NDArray[Any], affine_lps: FloatArray) -> NDArray[Any]:
-        """Resamples an array of another grid to this one: the nearest voxel, and 0 outside of the other grid."""
+        """Resamples an array from another grid to this one: takes the nearest voxel, or 0 outside of that grid."""
         matrix = np.linalg.inv(affine_lps) @ self.affine_lps
         axes = [int(np.argmax(np.abs(row))) for row in matrix[:3, :3]]
         off_axis = matrix[:3, :3].copy()
@@ -170,7 +170,7 @@ class MaskGrid:
 
 
 def _different(grids: Sequence[Stack]) -> list[Stack]:
-    """Returns one stack for each grid, where several have the same, such as those of two echoes."""
+    """Returns one stack for each grid; of several stacks on one grid, such as two echoes, the first."""
     found: list[Stack] = []
     for grid in grids:
         known = [one for one in found if one.shape == grid.shape]

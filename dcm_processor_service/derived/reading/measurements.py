@@ -167,7 +167,7 @@ def _meaning(found: Dataset) -> str:
 
 
 def _unused_name(name: str, taken: Iterable[str]) -> str:
-    """Returns a name that is not taken: the name itself, or with a number."""
+    """Returns a name that is not in use: the name itself, or the name with a number."""
     known = set(taken)
     if name not in known:
         return name

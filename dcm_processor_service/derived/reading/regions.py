@@ -28,7 +28,7 @@ _CLOSED_TRIANGLE = 4
 
 
 def regions_in(group: Dataset, root: Dataset) -> Region | tuple[Region, ...] | None:
-    """Returns the regions of a finding: those of the group, and those along which its measurements were taken.
+    """Returns the regions of a finding: the regions of its group, and the lines along which measurements were taken.
 
     Args:
         group: The container of one finding.
@@ -107,7 +107,7 @@ def _corners(points: Corners) -> Corners | None:
 
 
 def _solid(surface: Sequence[Region]) -> list[Region]:
-    """Returns one box if all surfaces are rectangles that are the contours of a box, else the surfaces."""
+    """Returns one box if all surfaces are rectangles and together the contours of a box, or else the surfaces."""
     if len(surface) > 1 and all(each.kind == "box" for each in surface):
         lows, highs = ([*zip(*(each.points[at] for each in surface), strict=True)] for at in (0, 1))
         varying = [axis for axis in range(3) if len(set(lows[axis])) > 1 or len(set(highs[axis])) > 1]

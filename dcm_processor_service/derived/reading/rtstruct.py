@@ -247,7 +247,7 @@ class _Drawing:
         return _Contour(k, np.delete(points, across, axis=1), is_xor)
 
     def _refuse_gaps(self, slices: Sequence[int], across: int) -> None:
-        """Refuses contours on only every second slice, or every third and so on, since nothing says what lies between.
+        """Refuses contours on only every second slice, or every third and so on: the slices between would be guessed.
 
         On the images that the set was drawn on, only the contours of this region count, if they lie on three slices or
         more. On another grid, the contours of all regions count: these show whether they were drawn on its slices.

@@ -40,7 +40,7 @@ def read_seg(instance: InstanceFile, like: MaskGrid | None, limits: Limits) -> l
 
     Args:
         instance: The SEG.
-        like: The grid of the masks; None for that of the SEG.
+        like: The grid of the masks; None for the SEG's own grid.
         limits: Limits of size for masks.
 
     Raises:
@@ -199,7 +199,7 @@ class _SegReader:
         return array
 
     def _on_grid(self, number: int, frames: list[FrameInfo], grid: MaskGrid) -> NDArray[Any]:
-        """Returns the mask on a given grid: voxel by voxel if the frames lie on its voxels, else the nearest voxels.
+        """Returns the mask on a given grid: copied if the frames lie on its voxels, or else from the nearest voxels.
 
         Raises:
             InvalidSeriesError: No voxel of the segment lies on the grid.
@@ -208,7 +208,7 @@ class _SegReader:
         if not frames:
             return array
         places = frame_places_on(frames, grid)
-        # from all frames, because those of a segment on one slice do not show the distance between slices
+        # from the frames of all segments, because one segment may be on one slice only, which shows no distance
         lattice = None if places is not None and self._is_made_of(grid) else own_lattice(self.frames.frames)
         if lattice is not None and (places is None or not lattice.has_step_of(grid)):
             own = self._on_lattice(number, frames, lattice, self.frames.frames)

@@ -41,7 +41,7 @@ class Lattice:
     slices: tuple[int, ...]
 
     def has_step_of(self, grid: MaskGrid) -> bool:
-        """Returns whether the slices of another grid that are parallel to those of this one are equally far apart."""
+        """Returns whether the slices of another grid, parallel to the slices of this one, are equally far apart."""
         normal = np.cross(self.affine_lps[:3, 0], self.affine_lps[:3, 1])
         steps = np.abs(normal @ grid.affine_lps[:3, :3])
         own = abs(float(normal @ self.affine_lps[:3, 2]))
@@ -105,7 +105,7 @@ def own_lattice(frames: Sequence[FrameInfo]) -> Lattice:
 
 
 def _step_mm(frame: FrameInfo, positions: FloatArray) -> float:
-    """Returns the distance between slices: that of the header if the frames agree with it, else the smallest gap.
+    """Returns the distance between slices: as the header states it if the frames agree, or else the smallest gap.
 
     Raises:
         InvalidSeriesError: Frames do not lie at multiples of one distance, or contradict the stated distance.

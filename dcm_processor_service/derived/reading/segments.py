@@ -59,8 +59,8 @@ def read_segments(
 
     Args:
         paths: The files of the series.
-        like: A volume, or the files of a series of images, whose grid the masks get; None for the SEG's own grid, or
-            that of the images of a structure set.
+        like: A volume, or the files of a series of images, whose grid the masks get. None: the SEG's own grid, or for a
+            structure set the grid of ``images``.
         images: The files of the images that a structure set was drawn on.
         limits: Limits of size for masks.
 

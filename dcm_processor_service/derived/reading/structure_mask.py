@@ -88,14 +88,14 @@ class StructureMask:
     """The function that :meth:`pixels` calls; None if the pixels are those of the mask."""
 
     def mask(self) -> Volume:
-        """Returns the mask as a volume, made anew at each call: booleans, or fractions if ``is_fractional``.
+        """Returns the mask as a volume, made again at each call: booleans, or fractions if ``is_fractional``.
 
-        The mask of a SEG lies on the SEG's own grid, that of an RTSTRUCT on the grid of the images that it was drawn
-        on. If the structure was read with ``like=``, its mask lies on the grid of that series or volume.
+        The mask of a SEG lies on the SEG's own grid. The mask of an RTSTRUCT lies on the grid of the images that it was
+        drawn on. If the structure was read with ``like=``, its mask lies on the grid of that series or volume.
 
         Raises:
-            InvalidSeriesError: The structure cannot be placed without guessing; the message says why, and what may
-                help.
+            InvalidSeriesError: The structure cannot be placed without guessing; the message says why, and names a
+                remedy.
             UnsupportedTransferSyntaxError: The pixels cannot be decoded here.
         """
         return self.read_mask()
@@ -103,8 +103,8 @@ class StructureMask:
     def pixels(self) -> NDArray[Any]:
         """Returns the mask as an array: (column, row, slice) as in :meth:`mask`, or (column, row) for a radiograph.
 
-        A segmentation of an image that has no place in the patient, such as a radiograph or ultrasound, is no volume:
-        its pixels are those of the image that it was made of.
+        A segmentation of an image that has no place in the patient, such as a radiograph or ultrasound, is no volume.
+        Its pixels correspond to the pixels of that image.
 
         Raises:
             InvalidSeriesError: As for :meth:`mask`; or the segment is in several images without a place.

@@ -242,7 +242,7 @@ def label_names(table: str) -> dict[int, str]:
 def _tables() -> dict[str, dict[int, str]]:
     """Returns the names by label of each model and task.
 
-    The files hold a table only once: a task with the same labels holds the name of the task that has the table.
+    The files hold each table only once: a task whose labels equal those of another task has the name of that task.
     """
     found: dict[str, dict[int, str]] = {}
     for model in _MODELS:

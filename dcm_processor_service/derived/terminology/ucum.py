@@ -1,6 +1,6 @@
 """Checks whether a text is a unit of UCUM, the Unified Code for Units of Measure (ucum.org; PS3.16, section 7.2.2).
 
-The units are those of medicine and physics, with prefixes, exponents, products, quotients and annotations, such as
+It knows the units of medicine and physics, with prefixes, exponents, products, quotients and annotations, such as
 ``mm2/s``, ``kg/m2``, ``10*6/ml`` and ``g/ml{SUVbw}``.
 """
 

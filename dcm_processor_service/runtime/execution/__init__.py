@@ -1,1 +1,1 @@
-"""How a callback is found, called and ended, and how its result is passed on."""
+"""Finds, calls and ends callbacks, and passes their results on."""

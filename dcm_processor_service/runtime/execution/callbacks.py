@@ -136,7 +136,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _module_name(path: Path) -> str:
-    """Returns the file's stem, unless a library has that name: a callback in ``statistics.py`` must not replace it."""
+    """Returns the file's stem, or another name if a library has it: ``statistics.py`` must not replace the library."""
     loaded = sys.modules.get(path.stem)
     file = getattr(loaded, "__file__", None)
     own = file is not None and Path(file).resolve() == path.resolve()
@@ -192,7 +192,7 @@ def _parameter_types(function: CallbackFunction) -> dict[str, Any]:
 
 
 def _required(hint: Any) -> Any:
-    """Returns ``X`` for ``X | None``: an argument that can be injected is always given."""
+    """Returns ``X`` for ``X | None``, because an argument that can be injected is never None."""
     members = [member for member in get_args(hint) if member is not type(None)]
     return members[0] if get_origin(hint) in {Union, UnionType} and len(members) == 1 else hint
 

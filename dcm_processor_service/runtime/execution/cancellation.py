@@ -1,7 +1,7 @@
 """Requests to stop: SIGTERM, as worker managers and container runtimes send it, or the job's time limit.
 
-The signal only sets a flag. The callback looks at ``ctx.cancelled`` between its steps and returns; the runner closes
-what is open, and the process ends with exit code 143, like a process that SIGTERM ended. A second signal ends the
+The signal only sets a flag. The callback reads ``ctx.cancelled`` between its steps and returns; the runner closes the
+container, and the process ends with exit code 143, like a process that SIGTERM ended. A second signal ends the
 process without waiting for the step. When the time limit is reached, ``ctx.cancelled`` is True as well;
 :mod:`.time_limit` ends a job that does not look at it.
 """

@@ -1,4 +1,4 @@
-"""Calls of the session that were not awaited: such a call has done nothing, and Python only warns.
+"""Finds calls of the session that were not awaited. Such a call has done nothing, and Python only warns.
 
 ``ctx.session.data.set("volume_ml", 12.5)`` in an ``async def`` makes a coroutine and drops it. The job would be
 done, and the value would not be stored.

@@ -1,6 +1,6 @@
 """Measures the memory that this process uses, and warns before the kernel ends it for lack of memory.
 
-A container that exceeds its limit is killed without a message, so only what it has logged before shows the cause.
+A container that exceeds its limit is killed without a message, so only its earlier log lines can show the cause.
 """
 
 from __future__ import annotations

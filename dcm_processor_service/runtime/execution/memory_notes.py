@@ -1,4 +1,4 @@
-"""Records in the session that a job's memory ran short, so that ``sessions why`` knows what the job died of."""
+"""Records in the session that a job's memory ran short, so that ``sessions why`` can name the cause if it is killed."""
 
 from __future__ import annotations
 

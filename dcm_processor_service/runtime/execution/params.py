@@ -32,8 +32,8 @@ def validated_params(model: type[BaseModel], params: Mapping[str, Any], job_name
     """Reads the job's params as the callback's own model.
 
     Raises:
-        ConfigurationError: A field is missing or wrong, or the model does not know a param; the
-            message names it, and what was probably meant.
+        ConfigurationError: A field is missing or wrong, or the model does not know a param; the message names it, and
+            the name that was probably meant.
     """
     try:
         return model.model_validate(dict(params))
@@ -56,7 +56,7 @@ def _fault_text(fault: Mapping[str, Any], model: type[BaseModel], known: Sequenc
 
 
 def unknown_params(models: Sequence[type[BaseModel]], names: Iterable[str]) -> list[str]:
-    """Returns a sentence for each name that no model knows; none where one of the models takes any name.
+    """Returns a sentence for each name that no model knows; an empty list if one of the models accepts any name.
 
     Example:
         >>> class Settings(BaseModel):
@@ -77,7 +77,7 @@ def _takes_any(model: type[BaseModel]) -> bool:
 
 
 def known_params(model: type[BaseModel]) -> list[str]:
-    """Lists the names that a model reads: of its fields, or of their aliases."""
+    """Lists the names of params that a model reads: its fields, or their aliases."""
     config = model.model_config
     by_name = bool(config.get("populate_by_name") or config.get("validate_by_name"))
     names = []

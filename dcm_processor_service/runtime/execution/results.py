@@ -41,7 +41,7 @@ def json_safe(value: object) -> Any:
 
 
 def readable(text: str) -> str:
-    """Returns a text that UTF-8 can hold: lone surrogates, as of undecodable file names, become ``?``."""
+    """Returns a text that UTF-8 can hold: lone surrogates, which undecodable file names have, become ``?``."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
 
 

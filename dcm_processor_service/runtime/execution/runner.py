@@ -75,7 +75,7 @@ class CallbackOutcome:
 
     @property
     def cause(self) -> BaseException | None:
-        """The error that the callback raised, or that kept the callback from starting."""
+        """The error that the callback raised, or because of which it could not be started."""
         return (self.error.__cause__ or self.error) if isinstance(self.error, CallbackFailedError) else self.error
 
     def as_portable(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def run_callback(
     own_process: bool = False,
     ended_by: Callable[[TimeLimit], AbstractContextManager[None]] | None = None,
 ) -> CallbackOutcome:
-    """Runs a callback as a job: checks it, makes the container, passes the arguments, and closes what was opened.
+    """Runs a callback as a job: checks it, makes its container, passes its arguments, and closes the container.
 
     Args:
         function: The callback; a blocking one runs in this thread without an event loop, an ``async def`` one in a new
@@ -246,7 +246,7 @@ class _Run:
             self._entering()
             try:
                 with forgotten_awaits(callback.name):
-                    # within the block: if the result holds a coroutine that was not awaited, it is reported here
+                    # inside of the block, so that a coroutine in the result that was not awaited is reported
                     return json_safe(await callback.function(**arguments))
             finally:
                 await container.async_progress().flush()

@@ -146,7 +146,7 @@ class _ScrubbedRecords:
 
 
 class _Line(logging.Formatter):
-    """Formats a record as one line of JSON, or as text for people; neither can steer a terminal."""
+    """Formats a record as one line of JSON, or as text for people; neither can control a terminal."""
 
     def __init__(self, bound: Mapping[str, str], *, as_json: bool) -> None:
         super().__init__()

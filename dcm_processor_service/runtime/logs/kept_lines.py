@@ -29,7 +29,7 @@ class KeptLines(logging.Handler):
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        """Keeps a record of the job's own log; of other loggers only warnings and errors, since they log much."""
+        """Keeps a record of the job's own log; keeps only warnings and errors of other loggers, since they log much."""
         if record.name != LOGGER_NAME and record.levelno < logging.WARNING:
             return
         given = getattr(record, "job_fields", None) if record.name == LOGGER_NAME else None

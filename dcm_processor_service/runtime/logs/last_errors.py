@@ -28,7 +28,7 @@ _CLEAN = "_errors_are_clean"
 
 
 class _LastErrors:
-    """The hooks of this process; attributes hold what they need, because the interpreter empties modules at its end."""
+    """The hooks of this process; they use attributes of their own, since the interpreter empties modules at its end."""
 
     def __init__(self) -> None:
         self._scrubbers: list[Scrubber] = []

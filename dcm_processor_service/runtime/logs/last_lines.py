@@ -1,4 +1,4 @@
-"""Scrubs lines and warnings outside of the job's own log: of other handlers, and of code that runs after the job.
+"""Scrubs lines and warnings outside of the job's own log, from other handlers and from code that runs after the job.
 
 A thread that outlives the job, an atexit function or a task that nobody awaited may log, warn and fail when the job's
 logging has ended. Fields that a library adds by ``extra``, records of a library's own record factory, and errors inside
@@ -28,7 +28,7 @@ _Hook = Callable[..., None]
 
 
 class _LastLines:
-    """The hooks of this process; they remove what the scrubber of its latest job knows.
+    """The hooks of this process; they remove the values that the scrubber of its latest job knows.
 
     Each hook calls the one function that it replaced. So no hook calls itself, even if other code has replaced one of
     these hooks by its own, which was then replaced by a new one of these.

@@ -61,8 +61,8 @@ def own_frames(error: BaseException | None) -> str:
 def scrub_error(error: BaseException, scrubber: Scrubber) -> None:
     """Removes what the scrubber knows from an error, from those that led to it, and from those that it groups.
 
-    This happens in place, so that type, cause and traceback stay. What cannot be changed, such as the message of an
-    ExceptionGroup, is left to :func:`printable`.
+    This happens in place, so that type, cause and traceback stay. Some texts cannot be changed, such as the message of
+    an ExceptionGroup; :func:`printable` replaces such errors.
     """
     for one in _chain(error):
         cleaned = tuple(_clean(part, scrubber) for part in one.args)
@@ -107,7 +107,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def printable(error: BaseException, scrubber: Scrubber, message: str | None = None) -> BaseException:
-    """Returns the error, scrubbed in place, or a replacement if its text still holds what must not be printed.
+    """Returns the error, scrubbed in place, or a replacement if its text still holds patient values.
 
     Args:
         error: The error that is going to be raised.

@@ -169,7 +169,7 @@ class Scrubber:
         """Returns a text without the values that were learned."""
         lower = text.lower()
         with self._lock:
-            # look for the year first: most lines name none
+            # looks for the year first, because most lines contain none
             years = [year for year, signs in self._signs.items() if any(sign in lower for sign in signs)]
             dates = [self._dates_of(year) for year in years]
             for dates_of_year in dates:

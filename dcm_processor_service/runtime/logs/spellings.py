@@ -167,7 +167,7 @@ def runs(text: str) -> list[str]:
 
 
 def separated_runs(text: str) -> str:
-    """Returns the pattern of an id, whatever stands between its parts."""
+    """Returns the pattern of an id, with any separators between its parts."""
     pattern = word(_ID_SEPARATOR.join(map(any_spelling, runs(text))))
     return number(pattern) if text[0].isdigit() else pattern
 

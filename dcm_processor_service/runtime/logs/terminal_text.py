@@ -1,4 +1,4 @@
-"""Escapes the characters of a text that would steer a terminal: in log lines, messages and what commands print."""
+"""Escapes the characters of a text that would control a terminal, in log lines, messages and output of commands."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["UNPRINTABLE", "escape_of", "visible", "visible_json"]
 UNPRINTABLE = re.compile(
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters except tab and line feed
-    "\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f"  # what changes the direction or the line
-    "\u00ad\u180e\u200b\ufeff\ufff9-\ufffb"  # what has no shape: soft hyphens, spaces without width, marks,
+    "\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f"  # characters that change the direction or begin a line
+    "\u00ad\u180e\u200b\ufeff\ufff9-\ufffb"  # characters without shape: soft hyphens, spaces without width, marks
     "\ud800-\udfff\U000e0000-\U000e007f"  # lone surrogates, tags
     "]"
 )
@@ -23,7 +23,7 @@ def escape_of(match: re.Match[str]) -> str:
 
 
 def visible(text: str) -> str:
-    r"""Returns a text with an escape in place of each character that would steer a terminal or hide in it.
+    r"""Returns a text with an escape in place of each character that would control a terminal or be invisible in it.
 
     Example:
         >>> visible("CT\x1b[2J\u202egnp.exe")

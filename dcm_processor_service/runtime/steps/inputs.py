@@ -28,7 +28,7 @@ def code_version(file_name: str) -> str:
 
 
 async def input_digest(parts: Mapping[str, object], offload: Offload) -> str:
-    """Returns one digest of all inputs: of a series, its UID and the contents of its instances; of a file, its content.
+    """Returns one digest of all inputs. A series counts by its UID and its instances' contents, a file by its content.
 
     Raises:
         UnsupportedValueError: An input is neither a series, a file, an array, nor a value that session data can hold.

@@ -84,7 +84,7 @@ class StepLease:
 
     @property
     def outputs(self) -> JobKey:
-        """The key of the outputs: of this run, or of the one that ended the step."""
+        """The key of the outputs of this run, or of the run that ended the step."""
         return JobKey(self.key.session_id, self.record.attempt)
 
     async def take(self) -> None:
@@ -206,8 +206,8 @@ class StepLease:
             # the state is "done" if the task was cancelled after the store had written that state
             if self.record.state != "done":
                 await self._remove(self._own)
-        except StoreError as error:  # the failure itself is what the caller must see
-            _LOG.warning("what the failed step %r wrote was not removed: %s", self.name, type(error).__name__)
+        except StoreError as error:  # only logged, so that the caller gets the error that made the step fail
+            _LOG.warning("the outputs of the failed step %r were not removed: %s", self.name, type(error).__name__)
 
     async def _remove(self, attempt: str) -> None:
         key = JobKey(self.key.session_id, attempt)

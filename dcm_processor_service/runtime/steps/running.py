@@ -185,7 +185,7 @@ class AsyncStep:
             await lease.adopt()
 
     async def _give_up(self, lease: StepLease, error: BaseException) -> None:
-        """Removes what the run wrote; in a cancelled task, does not wait long for a store that hangs."""
+        """Removes the outputs of this run; in a cancelled task, does not wait long for a store that hangs."""
         if self._tools.mode == "blocking" or not isinstance(error, asyncio.CancelledError):
             await lease.give_up()
             return
@@ -198,8 +198,9 @@ class Step:
 
     Within a job, a step is the same if name, inputs, code, service name and service version are the same. When a job is
     run again, a step that is done has the outputs that it stored in the earlier run. Outputs become visible together
-    when the block ends; those of a block that fails or is killed never do. While the block runs, it renews a lease that
-    keeps another run of the job from beginning the step; the lease of a killed run expires after a minute.
+    when the block ends; the outputs of a block that fails or is killed never become visible. While the block runs, it
+    renews a lease that keeps another run of the job from beginning the step; the lease of a killed run expires after a
+    minute.
 
     The block itself may run more than once. It runs again if it was killed before its end, so what it does besides
     writing to ``step.data`` and ``step.files``, such as sending, may happen twice. A run whose process, or
@@ -243,7 +244,7 @@ class Step:
 
     @property
     def data(self) -> Data:
-        """Named values of the step, apart from those of the job; written in the block, read in it and after it.
+        """Named values of the step, which are not values of the job; written in the block, read in it and after it.
 
         Raises:
             ConfigurationError: The block has not begun.
@@ -252,7 +253,7 @@ class Step:
 
     @property
     def files(self) -> Files:
-        """Named files of the step, apart from those of the job; written in the block, read in it and after it.
+        """Named files of the step, which are not files of the job; written in the block, read in it and after it.
 
         Raises:
             ConfigurationError: The block has not begun.

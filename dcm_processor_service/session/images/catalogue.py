@@ -1,8 +1,8 @@
 """Sorts DICOM files into a workspace by the patient, study and series that their headers name.
 
 The platform's server does this for its own database; this module does it for a laptop's workspace and for the fakes of
-tests. It groups files as the platform does: a patient by PatientID and IssuerOfPatientID, else by name, birth date and
-sex, else by study.
+tests. It groups files as the platform does: a patient is identified by PatientID and IssuerOfPatientID, or without
+these by name, birth date and sex, or without these by the study.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Filed:
 
     @classmethod
     def of_json(cls, document: Mapping[str, Any]) -> Filed:
-        """Restores a result from what :meth:`as_json` returned."""
+        """Restores a result from the output of :meth:`as_json`."""
         return cls(
             tuple(map(Patient.model_validate, document["patients"])),
             tuple(map(Study.model_validate, document["studies"])),

@@ -79,7 +79,7 @@ class Derive:
         shows_identity: bool = True,
         affine_lps: ArrayLike | None = None,
     ) -> list[Dataset]:
-        """Makes an image series: of the source's class, or Secondary Capture.
+        """Makes an image series of the source's class, of another class, or of Secondary Capture.
 
         Args:
             result: A Volume, a nibabel image, an array (i, j, k[, t]) on the source's grid, or a list of pages (PNG
@@ -98,8 +98,8 @@ class Derive:
                 HU, of a volume or of values computed from a CT, is then written only if some values are -200 or lower,
                 because no label map or probability has such values. For a PET whose source states a unit, ``units`` is
                 required, except for masks and fractions.
-            window: Center and width, in the unit of the values. None: the source's window for HU, else the range of the
-                values.
+            window: Center and width, in the unit of the values. None: the source's window if the unit is HU, or else
+                the range of the values.
             same_frame: Whether a position means the same place in the patient as in the source. True for an array
                 resampled within the scanner's space, False for one that was registered elsewhere. None: True exactly
                 when the array is on the source's grid.
@@ -215,7 +215,7 @@ class Derive:
         empty at a time point.
 
         Args:
-            segments: As those of :meth:`segmentation`, all of shape (i, j, k, t): booleans, 0 and 1, or fractions; or
+            segments: As in :meth:`segmentation`, but all of shape (i, j, k, t): booleans, 0 and 1, or fractions; or
                 one label map of that shape, with ``labels``.
             like: The series that was segmented, with as many time points as the masks.
             labels: As of :meth:`segmentation`.
@@ -361,12 +361,12 @@ class Derive:
             recipe: Further fields of the recipe.
             on: With several series, the one whose geometry, patient and study the object takes. None: the first.
             style: ``outline``, or ``fill`` for transparent areas with their outlines.
-            window: Center and width, in the unit of the values. None: that of the volume's header, else 40 and 400 HU
-                for a CT, else the 1st to the 99th percentile.
+            window: Center and width, in the unit of the values. None: the window of the volume's header, or else 40 and
+                400 HU for a CT, or else the 1st to the 99th percentile.
             text: A line at the bottom of each picture, in Latin letters.
             slices: Key slices, by their index along the third axis of the volume, from 0. None: all.
-            shows_identity: Whether names or ``text`` show who the patient is: BurnedInAnnotation (0028,0301) is then
-                YES, else as in the source.
+            shows_identity: Whether names or ``text`` show who the patient is. If so, BurnedInAnnotation (0028,0301) is
+                YES; if not, as in the source.
 
         Raises:
             DerivedObjectError: A mask does not fit the source, or a key slice does not exist.

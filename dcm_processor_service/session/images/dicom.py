@@ -100,9 +100,9 @@ class Dicom:
         return [DicomSeries(series) for series in run_inline(self._async.series())]
 
     def get_series(self, which: str | None = None) -> DicomSeries:
-        """Returns one series: by the platform's id, by SeriesInstanceUID (0020,000E), or the only one of the subject.
+        """Returns one series, by the platform's id or SeriesInstanceUID (0020,000E); by default the subject's only one.
 
-        If two peers sent the series, so that its UID is stored twice, the one below the job's subject is returned.
+        If two peers sent the series, its UID is stored twice; then the series below the job's subject is returned.
 
         Raises:
             SeriesNotFoundError: There is no such series; AmbiguousSeriesError if several match.
@@ -141,8 +141,8 @@ class Dicom:
             what: The instances to send; they are not changed.
             to: The peer, or its name.
             options: ``SendOptions(associations=2, commit=True, check=False, …)``.
-            on_record: Called for each instance when its record is complete; with several associations, from their
-                threads.
+            on_record: Called for each instance when its record is complete; if there are several associations, from
+                the threads of these.
 
         Raises:
             SendRejectedError: Not every instance was stored; ``report`` has the records (not raised with

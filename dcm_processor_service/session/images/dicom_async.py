@@ -192,7 +192,7 @@ class AsyncDicom:
         options: FetchOptions | None = None,
         on_progress: Callable[[int, int], None] = ignore_progress,
     ) -> AsyncFetched:
-        """Fetches what a peer found; see :meth:`Dicom.fetch`."""
+        """Fetches items that a peer found; see :meth:`Dicom.fetch`."""
         return await self._fetching.fetch(found, from_, options, on_progress)
 
     async def priors(

@@ -117,7 +117,7 @@ class AsyncFetching:
         options: FetchOptions | None,
         on_progress: Callable[[int, int], None],
     ) -> AsyncFetched:
-        """Fetches what was found; see :meth:`Dicom.fetch`."""
+        """Fetches items that a peer found; see :meth:`Dicom.fetch`."""
         one = isinstance(found, (FoundStudy, FoundSeries, FoundInstance))
         wanted: Sequence[FoundItem] = [found] if one else list(found)  # type: ignore[list-item, arg-type]
         if not wanted:

@@ -1,4 +1,7 @@
-"""Recognises by its name data that this package stores beside the job's own, without importing what writes it."""
+"""Recognises, by its name, data that this package itself stores among the job's data.
+
+The modules that write such data are not imported.
+"""
 
 from __future__ import annotations
 

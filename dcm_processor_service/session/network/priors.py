@@ -173,7 +173,7 @@ def _not_earlier(study: FoundStudy, before: datetime) -> str:
 
 
 def refuse_strangers(fetched: Iterable[AsyncDicomSeries], identity: PatientKeys) -> None:
-    """Checks the headers of the fetched series against the patient: the peer's answers alone are not enough.
+    """Checks the headers of the fetched series against the patient, because the peer's answers may be wrong.
 
     Raises:
         PatientMismatchError: The header of a series contradicts the patient.

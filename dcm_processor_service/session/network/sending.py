@@ -1,4 +1,4 @@
-"""Sends to DICOM peers and keeps a journal: after a crash, the same sending sends only what was not acknowledged."""
+"""Sends to DICOM peers with a journal, so that after a crash only instances without acknowledgement are sent again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class AsyncSending:
         options: SendOptions | None,
         on_record: Callable[[], None],
     ) -> SendReport:
-        """Sends what a peer has not acknowledged yet; see :meth:`Dicom.send`."""
+        """Sends the instances that a peer has not acknowledged yet; see :meth:`Dicom.send`."""
         peer = to if isinstance(to, Peer) else await self._peers.get(to)
         sender, chosen = self._tools.sender(), options or SendOptions()
         items = await _unpacked(what)
@@ -116,7 +116,7 @@ async def _unpacked(what: SendItem | Iterable[SendItem]) -> Sequence[Sendable]:
 
 
 def _refuse_differing_datasets_of_one_uid(items: Iterable[Sendable]) -> None:
-    """Refuses two datasets of one SOPInstanceUID: a peer would keep one of them, and call both stored.
+    """Refuses two datasets of one SOPInstanceUID, because a peer would keep one of them and call both stored.
 
     Raises:
         DerivedObjectError: Two such datasets differ.

@@ -249,7 +249,7 @@ def test_a_workspace_that_cannot_be_made_may_be_tried_again(tmp_path: Path) -> N
 
 DIES = {
     "os.kill(os.getpid(), signal.SIGKILL)": (137, "ProcessEnded", "the signal SIGKILL ended the process"),
-    "os.kill(os.getpid(), signal.SIGSEGV)": (139, "ProcessEnded", "SIGSEGV a library that crashed"),
+    "os.kill(os.getpid(), signal.SIGSEGV)": (139, "ProcessEnded", "SIGSEGV from a library that crashed"),
     "os._exit(0)": (1, "ProcessEnded", "ended its process with the code 0 and left no result"),
     "ctypes.PyDLL(None).sleep(3600)": (1, "JobTimeoutError", "reached its time limit of 0.2 s"),
 }

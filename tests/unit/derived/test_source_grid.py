@@ -261,7 +261,7 @@ def test_what_cannot_be_brought_to_the_slices_is_refused_with_its_remedy() -> No
     others = make_headers(PLAIN, SHAPE)
     for header in others:
         header.SOPInstanceUID += ".9"
-    with pytest.raises(DerivedObjectError, match="those of another series"):
+    with pytest.raises(DerivedObjectError, match="belong to another series"):
         segmentation({"liver": mask.like(mask.array > 0)}, SourceSeries.from_headers(others), make_recipe())
     with pytest.raises(UnsupportedValueError, match="the slices"):
         mask.like(mask.array[:2])

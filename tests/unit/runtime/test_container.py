@@ -303,7 +303,7 @@ def test_another_packages_store_that_is_no_function_is_a_sentence(tmp_path: Path
     install(tmp_path, "third_party:NAME")
     ran = use_third_party(tmp_path)
     assert ran.returncode == 1
-    assert "ConfigurationError: the store 'MyStore' comes from third_party:NAME, which is no function" in ran.stderr
+    assert "ConfigurationError: the store 'MyStore' comes from third_party:NAME, which is not a function" in ran.stderr
 
 
 def test_another_packages_store_that_cannot_be_loaded_is_a_sentence(tmp_path: Path) -> None:

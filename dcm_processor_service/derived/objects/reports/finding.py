@@ -44,8 +44,8 @@ class Finding:
     names of coded concepts, else as text."""
 
     finding: Code | str | None = None
-    """What was found: a coded concept or its name; None to look up the name under which the report lists the finding.
-    """
+    """The kind of finding: a coded concept or its name. None: the name under which the report lists the finding is
+    looked up."""
 
     site: Code | str | None = None
     """The part of the body where it is: a coded concept or its name."""
@@ -58,8 +58,8 @@ class Finding:
     the dataset only identifies the SEG."""
 
     region: Region | Sequence[Region] | None = None
-    """Where it was measured: a point, an outline or a box; several outlines, in several slices, for one finding; or one
-    or several lines along which the measurements were taken."""
+    """The place of the measurement: a point, an outline or a box; or several outlines, in several slices; or one or
+    several lines along which the measurements were taken."""
 
     quantity_codes: Mapping[str, Code] = field(default_factory=dict)
     """Codes for quantities and questions that no table has, by their names in ``measurements`` and ``evaluations``."""

@@ -120,7 +120,7 @@ def _write_context(dataset: Dataset, producer: Producer, observer: PersonObserve
 
 
 def _empty_measurements(dataset: Dataset) -> None:
-    """Removes the placeholder that highdicom requires: the container may be empty (PS3.16, TID 1500, row 6)."""
+    """Removes the placeholder, which highdicom requires although the container may be empty (TID 1500, row 6)."""
     for item in dataset.ContentSequence:
         if text(item.ConceptNameCodeSequence[0], "CodeValue") == _MEASUREMENTS:
             del item.ContentSequence

@@ -33,16 +33,16 @@ _MOST_NUMBERS = 16383
 class Region:
     """The place of a finding, in LPS mm, or in the pixels of one image.
 
-    The points of a box are two opposite corners; its edges follow the axes of the patient or of the image. Those of a
-    circle, which only an image can have, are its centre and a point on it; those of an ellipse are the ends of its long
-    and then of its short axis; those of an ellipsoid are the ends of its three axes. A line is open; an outline is
-    closed, and its last point is joined to the first.
+    The points of a box are two opposite corners; its edges follow the axes of the patient or of the image. A circle,
+    which only an image can have, is given by its centre and a point on it. An ellipse is given by the ends of its long
+    and then of its short axis, an ellipsoid by the ends of its three axes. A line is open; an outline is closed, and
+    its last point is joined to the first.
 
     DICOM stores coordinates as numbers of 32 bits, so that a region that was read may differ in the seventh digit. An
     outline that is a rectangle along the axes is read as a box.
 
     Raises:
-        DerivedObjectError: The number of points is not that of the kind, or a coordinate is no finite number.
+        DerivedObjectError: A region of this kind has another number of points, or a coordinate is no finite number.
 
     Example:
         >>> nodule = Region("box", ((10, -20, 55), (18, -12, 61)))
@@ -63,7 +63,7 @@ class Region:
     """Number of the frame, from 1, in an image of several frames."""
 
     frame_of_reference_uid: str = field(default="", compare=False, repr=False)
-    """Frame of reference of points in mm; empty for that of the source."""
+    """Frame of reference of points in mm; empty for the source's frame of reference."""
 
     def __post_init__(self) -> None:
         """Turns the points into tuples of floats.

@@ -95,7 +95,7 @@ class SegmentName:
 
 
 def _parts(color: object) -> list[float]:
-    """Returns the three parts of a colour if they are numbers; else an empty list."""
+    """Returns the three components of a colour; an empty list if the value does not have three numbers."""
     parts = [*color] if isinstance(color, Iterable) and not isinstance(color, str | bytes) else []
     return parts if len(parts) == _PARTS and all(isinstance(part, Real) for part in parts) else []
 

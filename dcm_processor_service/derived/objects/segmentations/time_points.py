@@ -150,7 +150,7 @@ def _require_order(name: str, mask: PlacedArray, grid: Sequence[Sequence[FrameIn
     Raises:
         DerivedObjectError: The mask names frames of another time point, or has another number of time points.
     """
-    if len(mask.sources) < 2:  # noqa: PLR2004 frames of one volume only say where all volumes lie
+    if len(mask.sources) < 2:  # noqa: PLR2004 the frames of one volume say where the mask lies, but nothing about time
         return
     times = {_key(frame): index for index, line in enumerate(grid) for frame in line}
     named = [{(one.sop_instance_uid, one.frame_number) for one in line} for line in mask.sources]
