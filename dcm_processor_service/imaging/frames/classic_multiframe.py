@@ -70,7 +70,7 @@ def _is_one_volume(header: Header, slices: tuple[float, ...]) -> bool:
     Vectors number what they count from 1 (PS3.3, section C.8.4.8).
     """
     most = integer(header, "NumberOfSlices")
-    if len(set(slices)) < len(slices) or min(slices) < 1 or (most is not None and max(slices) > most):
+    if len(set(slices)) < len(slices) or min(slices) != 1 or (most is not None and max(slices) > most):
         return False
     pointers = numbers(header, "FrameIncrementPointer") or ()
     for keyword in _NM_VECTORS:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydicom.uid import RTDoseStorage
+
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.frames.frame import mark
 from dcm_processor_service.imaging.frames.vendor import is_private_mosaic
 from dcm_processor_service.imaging.headers.instance_file import read_header
 from dcm_processor_service.imaging.headers.private_tags import GE_SEQUENCE_NAMES
-from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.headers.values import items, numbers, text
 from dcm_processor_service.imaging.headers.vendor_elements import vendor_value
 from dcm_processor_service.imaging.series.geometry_findings import about, distinct
 from dcm_processor_service.models import SeriesFinding
@@ -40,6 +42,8 @@ _GE_KINDS = {
     "pepolar": "images of two phase encoding polarities",
 }
 _PAIR = 2  # volumes
+_RANGES = "EnergyWindowRangeSequence"
+_ENDS = ("EnergyWindowLowerLimit", "EnergyWindowUpperLimit")
 _CSA_GROUP = 0x0029
 _CSA = "SIEMENS CSA HEADER"
 
@@ -108,6 +112,10 @@ def stack_meaning_findings(stack: Stack) -> list[SeriesFinding]:
     header = stack.first.places[-1]
     if len(stack.grid) == 1 and not stack.duplicated:
         return []
+    kinds = _kinds_at_one_place(stack)
+    if kinds:
+        message = f"{kinds} lie at one place and are no volumes in time: convert the files of each by themselves"
+        return [SeriesFinding(code="UNKNOWN_KIND", message=message, count=len(stack.grid))]
     name = _ge_sequence(header)
     what = next((what for part, what in _GE_KINDS.items() if part in name), "")
     if not name.strip() and _is_pair_of_ge(stack):
@@ -119,6 +127,25 @@ def stack_meaning_findings(stack: Stack) -> list[SeriesFinding]:
         "the files of each volume separately"
     )
     return [SeriesFinding(code="UNKNOWN_KIND", message=message, count=len(stack.grid))]
+
+
+def _kinds_at_one_place(stack: Stack) -> str:
+    """Says which images lie at one place that no time makes different: doses, or energy windows; empty for others."""
+    headers = [line[0].places[-1] for line in stack.grid]
+    if any(text(header, "SOPClassUID") == RTDoseStorage for header in headers):
+        return "several doses, as of beams or plans,"
+    return "tomograms of several energy windows" if len({_energy_windows(header) for header in headers}) > 1 else ""
+
+
+def _energy_windows(header: Header) -> tuple[object, ...]:
+    """Returns names and limits of the energy windows of nuclear medicine (PS3.3, section C.8.4.10)."""
+    return tuple(
+        (
+            text(window, "EnergyWindowName"),
+            *(numbers(ends, keyword) for ends in items(window, _RANGES) for keyword in _ENDS),
+        )
+        for window in items(header, "EnergyWindowInformationSequence")
+    )
 
 
 def _is_pair_of_ge(stack: Stack) -> bool:

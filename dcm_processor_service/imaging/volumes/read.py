@@ -27,7 +27,7 @@ from dcm_processor_service.imaging.volumes.pixels import read_pixels
 from dcm_processor_service.imaging.volumes.upright import on_even_grid, refuse_wide_gaps
 from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Rescale, SliceSource, Volume
 from dcm_processor_service.imaging.volumes.volume_times import volume_times
-from dcm_processor_service.models import SeriesKind
+from dcm_processor_service.models import SeriesFinding, SeriesKind
 from dcm_processor_service.models.images.limits import Limits
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def volumes_of(
         raise UnsupportedValueError(f"max_gap_mm is a positive number of mm, or None, not {max_gap_mm!r}")
     report = inspection.report
     damage = f"series {report.series_instance_uid} cannot be read: a file of it is damaged, or it needs too much memory"
-    with foreign_errors_as(lambda: InvalidSeriesError(damage, report)):
+    with foreign_errors_as(lambda: InvalidSeriesError(damage, _with_finding(report, "UNREADABLE", damage))):
         if report.kind is SeriesKind.MOSAIC:
             mosaics = mosaic_stack(inspection, policy)
             volume = untiled(read_stack(mosaics, report, limits), mosaics.first.instance.label)
@@ -170,7 +170,11 @@ def read_stack(stack: Stack, report: SeriesReport, limits: Limits, assemble: _As
     """
     frames = [frame for line in stack.grid for frame in line]
     _refuse_beyond_limits(frames, report, limits)
-    array, constant = (assemble or _assemble)(frames, len(stack.grid), len(stack.grid[0]), limits)
+    try:
+        array, constant = (assemble or _assemble)(frames, len(stack.grid), len(stack.grid[0]), limits)
+    except InvalidSeriesError as error:
+        error.report = error.report or _with_finding(report, "UNREADABLE", str(error))
+        raise
     first = stack.first
     header = read_header(first.instance.path, limits)
     sources = tuple(
@@ -235,20 +239,25 @@ def _refuse_beyond_limits(frames: Sequence[FrameInfo], report: SeriesReport, lim
     need = len(frames) * pixels.rows * pixels.columns * voxel_bytes
     uid = report.series_instance_uid
     if need > limits.volume_bytes:
-        raise InvalidSeriesError(
+        message = (
             f"series {uid} declares a volume of {need >> 20} MiB, but only {limits.volume_bytes >> 20} MiB are "
-            "allowed: raise volume_bytes of the limits if the volume is really so large",
-            report,
+            "allowed: raise volume_bytes of the limits if the volume is really so large"
         )
+        raise InvalidSeriesError(message, _with_finding(report, "BEYOND_LIMITS", message))
     packed = {id(frame.instance): frame.instance.file_size_bytes for frame in frames if frame.instance.is_compressed}
     unpacked = sum(frame.pixel_format.frame_bytes for frame in frames if frame.instance.is_compressed)
     if not limits.allow_expansion(sum(packed.values()), unpacked):
-        raise InvalidSeriesError(
+        message = (
             f"series {uid} declares {unpacked >> 20} MiB of pixels, which {sum(packed.values()) >> 10} KiB of files "
             "cannot hold: they are damaged, or meant to exhaust memory; raise expansion of the limits if they really "
-            "expand so much",
-            report,
+            "expand so much"
         )
+        raise InvalidSeriesError(message, _with_finding(report, "BEYOND_LIMITS", message))
+
+
+def _with_finding(report: SeriesReport, code: str, message: str) -> SeriesReport:
+    finding = SeriesFinding(code=code, message=message)
+    return report.model_copy(update={"findings": (*report.findings, finding)})
 
 
 def _with_constant_frames(report: SeriesReport, constant: Sequence[FrameInfo], count: int) -> SeriesReport:

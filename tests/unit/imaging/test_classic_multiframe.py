@@ -17,6 +17,7 @@ from tests.unit.imaging.refusals import refused
 from tests.unit.imaging.synthetic import Recipe, new_instance, save
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NM = "1.2.840.10008.5.1.4.1.1.20"
@@ -104,6 +105,7 @@ def test_a_tomogram_lies_where_its_detector_and_slice_vector_say(tmp_path: Path,
         ({"SliceVector": [1, 2]}, None),
         ({"SliceVector": [1, 2, 3, 4]}, None),
         ({"SliceVector": [0, 1, 2]}, None),
+        ({"SliceVector": [2, 3, 4]}, None),
         ({"SliceVector": [1, 2, 3], "NumberOfSlices": 3}, (0, 4, 8)),
         ({"SliceVector": [1, 2, 3], "NumberOfSlices": 2}, None),
         ({"SliceVector": [1, 2, 3], "NumberOfTimeSlots": 2}, None),
@@ -144,7 +146,7 @@ def test_frames_lie_where_their_slice_numbers_say_or_nowhere(
     header.SliceVector = slices
     for keyword, value in {**vectors, **counts}.items():
         setattr(header, keyword, value)
-    is_one = sorted(slices) == sorted({*slices} - {0}) and len(slices) == 5
+    is_one = len({*slices}) == len(slices) == 5 and min(slices) == 1
     is_one = is_one and all(len(set(vector)) == 1 for vector in vectors.values())
     is_one = is_one and max(slices) <= counts.get("NumberOfSlices", 99)
     for vector, count in (("TimeSlotVector", "NumberOfTimeSlots"), ("RRIntervalVector", "NumberOfRRIntervals")):
@@ -228,3 +230,51 @@ def test_a_dose_is_scaled_by_the_scaling_of_its_grid(tmp_path: Path, changes: di
 )
 def test_a_dose_without_a_scaling_or_with_two_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     refused([save(dose(**changes), tmp_path / "dose.dcm")], "INVALID_RESCALE", "largest")
+
+
+def tomogram() -> Dataset:
+    ds, place = film("NM", NM), Dataset()
+    ds.ImageType, ds.SliceVector, ds.SpacingBetweenSlices = ["ORIGINAL", "PRIMARY", "RECON TOMO"], [1, 2, 3], 4
+    place.ImageOrientationPatient, place.ImagePositionPatient = UPRIGHT, [-12.5, 40.25, -7.0]
+    ds.DetectorInformationSequence = [place]
+    return ds
+
+
+def energy_window(name: str, upper: float = 154.0) -> list[Dataset]:
+    window, ends = Dataset(), Dataset()
+    ends.EnergyWindowLowerLimit, ends.EnergyWindowUpperLimit = 126, upper
+    window.EnergyWindowName, window.EnergyWindowRangeSequence = name, [ends]
+    return [window]
+
+
+@pytest.mark.parametrize("when", [{}, {"ContentTime": ("120000", "120100")}], ids=repr)
+@pytest.mark.parametrize(
+    ("make", "values", "said"),
+    [
+        (dose, {}, "several doses"),
+        (dose, {"DoseUnits": ("GY", "RELATIVE")}, "several doses"),
+        (tomogram, {}, ""),
+        (tomogram, {"EnergyWindowInformationSequence": (energy_window("Tc"), energy_window("Tc"))}, ""),
+        (tomogram, {"EnergyWindowInformationSequence": (energy_window("Tc"), energy_window("I"))}, "energy windows"),
+        (tomogram, {"EnergyWindowInformationSequence": (energy_window(""), energy_window("", 9.0))}, "energy windows"),
+    ],
+)
+def test_doses_and_energy_windows_at_one_place_are_no_volumes_in_time(
+    tmp_path: Path, make: Callable[[], Dataset], values: dict[str, Any], said: str, when: dict[str, Any]
+) -> None:
+    paths, uid = [], generate_uid()
+    for index in range(2):
+        ds = make()
+        ds.SeriesInstanceUID, ds.StudyInstanceUID, ds.FrameOfReferenceUID = uid, uid[:60] + ".1", uid[:60] + ".2"
+        ds.InstanceNumber = index + 1
+        for keyword, pair in {**values, **when}.items():
+            setattr(ds, keyword, pair[index])
+        paths.append(save(ds, tmp_path / f"{index}.dcm"))
+    if not said:
+        assert read_volume(paths).shape == (5, 4, 3, 2)
+        return
+    [finding] = [one for one in refused(paths, "UNKNOWN_KIND", "split").findings if one.code == "UNKNOWN_KIND"]
+    assert said in finding.message
+    assert finding.message.endswith(
+        "lie at one place and are no volumes in time: convert the files of each by themselves"
+    )

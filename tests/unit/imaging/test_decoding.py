@@ -130,8 +130,9 @@ def test_a_size_that_the_encoded_data_contradict_is_refused_before_a_decoder_see
         changed(path, path, Rows=40)
     with pytest.raises(
         InvalidSeriesError, match=r"its encoded data are 66 x 70 x 1 of 16 bits, its header says 40 x 70"
-    ):
+    ) as caught:
         read_volumes(paths, "split")
+    assert codes_of(caught.value) == {"UNREADABLE"}
 
 
 def test_more_encoded_frames_than_declared_are_refused(tmp_path: Path) -> None:
@@ -158,10 +159,16 @@ def test_two_megabytes_that_ask_for_gigabytes_are_refused(tmp_path: Path) -> Non
         preview_series([path])
 
 
+def codes_of(error: InvalidSeriesError) -> set[str]:
+    assert error.report is not None
+    return {finding.code for finding in error.report.findings if finding.blocking}
+
+
 def test_a_volume_beyond_the_limits_is_refused_and_the_limits_can_be_raised(tmp_path: Path) -> None:
     paths = single_frame(Recipe(), tmp_path)
-    with pytest.raises(InvalidSeriesError, match="raise volume_bytes of the limits"):
+    with pytest.raises(InvalidSeriesError, match="raise volume_bytes of the limits") as caught:
         read_volume(paths, limits=Limits(volume_bytes=100))
+    assert codes_of(caught.value) == {"BEYOND_LIMITS"}
     assert read_volume(paths, limits=Limits(volume_bytes=1000)).shape == (5, 4, 6)
 
 
@@ -171,8 +178,9 @@ def test_compressed_files_that_stand_for_too_much_are_refused(tmp_path: Path) ->
         ds = dcmread(path)
         ds.PixelData = encapsulate([bytes(64)])
         ds.save_as(path)
-    with pytest.raises(InvalidSeriesError, match="raise expansion of the limits"):
+    with pytest.raises(InvalidSeriesError, match="raise expansion of the limits") as caught:
         read_volume(paths, limits=Limits(free_bytes=0, expansion=10))
+    assert codes_of(caught.value) == {"BEYOND_LIMITS"}
 
 
 def test_a_deflate_bomb_is_refused_before_it_is_inflated(tmp_path: Path) -> None:

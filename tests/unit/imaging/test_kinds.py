@@ -106,6 +106,9 @@ def test_frames_of_two_kinds_are_no_time_series(
     ds.PixelData = stored[[index for index, _ in frames]].tobytes()
     if sop_class:
         ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = UID(sop_class)
+        mapping = Dataset()
+        mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 1.0, 0.0
+        ds.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence = [mapping]
     ds.save_as(path)
     refused([path], "MULTI_VOLUME")
     parts = read_volumes([path], "split")
