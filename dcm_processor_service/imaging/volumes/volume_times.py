@@ -47,7 +47,7 @@ class VolumeTimes(NamedTuple):
 
 
 def volume_times(stack: Stack) -> VolumeTimes:
-    """Returns the times of a stack's volumes, read from the first slice of each."""
+    """Returns the times of a stack's volumes, which begin with whichever slice was taken first."""
     if len(stack.grid) == 1:
         return VolumeTimes()
     firsts = [line[0] for line in stack.grid]
@@ -62,13 +62,26 @@ def volume_times(stack: Stack) -> VolumeTimes:
 def _candidates(stack: Stack, firsts: Sequence[FrameInfo], durations: Sequence[float]) -> Iterator[tuple[float, ...]]:
     """Yields the times of the volumes, in seconds, by one attribute after the other, most reliable first."""
     yield _complete([_offset_s(frame) for frame in firsts])
-    taken = _complete(clock_times(marks(firsts, "AcquisitionTime")), _MICRO)
+    taken = _complete(_earliest(stack, firsts), _MICRO)
     references = _complete([number(frame.places[-1], "FrameReferenceTime") for frame in firsts], _MILLI)
     yield _starts_of_references(references, taken, durations)
     yield taken
     if stack.time_mark in {"TriggerTime", "ContentTime"}:
         found = marks(firsts, stack.time_mark)
         yield (_complete(found, _MILLI) if stack.time_mark == "TriggerTime" else _complete(clock_times(found), _MICRO))
+
+
+def _earliest(stack: Stack, firsts: Sequence[FrameInfo]) -> list[int | None]:
+    """Returns when the first slice of each volume was taken, µs; a CT on the move begins at either end by turns.
+
+    If some slices have no time that can be compared, the times are those of the slices at the beginning of the stack.
+    """
+    slices = len(stack.grid[0])
+    times = clock_times(marks([frame for line in stack.grid for frame in line], "AcquisitionTime"))
+    known = [time for time in times if time is not None]
+    if len(known) < len(times):
+        return clock_times(marks(firsts, "AcquisitionTime"))
+    return [min(known[begin : begin + slices]) for begin in range(0, len(known), slices)]
 
 
 def _ascend(times: Sequence[float]) -> bool:

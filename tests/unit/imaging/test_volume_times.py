@@ -49,6 +49,24 @@ def test_the_time_between_volumes_is_that_of_their_acquisition(tmp_path: Path) -
     assert (image.header.get_zooms()[3], image.header.get_xyzt_units()) == (10, ("mm", "sec"))
 
 
+@pytest.mark.parametrize(("lacking", "times"), [(False, (0, 3, 6)), (True, (0, 4.5, 6))])
+def test_a_volume_begins_with_whichever_slice_was_taken_first(
+    tmp_path: Path, times: tuple[float, ...], *, lacking: bool
+) -> None:
+    """The table of a perfusion CT moves to and fro; if a slice has no time, the lowest slices say the times."""
+
+    def edit(ds: Dataset, volume: int) -> None:
+        place = round((float(ds.ImagePositionPatient[2]) + 7) / 2.5)
+        turn = SLICES - 1 - place if volume == 1 else place
+        ds.AcquisitionNumber, ds.AcquisitionTime = volume + 1, f"1200{3 * volume + turn / 2:09.6f}"
+        if lacking and (volume, place) == (1, 2):
+            del ds.AcquisitionTime
+
+    volume = read_volume(dynamic(tmp_path, edit, modality="CT"))
+    assert volume.frame_times_s == times
+    assert volume.volume_step_s == (None if lacking else 3)
+
+
 def test_times_of_pet_frames_and_their_durations_are_in_the_sidecar(tmp_path: Path) -> None:
     def edit(ds: Dataset, volume: int) -> None:
         ds.FrameReferenceTime, ds.ActualFrameDuration = str([5000, 15000, 40000][volume]), str(10000 + volume * 10000)
