@@ -98,7 +98,7 @@ def measure(row: Row, rounds: int) -> dict[str, Measured]:
             is_process = isinstance(result, (ChildPeak, subprocess.CompletedProcess))
             peak = status("VmHWM") - before if not is_process else int(result) if isinstance(result, ChildPeak) else 0
             del result
-            if number or is_process:  # the first one loads libraries and fills caches; only there a child's peak is known
+            if number or is_process:  # the first round loads libraries, and it alone knows the peak of a child
                 own.peak_bytes = max(own.peak_bytes, peak)
             if number:
                 own.seconds.append(spent)
