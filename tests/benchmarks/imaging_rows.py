@@ -153,7 +153,7 @@ def derived_rows(paths: list[Path], volume: Any, scratch: Path) -> Iterator[Row]
         ),
         Way("plain highdicom", lambda: plain_highdicom(paths, labels)),
         target="1.2",
-        rounds=2,
+        rounds=5,
     )
 
 

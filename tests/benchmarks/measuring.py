@@ -97,9 +97,10 @@ def measure(row: Row, rounds: int) -> dict[str, Measured]:
             spent = float(result) if isinstance(result, Spent) else seconds
             is_process = isinstance(result, (ChildPeak, subprocess.CompletedProcess))
             peak = status("VmHWM") - before if not is_process else int(result) if isinstance(result, ChildPeak) else 0
-            own.peak_bytes = max(own.peak_bytes, peak)
             del result
-            if number:  # the first one loads libraries and fills caches
+            if number or is_process:  # the first round loads libraries, and it alone knows the peak of a child
+                own.peak_bytes = max(own.peak_bytes, peak)
+            if number:
                 own.seconds.append(spent)
     return found
 
