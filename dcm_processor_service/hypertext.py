@@ -23,7 +23,8 @@ STYLE = """
 :root { color-scheme: light dark; }
 .dps { --ink: #16202b; --soft: #5a6775; --line: #d8dee5; --paper: #fff; --ground: #f4f6f8; --accent: #0b6e8f;
   --ok: #1b7a48; --ok-ground: #e3f4ea; --bad: #b3261e; --bad-ground: #fce8e6; --warn: #8a5a00; --warn-ground: #fdf1d7;
-  color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
+  color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif;
+  overflow-wrap: anywhere; }
 @media (prefers-color-scheme: dark) {
   .dps { --ink: #e6ebf0; --soft: #9aa7b4; --line: #303a45; --paper: #171d24; --ground: #0e1318; --accent: #58b9d8;
     --ok: #6fd39b; --ok-ground: #12301f; --bad: #ff8a80; --bad-ground: #3a1613; --warn: #f2c063;
@@ -31,7 +32,7 @@ STYLE = """
 }
 body.dps { background: var(--ground); margin: 0 auto; max-width: 1120px; padding: 1.75rem 1.25rem 3rem; }
 .dps h1 { font-size: 1.55em; line-height: 1.25; margin: 0 0 .2rem; font-weight: 650; letter-spacing: -.01em; }
-.dps h2 { font-size: 1.15em; line-height: 1.3; margin: 0; font-weight: 620; overflow-wrap: anywhere; }
+.dps h2 { font-size: 1.15em; line-height: 1.3; margin: 0; font-weight: 620; }
 .dps h3 { font-size: .76em; margin: 1.4rem 0 .45rem; font-weight: 650; color: var(--soft); text-transform: uppercase;
   letter-spacing: .06em; }
 .dps p { margin: .2rem 0; }
@@ -47,27 +48,26 @@ body.dps { background: var(--ground); margin: 0 auto; max-width: 1120px; padding
 .dps .chip.ok { color: var(--ok); background: var(--ok-ground); border-color: transparent; }
 .dps .chip.bad { color: var(--bad); background: var(--bad-ground); border-color: transparent; }
 .dps .chip.warn { color: var(--warn); background: var(--warn-ground); border-color: transparent; }
-.dps dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1.1rem; margin: .6rem 0 0; }
+.dps dl { display: grid; grid-template-columns: fit-content(45%) minmax(0, 1fr); gap: .1rem 1.1rem; margin: .6rem 0 0; }
 .dps dt { color: var(--soft); }
-.dps dd { margin: 0; overflow-wrap: anywhere; }
+.dps dd { margin: 0; }
 .dps table { border-collapse: collapse; width: 100%; font-size: .92em; }
 .dps th { text-align: left; font-weight: 600; color: var(--soft); font-size: .8em; padding: .2rem .8rem .3rem 0;
-  border-bottom: 1px solid var(--line); vertical-align: bottom; }
-.dps td { padding: .32rem .8rem .32rem 0; border-bottom: 1px solid var(--line); vertical-align: top;
-  overflow-wrap: anywhere; }
+  overflow-wrap: normal; border-bottom: 1px solid var(--line); vertical-align: bottom; }
+.dps td { padding: .32rem .8rem .32rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 .dps tr:last-child td { border-bottom: 0; }
 .dps .right { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .dps th:last-child, .dps td:last-child { padding-right: 0; }
 .dps code, .dps pre { font: .84em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; }
-.dps code { overflow-wrap: anywhere; }
+.dps .time { white-space: nowrap; }
 .dps pre { background: var(--ground); border: 1px solid var(--line); border-radius: 8px; padding: .7rem .9rem;
   margin: .5rem 0 0;
-  overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
+  overflow-x: auto; white-space: pre-wrap; }
 .dps figure { margin: .4rem 0 0; background: #000; border-radius: 8px; overflow: hidden; break-inside: avoid; }
-.dps figure img { display: block; width: 100%; max-width: 960px; height: auto; margin: 0 auto; }
+.dps figure img { display: block; width: 100%; max-width: 960px; height: auto; max-height: 40rem;
+  object-fit: contain; margin: 0 auto; }
 .dps figcaption { color: #c3ccd6; background: #0b0e12; padding: .5rem .8rem; font-size: .85em; }
 .dps .legend { display: flex; flex-wrap: wrap; gap: .25rem 1.3rem; color: #eef2f6; padding: 0 0 .2rem; }
-.dps .legend span { white-space: nowrap; }
 .dps .swatch { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .45em;
   vertical-align: -.05em; }
 .dps ul { padding-left: 1.2rem; margin: .5rem 0 0; }

@@ -8,6 +8,7 @@ progress bar for the texts that they make, and no command prints in any other wa
 from __future__ import annotations
 
 import sys
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,6 +24,7 @@ from dcm_processor_service.models.files import left_out_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import TextIO
 
     from dcm_processor_service.models import LeftOutFile
 
@@ -37,10 +39,13 @@ __all__ = [
     "progress_bar",
     "result_channel",
     "sentences",
+    "stops_for_questions",
     "styled",
 ]
 
 _MOST_NAMED = 10
+_QUESTIONS = {"builtins.breakpoint", "builtins.input", "pdb.Pdb"}
+"""The interpreter's audit events of code that asks at the terminal."""
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:
@@ -91,6 +96,24 @@ def progress_bar(console: Console) -> Progress:
         redirect_stdout=sys.stdout.isatty(),  # otherwise output that was redirected to a file would go to the terminal
         disable=not console.is_terminal,
     )
+
+
+def stops_for_questions(progress: Progress) -> Progress:
+    """Ends a bar once the user's code asks at the terminal, by ``breakpoint()`` or ``input()``.
+
+    Otherwise the bar is drawn over what is typed.
+    """
+    if progress.console.is_terminal:
+        bar = weakref.ref(progress)
+        streams: list[TextIO] = []  # input() goes on to use the stream that it has, without a reference of its own
+
+        def hear(event: str, _arguments: tuple[Any, ...]) -> None:
+            if event in _QUESTIONS and (shown := bar()) is not None:
+                streams.extend((sys.stdout, sys.stderr))
+                shown.stop()
+
+        sys.addaudithook(hear)
+    return progress
 
 
 def print_left_out(files: Iterable[LeftOutFile], *, every_file: bool = False) -> None:

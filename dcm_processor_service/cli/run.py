@@ -19,6 +19,7 @@ from dcm_processor_service.cli.console import (
     progress_bar,
     result_channel,
     sentences,
+    stops_for_questions,
     styled,
 )
 from dcm_processor_service.cli.network.peer_options import parse_peer
@@ -299,7 +300,7 @@ def _run_all(
     service_run: ServiceRun, levels: list[list[SubjectPlan]], on_end: Callable[[LocalRun], None]
 ) -> list[LocalRun]:
     runs = []
-    with progress_bar(error_console()) as progress:
+    with stops_for_questions(progress_bar(error_console())) as progress:
         total = sum(len(plan.jobs) for plans in levels for plan in plans)
         task = progress.add_task("running", total=total)
         for one in service_run.run(levels):

@@ -151,7 +151,7 @@ def log_part(lines: Sequence[LogLine]) -> Html:
         said = join([line.message, element("span", f"  {fields}", class_="soft") if fields else ""])
         trace = element("pre", line.traceback.rstrip()) if line.traceback else ""
         level = chip(line.level, _LEVELS.get(line.level, ""))
-        rows.append([element("code", line.time.strftime("%H:%M:%S")), level, join([said, trace])])
+        rows.append([element("code", line.time.strftime("%H:%M:%S"), class_="time"), level, join([said, trace])])
     counted = f"{len(lines)} line{'' if len(lines) == 1 else 's'}"
     shown = element(
         "details", element("summary", counted), table(["time (UTC)", "level", "message"], rows), open="open"

@@ -6,12 +6,25 @@ import os
 import re
 import shutil
 import subprocess
+from datetime import datetime, timezone
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dcm_processor_service.models import (
+    InputSeries,
+    JobReport,
+    LabelEntry,
+    LogLine,
+    OutputFile,
+    OutputValue,
+    ResultPicture,
+    RunReport,
+)
+from dcm_processor_service.reporting.run_page import run_page
 from dcm_processor_service.testing import FakePacs
 from tests.command_line import run_here
 from tests.integration.cli.test_exec import HEAD
@@ -95,6 +108,37 @@ def test_the_page_shows_the_run_in_light_and_dark_without_a_console_message(
     light, dark = grounds
     assert light > 700
     assert dark < 120
+
+
+def test_long_names_stay_inside_a_narrow_page(browser: str, shots: Path, tmp_path: Path) -> None:
+    long = "y" * 120
+    legend = (LabelEntry(number=1, name=f"lobe {long} of {long}", colour="#e69f00", volume_ml=1.5),)
+    picture = ResultPicture(name=f"a/{long}.nii.gz", png=plain_picture(), legend=legend, caption=f"over {long}")
+    job = JobReport(
+        job_id="1" * 24,
+        job_name=long,
+        session_id="5" * 24,
+        inputs=(InputSeries(series_instance_uid="1.2", modality="CT", description=long),),
+        params={long: long},
+        data=(OutputValue(name=long, value=long, sha256="a" * 64),),
+        files=(OutputFile(name=f"{long}.json", size_bytes=1, content_type=f"application/{long}"),),
+        exit_code=1,
+        error=f"ValueError: {long}",
+        traceback=f"ValueError: {long}",
+        log=(LogLine(time=datetime(2026, 1, 2, tzinfo=timezone.utc), level="info", message=long, fields={long: long}),),
+    )
+    page = tmp_path / "long.html"
+    page.write_text(run_page(RunReport(versions={"numpy": "2"}, jobs=(job, job)), {job.job_id: [picture]}))
+    shot = shots / "report-narrow.png"
+    opened(browser, page, tmp_path / "profile", f"--screenshot={shot}", "--hide-scrollbars", "--window-size=500,6000")
+    margin = pixels(shot)[:, -8:].reshape(-1, 3)
+    assert len(np.unique(margin, axis=0)) == 1
+
+
+def plain_picture() -> bytes:
+    png = BytesIO()
+    Image.new("L", (64, 64), 128).save(png, "PNG")
+    return png.getvalue()
 
 
 def test_a_console_message_would_be_seen(browser: str, tmp_path: Path) -> None:
