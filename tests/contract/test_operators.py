@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HOSTILE: list[Any] = [{"$gt": ""}, {"$ne": None}, {"$oid": "1" * 24}, ["PACS"], re.compile("."), b"PACS", 7, True]
 FOUND = FoundSeries(patient_id="1", study_instance_uid="1.2", series_instance_uid="1.2.3")
 KEY = JobKey(SESSION_ID, JOB_ID)
-SAID = r"the (id|name|id or UID|id or name|name of a (peer|job)) is text, not a \w+; give it as a str"
+SAID = r"the (id|name|id or UID|id or name|name of a (peer|job)) must be text, not a \w+; give it as a str"
 """The errors that a store may raise for it."""
 
 
@@ -119,7 +119,7 @@ async def test_repositories_refuse_an_operator_as_a_name_or_id(store: StoreUnder
 
 
 def test_a_job_key_accepts_only_text(hostile: Any) -> None:
-    with pytest.raises(InvalidNameError, match="id of a session is text"):
+    with pytest.raises(InvalidNameError, match="id of a session must be text"):
         JobKey(hostile, JOB_ID)
-    with pytest.raises(InvalidNameError, match="id of a job is text"):
+    with pytest.raises(InvalidNameError, match="id of a job must be text"):
         JobKey(SESSION_ID, hostile)

@@ -38,7 +38,7 @@ def test_a_dead_session_is_listed_explained_retried_and_swept(platform: Platform
     assert made.id in listed.stdout
     assert "KiB" in listed.stdout
     assert "The job segment" in sessions("why", made.id).stdout
-    assert sessions("retry", made.id, "segment").stdout.startswith("The queue takes segment (")
+    assert sessions("retry", made.id, "segment").stdout.startswith("The queue may start segment (")
     ran = sessions("sweep", "--older-than", "1d12h")
     assert (ran.code, ran.stdout.splitlines()[-1]) == (0, "1 sessions swept, 1 kept.")
     assert ran.stderr == f"{made.id} is kept: it is waiting\n"
