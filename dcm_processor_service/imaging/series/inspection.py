@@ -254,8 +254,8 @@ def _content_findings(
     if lost:
         message = (
             f"{len(lost)} of {len(frames)} frames do not say where in the patient they lie (orientation, position, "
-            "pixel spacing), or are distorted (VolumetricProperties): no volume can be made of them, use them as "
-            "pictures"
+            "pixel spacing), or are curved reformations (VolumeBasedCalculationTechnique): no volume can be made of "
+            "them, use them as pictures"
         )
         findings.append(
             SeriesFinding(code="MISSING_GEOMETRY", message=message, sop_instance_uids=uids(lost), count=len(lost))
