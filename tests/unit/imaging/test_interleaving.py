@@ -265,3 +265,23 @@ def test_the_second_pass_of_a_scan_may_be_past_midnight(
         return
     with pytest.raises(InvalidSeriesError, match=r"_VOLUMES"):
         read_volume(paths)
+
+
+@pytest.mark.parametrize("slices", [10, 12, 15, 20])
+def test_slices_that_are_numbered_at_random_are_one_volume(tmp_path: Path, slices: int) -> None:
+    """Of random numbers, few count through the stack in even steps, as those of each of several volumes do."""
+    in_doubt = 0
+    for seed in range(25):
+        numbers = [int(number) + 1 for number in np.random.default_rng(seed).permutation(slices)]
+        (tmp_path / str(seed)).mkdir()
+        paths = stack(tmp_path / str(seed), [1.5 * k for k in range(slices)], numbers)
+        in_doubt += "INTERLEAVED_VOLUMES" in codes(paths)
+    assert in_doubt <= 1
+
+
+@pytest.mark.parametrize("volumes", [2, 3, 4])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_volumes_numbered_one_after_the_other_are_in_doubt(tmp_path: Path, volumes: int, lost: int) -> None:
+    cells = sorted((round(3 * k + 3 * t / volumes, 4), t * 6 + k + 1) for t in range(volumes) for k in range(6))
+    heights, numbers = zip(*cells[: len(cells) - lost], strict=True)
+    refused(stack(tmp_path, heights, numbers), "INTERLEAVED_VOLUMES")

@@ -48,6 +48,7 @@ _LONGEST_SCAN_US = 12 * 3600 * 10**6
 _FEWEST_SLICES = 3
 _RUNS_OF_GAPS = 5
 _RUNS_PART = 1 / 3
+_STEPS_PART = 2 / 3
 
 
 def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str | None:
@@ -72,8 +73,19 @@ def _are_blocks(values: Sequence[Any], along: FloatArray) -> bool:
     """
     order = np.argsort(along, kind="stable")
     blocks = [len([*block]) for _, block in itertools.groupby(values[index] for index in order)]
-    gaps = np.diff(along[order])
-    return min(blocks) > 1 and bool(np.ptp(gaps) <= allowed_difference_mm(float(np.median(gaps))))
+    return min(blocks) > 1 and _are_even(along[order])
+
+
+def _are_even(positions: FloatArray) -> bool:
+    gaps = np.diff(positions)
+    return bool(np.ptp(gaps) <= allowed_difference_mm(float(np.median(gaps))))
+
+
+def _have_steps(runs: Sequence[Sequence[float]]) -> bool:
+    """Returns whether most distances in each run are its step, as in a volume, and not as in numbers at random."""
+    steps = [np.diff(run) for run in runs if len(run) > 1]
+    are_steps = [np.abs(gaps - np.median(gaps)) <= allowed_difference_mm(float(np.median(gaps))) for gaps in steps]
+    return bool(steps) and float(np.mean(np.concatenate(are_steps))) >= _STEPS_PART
 
 
 def _is_past_midnight(frames: Sequence[FrameInfo]) -> bool:
@@ -222,7 +234,8 @@ def _recounts(values: Sequence[Any], positions: FloatArray) -> bool:
     for one_way in (places, places[::-1]):
         breaks = [0, *(k for k in range(1, count) if one_way[k] < one_way[k - 1]), count]
         runs = [positions[one_way[begin:end]].tolist() for begin, end in itertools.pairwise(breaks)]
-        if 1 < len(runs) <= count / _FEWEST_SLICES and any(overlap(pair) for pair in itertools.combinations(runs, 2)):
+        may_be_volumes = 1 < len(runs) <= count / _FEWEST_SLICES and (not _are_even(positions) or _have_steps(runs))
+        if may_be_volumes and any(overlap(pair) for pair in itertools.combinations(runs, 2)):
             return True
     ranks = np.empty(count, np.intp)
     ranks[places] = np.arange(count)
