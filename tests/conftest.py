@@ -101,10 +101,9 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Returns more processes than cores: tests wait for others a third of the time, and more in a short run."""
-    cores = max(2, os.cpu_count() or 1)
-    return cores * 2 if is_short(config) else cores * 3 // 2
+def pytest_xdist_auto_num_workers() -> int:
+    """Returns more processes than cores: tests wait for others a third of the time."""
+    return max(2, os.cpu_count() or 1) * 3 // 2
 
 
 @pytest.fixture(autouse=True)

@@ -32,8 +32,13 @@ def test_slow(): ...
 
 def test_quick(): ...
 
-@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("number", [*range(9), pytest.param(9, marks=pytest.mark.slow)])
 def test_costly(number): ...
+
+SLOW = [pytest.param(f"slow {number}", marks=pytest.mark.slow) for number in range(9)]
+
+@pytest.mark.parametrize("store", ["quick", *SLOW])
+def test_one_of_many(store): ...
 
 def test_left_to_ci(): ...
 
@@ -46,7 +51,7 @@ def test_random(number):
 
 
 def run(pytester: pytest.Pytester, *arguments: str) -> tuple[int, int]:
-    """Runs a project of five tests; returns how many cases passed, and how many random examples ran."""
+    """Runs a project of six tests; returns how many cases passed, and how many random examples ran."""
     pytester.makeini(f"[pytest]\ntestpaths = checks\npythonpath = {ROOT}\nmarkers = slow: costly")
     folder = pytester.mkdir("checks")
     (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
@@ -62,7 +67,7 @@ def test_a_run_of_everything_at_a_desk_is_short(
     parallel: tuple[str, ...], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CI", raising=False)
-    assert run(pytester, *parallel) == (5, 10)
+    assert run(pytester, *parallel) == (6, 10)
 
 
 @pytest.mark.parametrize(("ci", "arguments"), [("", ["--all"]), ("", ["checks"]), ("true", [])])
@@ -70,7 +75,7 @@ def test_all_is_run_where_that_is_asked_for(
     ci: str, arguments: list[str], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", ci)
-    assert run(pytester, *arguments) == (14, 100)
+    assert run(pytester, *arguments) == (24, 100)
 
 
 def names_in(path: str) -> list[str]:
@@ -157,4 +162,5 @@ def test_of_the_tests_of_the_whole_package_a_short_run_takes_the_cases_that_fit_
         "1 tests/test_a.py::test_long",
         "0 tests/test_a.py::test_longest",
         "8 tests/test_a.py::test_many",
+        "0 tests/test_a.py::test_once",
     ]
