@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task
+from rich.table import Table
 from rich.text import Text
 
 from dcm_processor_service.cli.lines import print_error_line, print_json_line, printable, result_channel
@@ -41,6 +42,7 @@ __all__ = [
     "sentences",
     "stops_for_questions",
     "styled",
+    "table_of",
 ]
 
 _MOST_NAMED = 10
@@ -114,6 +116,14 @@ def stops_for_questions(progress: Progress) -> Progress:
 
         sys.addaudithook(hear)
     return progress
+
+
+def table_of(*headings: str) -> Table:
+    """Returns a table without rows that cuts nothing off in a narrow terminal: ids are there to be copied."""
+    table = Table()
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
 
 
 def print_left_out(files: Iterable[LeftOutFile], *, every_file: bool = False) -> None:

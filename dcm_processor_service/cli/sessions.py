@@ -7,10 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from rich.table import Table
 
 from dcm_processor_service.cli.commands import example
-from dcm_processor_service.cli.console import error_console, output_console, print_json_line, sentences
+from dcm_processor_service.cli.console import error_console, output_console, print_json_line, sentences, table_of
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.operations import explain_session, list_sessions, retry_session, sweep_sessions
 
@@ -43,7 +42,7 @@ def list_all(as_json: AsJson = False) -> None:
         for one in found:
             print_json_line({**one.model_dump(mode="json"), "held_bytes": one.held.total})
         return
-    table = Table("session", "patient", "state", "age", "idle", "jobs", "held", "waits for")
+    table = table_of("session", "patient", "state", "age", "idle", "jobs", "held", "waits for")
     for one in found:
         table.add_row(
             *(one.id, one.patient, one.state, _time(one.age_s), _time(one.idle_s)),

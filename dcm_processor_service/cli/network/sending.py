@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from dcm_processor_service.cli.console import (
     error_console,
@@ -15,6 +14,7 @@ from dcm_processor_service.cli.console import (
     print_left_out,
     progress_bar,
     sentences,
+    table_of,
 )
 from dcm_processor_service.cli.images import unpacked
 from dcm_processor_service.cli.network.bare_container import bare_container
@@ -164,7 +164,7 @@ def print_contexts(contexts: Sequence[AcceptedContext], *, as_json: bool) -> Non
         for context in contexts:
             print_json_line(context.model_dump(mode="json"))
         return
-    table = Table("object", "accepted in")
+    table = table_of("object", "accepted in")
     for context in contexts:
         if context.accepted:
             table.add_row(context.name, ", ".join(context.transfer_syntax_uids))

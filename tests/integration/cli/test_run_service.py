@@ -161,6 +161,34 @@ def test_a_registry_function_that_raises_declines_and_its_author_sees_it(service
     assert "Synthetic" not in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("made", "told", "code"),
+    [
+        ("accepts(SeriesRules(min_slices=3))", "its registry function declined: it has 2 slices, fewer than 3", 0),
+        ("accepts(broken)", "its registry function raised KeyError", 1),
+        ("accepts(lambda params: True, params=Params)", "its registry function raised ", 1),
+    ],
+    ids=["declined", "own function", "params"],
+)
+def test_a_made_registry_function_says_why_once_and_its_errors_are_seen(
+    service: Path, scans: Path, made: str, told: str, code: int
+) -> None:
+    registry = (
+        "from dcm_processor_service import SeriesRules, accepts\nfrom pydantic import BaseModel\n\n\n"
+        "class Params(BaseModel):\n    needed: int\n\n\n"
+        "def broken(headers):\n    return headers['Nothing']['PatientName']\n\n\n"
+        f"callback = {made}\n"
+    )
+    write_service(service, [job("count", "count")], FILES, registry=registry)
+    ran = run_process("run", service, "--dicom", scans, "--no-preview", folder=scans.parent)
+    assert ran.code == code
+    (line, *others) = [line for line in ran.stderr.splitlines() if told in line]
+    assert line.startswith("count is not created for series CT, 2 instances: ")
+    assert len(others) == code  # an error declines the job of the other series too
+    assert ("in broken" in ran.stderr) is ("broken" in made)
+    assert "the registry declines" not in ran.stderr
+
+
 def test_a_registry_function_that_ends_the_scheduler_declines_here(service: Path, scans: Path) -> None:
     write_service(service, [job("count", "count")], FILES, registry="def callback(**rest):\n    exit(4)\n")
     ran = run(service, scans)
