@@ -1,4 +1,4 @@
-"""Instances that cannot be sent, or that a peer cannot bear: each fails by itself, and all others arrive."""
+"""Instances that cannot be sent, or that make a peer fail: each fails alone, and all others arrive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def outcomes(report: SendReport) -> list[str]:
 
 
 def lose_the_end(path: Path) -> None:
-    """Cuts a file off where only a walk to its end finds it: in the element behind its pixels."""
+    """Cuts a file off in the element after its pixels, which only a walk to its end can find."""
     with path.open("ab") as file:
         file.write(b"\xfc\xff\xfc\xffOB\0\0\x40\0\0\0cut")
 

@@ -1,4 +1,4 @@
-"""What a peer may do wrong on the wire: nothing counts as stored without an answer that says so, and nothing hangs."""
+"""Mistakes of a peer in the protocol: nothing counts as stored without an answer that says so, and nothing hangs."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def resets(after_pdus: int) -> Callable[[Wire], None]:
 def test_a_connection_that_is_reset_within_a_request_costs_one_attempt(
     sender: PynetdicomSender, after_pdus: int
 ) -> None:
-    big = make_ct(0, rows=2000)  # longer than what the two ends of a connection hold back
+    big = make_ct(0, rows=2000)  # longer than the buffers at both ends of a connection
     with scripted_peer(resets(after_pdus), stores()) as seen:
         report = sender.send([big, *series(3)[1:]], seen.peer, options=TWICE)
     assert outcomes(report) == ["stored"] * 3
@@ -144,7 +144,7 @@ def test_connections_that_are_always_reset_end_the_sending_with_every_record(
         sender.send(series(4), seen.peer, options=TWICE)
     assert outcomes(caught.value.report) == ["failed"] * 2 + ["not_attempted"] * 2
     assert caught.value.retryable
-    assert len(seen.wires) == 3  # the last one asks whether the peer is there at all
+    assert len(seen.wires) == 3  # the last association asks whether the peer is alive
     assert pauses == [0.5]
 
 
@@ -214,7 +214,7 @@ def test_an_association_without_an_accepted_context_sends_nothing(
     assert {(record.attempts, record.status) for record in report.records} == {(0, None)}
     assert not any(wire.requests for wire in seen.wires)
     assert all(RELEASE_RQ in wire.kinds and wire.closed for wire in seen.wires)
-    # a refused class is refused in every syntax; anything else is asked once more with lossless compressions
+    # a refused class is refused in every syntax; otherwise, lossless compressions are proposed as well
     assert len(seen.wires) == (1 if result == 3 else 2)
 
 
@@ -440,7 +440,7 @@ def test_a_lane_that_is_refused_takes_nothing_from_the_others(sender: Pynetdicom
 
     def bad(wire: Wire) -> None:
         wire.read_pdu()
-        wire.send(pdu(ASSOCIATE_RJ, bytes((0, 1, 1, 7))))  # for good: the called title is unknown
+        wire.send(pdu(ASSOCIATE_RJ, bytes((0, 1, 1, 7))))  # permanently, because the called title is unknown
         refused.set()
 
     with scripted_peer(good, bad) as seen:
@@ -529,7 +529,7 @@ def test_the_reason_of_an_abort_is_heard_while_the_instance_is_written(sender: P
     def script(wire: Wire) -> None:
         wire.accept()
         wire.read_pdu()
-        wire.send(abort(2, 6))  # and reads no more
+        wire.send(abort(2, 6))  # the peer stops reading
         released.wait(PATIENCE_S)
 
     released.clear()
@@ -615,7 +615,7 @@ def test_what_is_acknowledged_before_it_has_gone_is_not_stored(
         while True:
             wire.read_pdu()
 
-    large = make_ct(rows=5000)  # more than the buffers on the way hold
+    large = make_ct(rows=5000)  # more bytes than all buffers on the way hold
     with scripted_peer(hasty) as seen:
         report = sender.send(large, seen.peer, options=ONCE)
     assert outcomes(report) == [outcome]

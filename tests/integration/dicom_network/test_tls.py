@@ -136,7 +136,7 @@ def test_the_peers_own_certificate_may_be_pinned(authority: FakeAuthority, certi
     with FakePacs(tls=True, authority=authority, certificate=certificate) as pacs:
         pinned = pacs.peer.model_copy(update={"ca_file": certificate.cert_file})
         assert PynetdicomSender().send(make_ct(), pinned).ok
-        # nobody else's, though of the same authority and for the same hosts
+        # no other certificate is accepted, even of the same authority and for the same hosts
         assert "authority check" in str(refusal(pacs.peer.model_copy(update={"ca_file": other.cert_file})))
 
 

@@ -1,4 +1,4 @@
-"""Orthanc's DICOMweb behind a server that asks for certificates: this build of Orthanc crashes where it asks itself."""
+"""Orthanc's DICOMweb behind a server that requires certificates, because this build of Orthanc crashes if it does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> FakeAuthority:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory, authority: FakeAuthority) -> Iterator[tuple[Orthanc, Peer]]:
-    """An archive, and the way to it that asks for a certificate."""
+    """Runs an archive behind a server that requires a certificate."""
     folder = tmp_path_factory.mktemp("front")
     certificate = authority.issue("front", ["localhost"])
     with (

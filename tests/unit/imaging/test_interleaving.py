@@ -1,4 +1,4 @@
-"""What shows slices at distinct places to be several volumes, and what one volume explains."""
+"""What shows that slices at distinct places are several volumes, and what one volume can explain."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def heights_of(gaps: Sequence[float]) -> list[float]:
     ids=str,
 )
 def test_the_fewest_distances_that_repeat_are_in_doubt(tmp_path: Path, gaps: list[float], noise_mm: float) -> None:
-    """Where they agree to a fiftieth of the widest."""
+    """Distances count as equal if they differ by at most a fiftieth of the widest."""
     heights = [height + noise_mm * (-1) ** (k // 2) for k, height in enumerate(heights_of(gaps))]
     paths = stack(tmp_path, heights, [1] * len(heights))
     for policy in POLICIES:
@@ -75,7 +75,7 @@ def test_the_fewest_distances_that_repeat_are_in_doubt(tmp_path: Path, gaps: lis
         [2.0, 2.0, 2.0, 5.0, 5.0, 5.0],
         [5.0, 2.0, 2.0, 2.0, 2.0, 5.0],
         [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 2.0, 2.0, 1.0, 1.0],
-        [4.0, 1.0, 4.0, 1.0],  # too few to repeat
+        [4.0, 1.0, 4.0, 1.0],  # too few distances to repeat
     ],
     ids=str,
 )
@@ -98,7 +98,7 @@ def test_a_step_that_changes_again_and_again_is_in_doubt(tmp_path: Path) -> None
 def test_slices_that_are_missing_with_their_numbers_are_no_doubt(
     tmp_path: Path, *, missing_numbers: bool, is_doubted: bool, is_reversed: bool
 ) -> None:
-    """Every third slice is lost, again and again: only numbers that skip with the slices explain it."""
+    """Every third slice is lost: only numbers that skip as well explain such distances."""
     places = [k for k in range(12) if k % 3 != 2]
     numbers = [k + 1 for k in places] if missing_numbers else [5, 1, 2, 8, 4, 3, 7, 6]
     if is_reversed:
@@ -141,7 +141,7 @@ def test_two_volumes_one_after_the_other_are_in_doubt(tmp_path: Path, *, is_desc
         ([1, 1, 2, 2, 3, 3, 4], True),  # one of the volumes lacks its last slice
         ([1, 1, 1, 2, 2, 3, 3, 3], True),
         ([0, 2, 3, 4, 0, 6, 7, 8], False),  # two files have no number
-        ([*range(1, 9), *range(1, 7)], False),  # one part lies behind the other
+        ([*range(1, 9), *range(1, 7)], False),  # one part follows the other along the stack
         ([*range(8, 0, -1), *range(6, 0, -1)], False),
         ([1, 1, 1, 2, 2, 2, 3, 3, 3], True),
     ],
@@ -157,7 +157,7 @@ def test_numbers_that_begin_anew_with_each_volume_are_in_doubt(
         assert read_volume(paths).shape == (3, 2, len(numbers))
 
 
-def test_numbers_that_are_all_the_same_say_nothing(tmp_path: Path) -> None:
+def test_numbers_that_are_all_the_same_are_no_evidence(tmp_path: Path) -> None:
     volume = read_volume(stack(tmp_path, [1.5 * k for k in range(8)], [1] * 8))
     assert volume.shape == (3, 2, 8)
     assert volume.order is not None
@@ -190,7 +190,7 @@ def test_marks_that_change_once_along_a_stack_are_blocks_of_one_volume(tmp_path:
 
 
 @pytest.mark.parametrize("name", ["TemporalPositionIdentifier", "DiffusionBValue"])
-def test_two_values_of_what_no_volume_has_twice_are_never_one(tmp_path: Path, name: str) -> None:
+def test_two_values_of_an_attribute_that_is_constant_in_a_volume_are_two_volumes(tmp_path: Path, name: str) -> None:
     paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), marks={name: [1] * 3 + [2] * 5})
     with pytest.raises(InvalidSeriesError, match="is refused"):
         read_volume(paths)
