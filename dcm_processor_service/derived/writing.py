@@ -86,7 +86,7 @@ def _keeps_bytes(dataset: Dataset) -> bool:
 
 
 def _meta(meta: FileMetaDataset) -> bytes:
-    tags = sorted((tag for tag in meta.keys() if tag.element), key=int)  # noqa: SIM118 it iterates over its elements
+    tags = sorted((tag for tag in meta.keys() if tag.element), key=int)  # noqa: SIM118 the data set itself yields elements, not tags
     content = b"".join(part for tag in tags for part in _written(meta, tag))
     return struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(content)) + content
 

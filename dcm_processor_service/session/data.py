@@ -153,7 +153,7 @@ class Data:
     def get(self, name: str, as_type: Any = None, *, default: Any = MISSING, job: str | Job | None = None) -> Any:
         """Returns a value; takes one round trip to the store.
 
-        If ``job`` is a name, the job is looked up first, which takes at least one more, and another at the first time.
+        If ``job`` is a name, the job is looked up first, which takes at least one more, and another at the first call.
 
         Args:
             name: Its name.

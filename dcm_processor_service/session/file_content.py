@@ -61,7 +61,7 @@ class _Content:
             content: object = self._stream.read(size)
         if not isinstance(content, bytes):
             raise UnsupportedValueError(
-                f"the content gives {type(content).__name__} in place of bytes when it is read; open it with 'rb'"
+                f"reading the content returns {type(content).__name__} in place of bytes; open it with 'rb'"
             )
         return content
 

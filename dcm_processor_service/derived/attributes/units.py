@@ -2,8 +2,8 @@
 
 The unit of a volume is kept, except for masks and probabilities (values from 0 to 1). Hounsfield units, of a volume or
 of values computed from a CT, are kept only if some values are as low as those of air and lung, since no mask, label
-map, probability, distance or score has such values. For values computed from a PET, the caller states the unit, because
-the values do not show which unit they have.
+map, probability, distance or score has such values. For a PET whose source states a unit, the caller must state the
+unit, because the values do not show whether they still have the source's unit.
 """
 
 from __future__ import annotations

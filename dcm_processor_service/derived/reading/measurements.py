@@ -1,4 +1,4 @@
-"""Reads the measurements of a report by TID 1500 (PS3.16) as findings, from which a report can be made again."""
+"""Reads the measurements of a TID 1500 report (PS3.16) as findings, from which a report can be made again."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def _side(place: Dataset | None) -> Code | None:
 
 
 def _evidence(dataset: Dataset) -> dict[str, tuple[str, str]]:
-    """Returns by SOPInstanceUID the study and the series of each object that the report lists as evidence."""
+    """Returns the study and the series of each object that the report lists as evidence, by SOPInstanceUID."""
     found: dict[str, tuple[str, str]] = {}
     for keyword in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence"):
         for study in items(dataset, keyword):

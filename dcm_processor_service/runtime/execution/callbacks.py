@@ -125,7 +125,7 @@ def _import_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise CallbackNotFoundError(f"{str(path)!r} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pydantic look their module up
+    sys.modules[spec.name] = module  # dataclasses and pydantic look the module of a class up there
     _search(path.parent.resolve())
     try:
         spec.loader.exec_module(module)
@@ -185,7 +185,7 @@ def inspect_callback(function: CallbackFunction) -> Callback:
 
 def _parameter_types(function: CallbackFunction) -> dict[str, Any]:
     """Reads all annotations except the result's, whose type is often imported for type checkers alone."""
-    annotations = {**getattr(function, "__annotations__", {})}  # a built-in function has none
+    annotations = {**getattr(function, "__annotations__", {})}  # a built-in function has no annotations
     annotations.pop("return", None)
     namespace = getattr(inspect.unwrap(function), "__globals__", {})
     return get_type_hints(SimpleNamespace(__annotations__=annotations), namespace)

@@ -103,7 +103,7 @@ def _escaped(text: str) -> Iterator[str]:
 
 
 def _misread(text: str) -> Iterator[str]:
-    """Yields a text as programs show it that decode it with a wrong character set."""
+    """Yields a text as it looks in programs that decode it with a wrong character set."""
     yield text.encode("ascii", "replace").decode()
     yield text.encode("latin-1", "replace").decode("utf-8", "replace")
     yield text.encode("latin-1", "replace").decode("utf-8", "surrogateescape")

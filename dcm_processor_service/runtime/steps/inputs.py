@@ -39,7 +39,7 @@ async def input_digest(parts: Mapping[str, object], offload: Offload) -> str:
 
 
 async def _described(value: object, offload: Offload) -> Any:
-    # a job without a step loads no series
+    # imported here, so that a job without steps does not load the code of series
     from dcm_processor_service.session.images.series import DicomSeries
     from dcm_processor_service.session.images.series_async import AsyncDicomSeries
 

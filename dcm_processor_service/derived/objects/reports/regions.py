@@ -175,7 +175,8 @@ def _contours_of_box(
 ) -> list[NDArray[np.float64]]:
     """Returns the rectangle of a flat box, or several rectangles across a solid one.
 
-    Those of a solid box lie at its two ends and, if the slices are perpendicular to an axis, at each slice between.
+    The rectangles of a solid box lie at its two ends and, if the slices are perpendicular to an axis, on each slice
+    between the ends.
     """
     normal = slice_normal(series.stacks[0].first.orientation or ())
     flat = np.flatnonzero(low == high)
