@@ -76,7 +76,7 @@ def _without_noise(values: Sequence[Any], name: str) -> Sequence[Any]:
         found = [float(number) for value in set(values) for number in value]
     except ValueError:
         return values
-    return values[:1] * len(values) if max(found) - min(found) <= _NOISE_PART * max(found) else values
+    return [values[0]] * len(values) if max(found) - min(found) <= _NOISE_PART * max(found) else values
 
 
 def _are_blocks(values: Sequence[Any], along: FloatArray) -> bool:
