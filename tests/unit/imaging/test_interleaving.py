@@ -285,3 +285,22 @@ def test_volumes_numbered_one_after_the_other_are_in_doubt(tmp_path: Path, volum
     cells = sorted((round(3 * k + 3 * t / volumes, 4), t * 6 + k + 1) for t in range(volumes) for k in range(6))
     heights, numbers = zip(*cells[: len(cells) - lost], strict=True)
     refused(stack(tmp_path, heights, numbers), "INTERLEAVED_VOLUMES")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "is_one"),
+    [
+        ("XRayTubeCurrent", [200, 201], True),
+        ("XRayTubeCurrent", [200, 260], False),
+        ("XRayTubeCurrent", [200, None], False),
+        ("Exposure", ["50", "51"], True),
+        ("CTDIvol", [5.0, 5.05], True),
+        ("CTDIvol", [5.0, 7.5], False),
+        ("SAR", [0.0, 0.1], False),
+    ],
+)
+def test_measured_settings_that_differ_by_noise_tell_no_volumes_apart(
+    tmp_path: Path, name: str, values: list[Any], *, is_one: bool
+) -> None:
+    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), marks={name: values * 4})
+    assert (codes(paths) == frozenset()) == is_one

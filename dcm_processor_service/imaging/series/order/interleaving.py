@@ -44,6 +44,9 @@ _BLOCKS = (
     "VelocityEncodingDirection",
 )
 _CLOCKS = frozenset({"AcquisitionTime", "ContentTime"})
+# settings that state for each slice what was measured, and the part by which they differ without meaning
+_MEASURED = frozenset({"CTDIvol", "Exposure", "ExposureTime", "SAR", "XRayTubeCurrent"})
+_NOISE_PART = 0.02
 _LONGEST_SCAN_US = 12 * 3600 * 10**6
 _FEWEST_SLICES = 3
 _RUNS_OF_GAPS = 5
@@ -62,8 +65,19 @@ def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str | Non
             is_rotation = name == "AcquisitionNumber" and _are_blocks(values, along)
             if not is_rotation:
                 return name
-    turning = (name for name in SETTINGS if _take_turns(marks(frames, name), along))
+    turning = (name for name in SETTINGS if _take_turns(_without_noise(marks(frames, name), name), along))
     return next((name for name in turning if name != "AcquisitionDate" or not _is_past_midnight(frames)), None)
+
+
+def _without_noise(values: Sequence[Any], name: str) -> Sequence[Any]:
+    """Returns the values; the first of them for all, if they were measured and differ by noise alone."""
+    if name not in _MEASURED or None in values:
+        return values
+    try:
+        found = [float(number) for value in set(values) for number in value]
+    except ValueError:
+        return values
+    return [values[0]] * len(values) if max(found) - min(found) <= _NOISE_PART * max(found) else values
 
 
 def _are_blocks(values: Sequence[Any], along: FloatArray) -> bool:
