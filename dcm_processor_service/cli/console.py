@@ -118,11 +118,16 @@ def stops_for_questions(progress: Progress) -> Progress:
     return progress
 
 
-def table_of(*headings: str) -> Table:
-    """Returns a table without rows that cuts nothing off in a narrow terminal: ids are there to be copied."""
+def table_of(*headings: str, on_one_line: str = "") -> Table:
+    """Returns a table without rows that cuts nothing off in a narrow terminal: ids are there to be copied.
+
+    Args:
+        headings: The columns' headings.
+        on_one_line: The column whose cells, as long as others can become narrower, are not broken into lines.
+    """
     table = Table()
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == on_one_line)
     return table
 
 

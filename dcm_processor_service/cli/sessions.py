@@ -42,7 +42,7 @@ def list_all(as_json: AsJson = False) -> None:
         for one in found:
             print_json_line({**one.model_dump(mode="json"), "held_bytes": one.held.total})
         return
-    table = table_of("session", "patient", "state", "age", "idle", "jobs", "held", "waits for")
+    table = table_of("session", "patient", "state", "age", "idle", "jobs", "held", "waits for", on_one_line="session")
     for one in found:
         table.add_row(
             *(one.id, one.patient, one.state, _time(one.age_s), _time(one.idle_s)),

@@ -25,8 +25,8 @@ def sessions(platform: Platform) -> Callable[..., Ran]:
         "DCM_PROCESSOR_SERVICE_DB_NAME": platform.database.name,
     }
 
-    def run(*words: str, process: bool = False) -> Ran:
-        return (run_process if process else run_here)("sessions", *words, variables=variables)
+    def run(*words: str, process: bool = False, columns: str = "200") -> Ran:
+        return (run_process if process else run_here)("sessions", *words, variables={**variables, "COLUMNS": columns})
 
     return run
 
@@ -44,6 +44,13 @@ def test_a_dead_session_is_listed_explained_retried_and_swept(platform: Platform
     assert ran.stderr == f"{made.id} is kept: it is waiting\n"
     assert platform.count("sessions") == {"sessions": 1}
     assert other.id in ran.stdout
+
+
+def test_a_narrow_terminal_shows_whole_ids(platform: Platform, sessions: Callable[..., Ran]) -> None:
+    made = platform.session(segment=DIED)
+    listed = sessions("list", columns="80").stdout
+    assert f" {made.id} " in listed
+    assert "…" not in listed
 
 
 def test_json_is_a_line_for_each_record(platform: Platform, sessions: Callable[..., Ran]) -> None:
