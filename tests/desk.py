@@ -49,7 +49,7 @@ TABLE = Path(__file__).with_name("slow.txt")
 _SHARE = 10
 _MOST_CASES = 1
 """The most cases that a short run takes of a test."""
-_FILE_S, _CASE_S, _FIRST_S = 0.25, 0.12, 0.6
+_FILE_S, _CASE_S, _FIRST_S = 0.2, 0.12, 0.6
 """Processor times: the most that a short run spends on a file of tests, the cheapest first; the most for one test; and
 the most for the first of a file, so that nearly every file keeps one."""
 _HOUSE, _HOUSE_S, _LONGEST_S, _SAVED_S = re.compile(r"tests/test_\w+\.py::test_"), 0.5, 1.5, 0.05

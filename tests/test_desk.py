@@ -144,6 +144,7 @@ def test_a_short_run_takes_the_cheapest_tests_of_a_file_and_leaves_out_a_file_of
     measured |= {f"b.py::test_cases[{number}]": 0.5 for number in range(9)} | {"b.py::test_next": 0.51}
     measured |= {"c.py::test_long": 2.0, "c.py::test_longer": 3.0, "d.py::test_free[x]": 0.0}
     assert table_of(measured) == [
+        "0 a.py::test_2",
         "0 a.py::test_3",
         "0 a.py::test_4",
         "0 a.py::test_5",
