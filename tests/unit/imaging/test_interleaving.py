@@ -304,3 +304,30 @@ def test_measured_settings_that_differ_by_noise_tell_no_volumes_apart(
 ) -> None:
     paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), marks={name: values * 4})
     assert (codes(paths) == frozenset()) == is_one
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("modality", "stated_mm", "is_one"),
+    [("MR", 2.0, True), ("MR", -2.0, True), ("MR", 4.0, False), ("MR", None, False), ("CT", 2.0, False)],
+)
+def test_passes_that_are_numbered_one_after_the_other_are_one_volume_if_the_header_states_its_step(
+    tmp_path: Path, policy: str, modality: str, stated_mm: float | None, *, is_one: bool
+) -> None:
+    numbers = [*range(1, 7), *range(7, 13)]
+    heights = [2.0 * k for k in (*range(0, 12, 2), *range(1, 12, 2))]
+    times = [f"1200{number:02}" for number in numbers]
+    marks = {"SpacingBetweenSlices": [stated_mm] * 12, "AcquisitionTime": times}
+    paths = stack(tmp_path, heights, numbers, modality, marks)
+    if is_one:
+        volume = read_volume(paths, policy)
+        assert volume.shape[2] == 12
+        assert volume.spacing_mm[2] == 2.0
+    else:
+        refused(paths, "INTERLEAVED_VOLUMES", policy)
+
+
+def test_volumes_that_are_numbered_from_one_each_are_in_doubt_whatever_step_is_stated(tmp_path: Path) -> None:
+    heights = [2.0 * k for k in (*range(0, 12, 2), *range(1, 12, 2))]
+    paths = stack(tmp_path, heights, [*range(1, 7)] * 2, "MR", {"SpacingBetweenSlices": [2.0] * 12})
+    refused(paths, "INTERLEAVED_VOLUMES")

@@ -52,6 +52,7 @@ _FEWEST_SLICES = 3
 _RUNS_OF_GAPS = 5
 _RUNS_PART = 1 / 3
 _STEPS_PART = 2 / 3
+_STATED_PART = 0.02
 
 
 def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str | None:
@@ -102,6 +103,16 @@ def _have_steps(runs: Sequence[Sequence[float]]) -> bool:
     return bool(steps) and float(np.mean(np.concatenate(are_steps))) >= _STEPS_PART
 
 
+def _is_stated_step(step_mm: float, frames: Sequence[FrameInfo]) -> bool:
+    """Returns whether all slices state this step as their SpacingBetweenSlices."""
+    stated = set(marks(frames, "SpacingBetweenSlices"))
+    try:
+        (value,) = (float(number) for one in stated for number in one or ())
+    except ValueError:
+        return False
+    return None not in stated and abs(abs(value) - step_mm) <= _STATED_PART * step_mm
+
+
 def _is_past_midnight(frames: Sequence[FrameInfo]) -> bool:
     """Returns whether the date changed during one scan, in passes that :func:`interleaving_doubt` judges by time."""
     times = comparable(frames, "AcquisitionTime")
@@ -141,6 +152,9 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
     numbers = slice_numbers(ascending)
     is_counted = numbers == sorted(set(numbers)) or numbers[::-1] == sorted(set(numbers))
     gaps = np.diff(positions)
+    in_passes = is_even and text(frames[0].places[-1], "Modality") in IN_PASSES
+    if in_passes and len(set(numbers)) == len(numbers) and _is_stated_step(float(np.median(gaps)), frames):
+        is_counted = True  # numbered in the order of the passes: volumes that interleave would state a wider step
     if not is_even and not _is_explained(gaps, numbers, is_counted=is_counted):
         return "the distances between slices repeat or change again and again"
     if not is_counted and _are_numbered_apart(numbers, positions):
@@ -152,8 +166,9 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
         values = comparable(ascending, name)
         if values is None or len(set(values)) == 1:
             continue
-        may_be_passes = is_counted and is_even and text(frames[0].places[-1], "Modality") in IN_PASSES
-        if not may_be_passes and (_are_passes(values, positions) or (not is_counted and _recounts(values, positions))):
+        if not (in_passes and is_counted) and (
+            _are_passes(values, positions) or (not is_counted and _recounts(values, positions))
+        ):
             return f"their values of {name} go through the stack several times"
     element = alternating_element(ascending)
     return f"their values of {element} take turns along the stack" if element else ""
