@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +13,7 @@ from bson import ObjectId
 from dcm2niix import bin as dcm2niix_program
 
 from tests.benchmarks.imaging_rows import fresh
-from tests.benchmarks.measuring import Row, Way, process
+from tests.benchmarks.measuring import Row, Spent, Way, process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +27,20 @@ OURS = """
 from dcm_processor_service import Container, opened
 with opened(Container()) as container:
     container.context().session.data.get("x")
+"""
+IMPORTS = """
+from dcm_processor_service import Container, opened
+import dcm_processor_service.backends.mongo.driver.blocking
+import dcm_processor_service.session.session
+"""
+LIBRARIES = """
+import asyncio, dependency_injector.containers, importlib.metadata, logging, pydantic, pydantic_settings, pymongo
+class Settings(pydantic.BaseModel):
+    url: str
+"""
+AT_THE_END = """
+import time
+print(time.monotonic())
 """
 BARE = """
 import os
@@ -69,6 +86,20 @@ def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[
         rounds=9,
     )
     yield Row(
+        "end, MongoDB",
+        "from the last line of a script that has read a value to the end of its process",
+        Way("data.get", lambda: after_the_last_line(OURS, mongo)),
+        Way("bare PyMongo, closed as ours is", lambda: after_the_last_line(BARE, mongo)),
+        rounds=9,
+    )
+    yield Row(
+        "import",
+        "a process that loads what data.get needs on MongoDB; the alternative loads the same libraries alone",
+        Way("dcm_processor_service", lambda: process([python, "-c", IMPORTS], cwd=ROOT)),
+        Way("its libraries", lambda: process([python, "-c", LIBRARIES])),
+        rounds=9,
+    )
+    yield Row(
         "--help",
         "the help of all commands",
         Way("dcm-processor-service --help", lambda: process([*own, "--help"], cwd=ROOT)),
@@ -107,6 +138,18 @@ def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[
         idle,
         rounds=3,
     )
+
+
+def after_the_last_line(script: str, environment: dict[str, str]) -> Spent:
+    """Runs a script; returns for how long its process went on after the last line."""
+    ran = subprocess.run(
+        [sys.executable, "-c", script + AT_THE_END],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    return Spent(time.monotonic() - float(ran.stdout))
 
 
 def variables(**values: str) -> dict[str, str]:
