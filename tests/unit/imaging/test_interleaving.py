@@ -312,12 +312,12 @@ def test_measured_settings_that_differ_by_noise_tell_no_volumes_apart(
     [("MR", 2.0, True), ("MR", -2.0, True), ("MR", 4.0, False), ("MR", None, False), ("CT", 2.0, False)],
 )
 def test_passes_that_are_numbered_one_after_the_other_are_one_volume_if_the_header_states_its_step(
-    tmp_path: Path, policy: str, modality: str, stated_mm: float | None, *, is_one: bool
+    tmp_path: Path, policy: Any, modality: str, stated_mm: float | None, *, is_one: bool
 ) -> None:
     numbers = [*range(1, 7), *range(7, 13)]
     heights = [2.0 * k for k in (*range(0, 12, 2), *range(1, 12, 2))]
     times = [f"1200{number:02}" for number in numbers]
-    marks = {"SpacingBetweenSlices": [stated_mm] * 12, "AcquisitionTime": times}
+    marks: dict[str, list[Any]] = {"SpacingBetweenSlices": [stated_mm] * 12, "AcquisitionTime": times}
     paths = stack(tmp_path, heights, numbers, modality, marks)
     if is_one:
         volume = read_volume(paths, policy)
