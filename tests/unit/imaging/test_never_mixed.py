@@ -311,3 +311,21 @@ def test_distances_that_repeat_along_a_stack_are_several_volumes(tmp_path: Path,
     for policy in POLICIES:
         with pytest.raises(InvalidSeriesError):
             read_volumes(sorted(tmp_path.iterdir()), policy)
+
+
+@pytest.mark.parametrize("seed", [82, 204])
+def test_random_numbers_of_few_frames_that_follow_a_plan_by_chance_are_refused(tmp_path: Path, seed: int) -> None:
+    scan = Scan(
+        volumes=2,
+        slices=4,
+        numbering="random",
+        shifts=(0.0, 0.0),
+        marks=(),
+        noise=(),
+        seed=seed,
+        lost=0,
+        modality="MR",
+    )
+    scan.write(tmp_path)
+    for policy in POLICIES:
+        refused(sorted(tmp_path.iterdir()), "DUPLICATE_POSITIONS", policy)
