@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.derived.attributes.wording import require_line
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.frames.units import unit_of
 from dcm_processor_service.imaging.headers.values import numbers, text
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def _stated(source: Source, image_class: ImageClass) -> str:
         return ""
     if image_class == "pt":
         return text(source.first, "Units")
-    return text(source.first, "RescaleType") or (_HOUNSFIELD if source.modality == "CT" else "")
+    if stated := text(source.first, "RescaleType"):
+        return stated
+    return unit_of(source.frames[0]) if source.modality == "CT" and source.frames else ""
 
 
 def _are_fractions(array: NDArray[Any]) -> bool:

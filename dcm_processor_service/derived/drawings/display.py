@@ -9,6 +9,7 @@ from pydicom import Dataset
 from dcm_processor_service.derived.attributes.identity import copy_attributes
 from dcm_processor_service.derived.attributes.pixels import ds, require_window
 from dcm_processor_service.derived.drawings.graphics import images_of
+from dcm_processor_service.imaging.frames.units import unit_of
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.volumes.read import display_window
 
@@ -29,7 +30,7 @@ def write_shades(made: Dataset, frames: Sequence[FrameInfo], window: tuple[float
         copy_attributes(header, made, ("ModalityLUTSequence",))
     else:
         made.RescaleIntercept, made.RescaleSlope = ds(frame.intercept), ds(frame.slope)
-        made.RescaleType = text(header, "RescaleType") or ("HU" if text(header, "Modality") == "CT" else "US")
+        made.RescaleType = text(header, "RescaleType") or ("HU" if unit_of(frame) == "HU" else "US")
     windows = _windows(frames, window)
     if windows:
         made.SoftcopyVOILUTSequence = windows

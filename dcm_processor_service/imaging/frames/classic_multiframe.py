@@ -1,6 +1,7 @@
 """Finds where each frame lies in multi-frame objects without functional groups, as distance from the header's position.
 
-An RT dose grid has a vector of offsets (PS3.3, section C.8.8.3.2). A reconstructed nuclear medicine tomogram states the
+An RT dose grid has a vector of offsets (PS3.3, section C.8.8.3.2); some programs also write it in secondary captures, to
+which it does not belong, and point at it with FrameIncrementPointer. A reconstructed nuclear medicine tomogram states the
 slice number of each frame, and the step between slices (PS3.3, sections C.8.4.11 and C.8.4.15).
 """
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 
+from dcm_processor_service.imaging.frames.rescale_from_header import is_dose
 from dcm_processor_service.imaging.headers.values import Header, integer, items, number, numbers, text, texts
 
 if TYPE_CHECKING:
@@ -55,9 +57,11 @@ def detector(header: Header) -> Header | None:
 
 def offsets_mm(header: Header, normal: FloatArray, count: int) -> tuple[float, ...] | None:
     """Returns the distance of each frame along the normal from the header's position; None if it is not stated."""
-    dose = numbers(header, "GridFrameOffsetVector", count=count)
-    if dose is not None:
-        return _dose_offsets(dose, normal, numbers(header, "ImagePositionPatient", count=3))
+    offsets = numbers(header, "GridFrameOffsetVector", count=count)
+    if offsets is not None and is_dose(header):
+        return _dose_offsets(offsets, normal, numbers(header, "ImagePositionPatient", count=3))
+    if offsets is not None and tag_for_keyword("GridFrameOffsetVector") in _pointers(header):
+        return offsets if offsets[0] == 0 else None
     slices, step = numbers(header, "SliceVector", count=count), number(header, "SpacingBetweenSlices")
     if slices is None or not step or not _is_tomogram(header) or not _is_one_volume(header, slices):
         return None
@@ -72,7 +76,7 @@ def _is_one_volume(header: Header, slices: tuple[float, ...]) -> bool:
     most = integer(header, "NumberOfSlices")
     if len(set(slices)) < len(slices) or min(slices) != 1 or (most is not None and max(slices) > most):
         return False
-    pointers = numbers(header, "FrameIncrementPointer") or ()
+    pointers = _pointers(header)
     for keyword in _NM_VECTORS:
         values = numbers(header, keyword)
         is_counted = keyword in _COUNTS and (integer(header, _COUNTS[keyword]) or 1) > 1
@@ -80,6 +84,11 @@ def _is_one_volume(header: Header, slices: tuple[float, ...]) -> bool:
         if len(set(values or ())) > 1 or (values is None and is_needed):
             return False
     return True
+
+
+def _pointers(header: Header) -> tuple[float, ...]:
+    """Returns the tags of the attributes by which the frames of an object differ (PS3.3, section C.7.6.6)."""
+    return numbers(header, "FrameIncrementPointer") or ()
 
 
 def _dose_offsets(

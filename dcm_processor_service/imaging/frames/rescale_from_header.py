@@ -37,6 +37,7 @@ __all__ = [
     "are_mapped_otherwise",
     "classic_rescale",
     "frame_rescale",
+    "is_dose",
     "is_mapped",
     "mapped_quantity",
     "mapped_unit",
@@ -65,7 +66,7 @@ def _shared_rescale(elements: tuple[ScannedElement | None, ...]) -> tuple[float,
 
 
 def _rescale(header: Header) -> tuple[float, float, bool]:
-    if text(header, "SOPClassUID") == RTDoseStorage or text(header, "Modality") == "RTDOSE":
+    if is_dose(header):
         return _dose_rescale(header)
     slope, intercept = (number(header, keyword) for keyword in _RESCALE)
     malformed = any(_fault(header, keyword) for keyword in _RESCALE)
@@ -74,6 +75,11 @@ def _rescale(header: Header) -> tuple[float, float, bool]:
         if mapping is not None:
             return mapping
     return _completed(slope, intercept, is_malformed=malformed)
+
+
+def is_dose(header: Header) -> bool:
+    """Returns whether an object is an RT dose."""
+    return text(header, "SOPClassUID") == RTDoseStorage or text(header, "Modality") == "RTDOSE"
 
 
 def _completed(slope: float | None, intercept: float | None, *, is_malformed: bool) -> tuple[float, float, bool]:

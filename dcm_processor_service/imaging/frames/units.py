@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.imaging.frames.rescale_from_header import applied_unit, mapped_unit
-from dcm_processor_service.imaging.headers.values import item, number, text
+from dcm_processor_service.imaging.headers.values import in_groups, item, number, text
 
 if TYPE_CHECKING:
     from dcm_processor_service.imaging.frames.frame import FrameInfo
@@ -15,17 +15,22 @@ __all__ = ["unit_of"]
 
 _SAME_PART = 1e-5
 _NO_UNIT = "1"
+# what a header must state so that its unit means something; the intercept of a PET is always 0
+_NEEDED = {"CT": ("RescaleSlope", "RescaleIntercept"), "PT": ("RescaleSlope",)}
 
 
 def unit_of(frame: FrameInfo) -> str:
     """Returns the unit of a frame's rescaled values; empty if the header does not state one."""
+    header = frame.places[-1]
+    table = item(header, "ModalityLUTSequence")
+    is_rescaled = _is_rescaled(frame)
+    if not is_rescaled and table is None and not frame.pixel_format.is_float:
+        return applied_unit(frame.places, frame.slope, frame.intercept)
     for place in frame.places:
         transformation = item(place, "PixelValueTransformationSequence")
         found = text(transformation, "RescaleType") if transformation is not None else ""
         if found:
             return _specified(found) or _unit_of_same_mapping(frame)
-    header = frame.places[-1]
-    table = item(header, "ModalityLUTSequence")
     if table is not None:
         return text(table, "ModalityLUTType")
     # PET must have Units (PS3.3, section C.8.9.1: type 1), and its modules have no RescaleType
@@ -33,7 +38,18 @@ def unit_of(frame: FrameInfo) -> str:
     named = (text(header, keyword) for keyword in (*stated, "DoseUnits"))
     unit = applied_unit(frame.places, frame.slope, frame.intercept) or next(filter(None, named), "")
     # a CT's rescale leads to HU if the header states no unit (PS3.3, section C.8.2.1.1.3)
-    return _specified(unit) or ("HU" if not unit and text(header, "Modality") == "CT" else "")
+    return _specified(unit) or ("HU" if not unit and is_rescaled and text(header, "Modality") == "CT" else "")
+
+
+def _is_rescaled(frame: FrameInfo) -> bool:
+    """Returns whether the header has the rescale that leads to the unit of a CT or a PET; True for other modalities.
+
+    Both must have it (PS3.3, sections C.8.2.1 and C.8.9.1: type 1); if it was lost, nobody knows what the values mean.
+    """
+    return all(
+        in_groups(frame.places, "PixelValueTransformationSequence", number, keyword) is not None
+        for keyword in _NEEDED.get(text(frame.places[-1], "Modality"), ())
+    )
 
 
 def _unit_of_same_mapping(frame: FrameInfo) -> str:

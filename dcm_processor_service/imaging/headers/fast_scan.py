@@ -65,6 +65,7 @@ SCANNED_KEYWORDS = (
     "EchoNumbers",
     "EchoTime",
     "FlipAngle",
+    "FrameIncrementPointer",
     "FrameOfReferenceUID",
     "FrameReferenceTime",
     "GridFrameOffsetVector",
@@ -132,6 +133,7 @@ _VRS: dict[str | int, str] = {
 }
 _KINDS = {
     **dict.fromkeys(BINARY_FORMATS, "number"),
+    "AT": "tag",
     **dict.fromkeys(("DS", "IS"), "number as text"),
     **dict.fromkeys(("CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UT"), "text"),
 }

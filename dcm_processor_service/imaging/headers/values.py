@@ -156,7 +156,9 @@ def _parsed_numbers(vr: str, content: bytes) -> tuple[float, ...] | None:
     """Parses numbers that are little endian binary or text; None if one of them is malformed or not finite."""
     try:
         form = BINARY_FORMATS.get(vr)
-        if form is not None:
+        if vr == "AT":
+            values = tuple(float(group << 16 | element) for group, element in struct.iter_unpack("<HH", content))
+        elif form is not None:
             size = struct.calcsize(form)
             values = tuple(float(one) for one in struct.unpack(f"<{len(content) // size}{form}", content))
         else:

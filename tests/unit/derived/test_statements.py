@@ -155,7 +155,7 @@ OWN: dict[str, dict[str, Any]] = {
         "Modality": "PR", "InstanceNumber": 1, "Laterality": None, "ContentLabel": "ANNOTATIONS",
         "ContentDescription": "result by liver-volume 1.4.0", "ContentCreatorName": None,
         "PresentationCreationDate": "20250304", "PresentationLUTShape": "IDENTITY", "RescaleSlope": 1,
-        "RescaleIntercept": 0, "RescaleType": "HU",
+        "RescaleIntercept": 0, "RescaleType": "US",
     },
     "structures": {
         "Modality": "RTSTRUCT", "InstanceNumber": 1, "OperatorsName": None, "ApprovalStatus": "UNAPPROVED",

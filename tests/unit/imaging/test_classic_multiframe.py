@@ -12,6 +12,7 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from dcm_processor_service.imaging.frames.classic_multiframe import detector, offsets_mm
+from dcm_processor_service.imaging.headers.instance_file import read_instance
 from dcm_processor_service.imaging.volumes.read import read_volume
 from tests.unit.imaging.refusals import refused
 from tests.unit.imaging.synthetic import Recipe, new_instance, save
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 NM = "1.2.840.10008.5.1.4.1.1.20"
 DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
+CAPTURE = "1.2.840.10008.5.1.4.1.1.7.3"  # multi-frame grayscale word
 UPRIGHT, TURNED, CORONAL = [1, 0, 0, 0, 1, 0], [1, 0, 0, 0, -1, 0], [1, 0, 0, 0, 0, -1]
 
 
@@ -74,6 +76,32 @@ def test_z_coordinates_that_do_not_begin_at_the_position_are_not_used(tmp_path: 
     ds.ImageOrientationPatient, ds.ImagePositionPatient = UPRIGHT, [-12.5, 40.25, -7.0]
     ds.GridFrameOffsetVector = offsets
     refused([save(ds, tmp_path / "dose.dcm")], "MISSING_GEOMETRY")
+
+
+@pytest.mark.parametrize("sop_class", [NM, CAPTURE])
+@pytest.mark.parametrize(
+    ("offsets", "pointer", "third_axis"),
+    [
+        ([0, 3, 6], 0x3004000C, [0, 0, 3]),
+        ([0, 3, 6], 0x00181063, None),  # FrameTime: a film
+        ([0, 3, 6], None, None),
+        ([-7, -4, -1], 0x3004000C, None),  # z coordinates are of doses alone
+    ],
+)
+def test_offsets_of_a_dose_count_in_other_objects_if_these_point_at_them(
+    tmp_path: Path, sop_class: str, offsets: list[float], pointer: int | None, third_axis: list[float] | None
+) -> None:
+    ds = film("OT", sop_class)
+    ds.ImageOrientationPatient, ds.ImagePositionPatient = UPRIGHT, [-12.5, 40.25, -7.0]
+    ds.GridFrameOffsetVector = offsets
+    if pointer is not None:
+        ds.FrameIncrementPointer = pointer
+    path = save(ds, tmp_path / "film.dcm")
+    assert "FrameIncrementPointer" in read_instance(path).header or pointer is None
+    if third_axis is None:
+        refused([path], "MISSING_GEOMETRY")
+    else:
+        np.testing.assert_allclose(read_volume([path]).affine_lps[:3, 2], third_axis)
 
 
 @pytest.mark.parametrize("step", [4.0, -4.0])

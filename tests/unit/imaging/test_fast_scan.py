@@ -35,7 +35,8 @@ def test_slices_share_what_they_repeat_and_nothing_else(tmp_path: Path, syntax: 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 def test_shared_or_not_the_values_are_pydicoms(tmp_path: Path, syntax: str) -> None:
     memory = SeriesMemory()
-    for path in single_frame(Recipe(slices=3, volumes=2, syntax=syntax, rescale=("1.5", "-7")), tmp_path):
+    extra = {"FrameIncrementPointer": [0x00540080, 0x00540010]}
+    for path in single_frame(Recipe(slices=3, volumes=2, syntax=syntax, rescale=("1.5", "-7"), extra=extra), tmp_path):
         quick, alone, whole = scan_instance(path, memory), scan_instance(path), read_instance(path)
         for keyword in SCANNED_KEYWORDS:
             assert numbers(quick.header, keyword) == numbers(alone.header, keyword) == numbers(whole.header, keyword)

@@ -135,6 +135,39 @@ def test_units_of_pet_count_more_than_its_type_of_rescale(tmp_path: Path, stated
     assert read_volume(paths).rescale.unit == unit
 
 
+@pytest.mark.parametrize("frames", [False, True])
+@pytest.mark.parametrize(
+    ("modality", "stated", "lost", "unit"),
+    [
+        ("CT", {}, [], "HU"),
+        ("CT", {}, ["RescaleSlope", "RescaleIntercept"], ""),
+        ("CT", {"RescaleType": "HU"}, ["RescaleSlope", "RescaleIntercept"], ""),
+        ("CT", {}, ["RescaleIntercept"], ""),
+        ("PT", {"Units": "BQML"}, ["RescaleIntercept"], "BQML"),
+        ("PT", {"Units": "BQML"}, ["RescaleSlope", "RescaleIntercept"], ""),
+        ("MR", {"RescaleType": "Hz"}, ["RescaleSlope", "RescaleIntercept"], "Hz"),
+    ],
+)
+def test_a_ct_or_pet_without_its_rescale_has_no_unit(
+    tmp_path: Path, modality: str, stated: dict[str, str], lost: list[str], unit: str, *, frames: bool
+) -> None:
+    recipe = Recipe(modality=modality, rescale=("2", "0"), extra=stated)
+    paths = (multi_frame if frames else single_frame)(recipe, tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        groups = [ds, *ds.get("SharedFunctionalGroupsSequence", ()), *ds.get("PerFrameFunctionalGroupsSequence", ())]
+        for place in [*groups, *(one for ds in groups for one in ds.get("PixelValueTransformationSequence", ()))]:
+            for keyword in lost:
+                place.pop(keyword, None)
+            if place is not ds and "RescaleType" in place:
+                del place.RescaleType
+        ds.save_as(path)
+    volume = read_volume(paths)
+    assert volume.rescale.unit == unit
+    slope = 1 if "RescaleSlope" in lost else 2
+    np.testing.assert_array_equal(volume.array, recipe.stored[0].transpose(2, 1, 0) * slope)
+
+
 @pytest.mark.parametrize(("slopes", "is_refused"), [("1\\2", True), ("1\\1", False)])
 def test_a_slope_of_two_values_is_refused(tmp_path: Path, slopes: str, *, is_refused: bool) -> None:
     def edit(ds: Dataset, _index: int) -> None:
