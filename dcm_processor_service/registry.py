@@ -52,8 +52,8 @@ class RegistryFunction(Protocol):
         ...
 
 
-DECISION_ATTRIBUTE = "decision"
-"""Attribute of a registry function of :func:`accepts`: the same function, which returns its :class:`Decision`."""
+_DECISION = "_decision_of_accepts"
+"""Attribute of a function that :func:`accepts` made: the function itself, and one that returns a :class:`Decision`."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,18 @@ def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseMod
         return made.accepted, made.added
 
     model = params
-    setattr(registry, DECISION_ATTRIBUTE, decision)
+    setattr(registry, _DECISION, (registry, decision))
     return registry
+
+
+def deciding(function: Callable[..., object]) -> Callable[..., object]:
+    """Returns, for a registry function of :func:`accepts`, a function that returns its :class:`Decision`; else itself.
+
+    A function that wraps one of :func:`accepts` is another: it may decide otherwise, though ``functools.wraps`` gives
+    it the same attributes.
+    """
+    made = getattr(function, _DECISION, None)
+    return made[1] if isinstance(made, tuple) and made[0] is function else function
 
 
 def _by_rules(rules: SeriesRules) -> Callable[[dict[str, Any]], dict[str, Any]]:

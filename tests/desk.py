@@ -2,7 +2,7 @@
 
 A short run ends within two minutes on two cores, and needs only programs that pip installs. It takes a tenth of the
 random examples, one case of a test that has many, the cheapest tests of each file, and no test that is marked ``slow``;
-some tests of each folder stay. A path, a mark, ``--all`` or the variable ``CI`` makes a run whole.
+some tests of each folder stay. A path, ``-k``, ``-m``, ``--lf``, ``--all`` or the variable ``CI`` makes a run whole.
 
 ``tests/slow.txt`` has a line for each test of which a short run takes no case, or another number, and for each file of
 which it takes no test: the number, then the place. It is made from the times that a whole run has measured::
@@ -60,6 +60,8 @@ _CONTRACT = re.compile(r"tests/(contract/test_stores|test_\w+)\.py::Test")
 """The tests whose cases are stores: a short run takes all of them, each in one store."""
 _WAITING = 8
 """So many seconds of waiting count as one of processor time."""
+_WHOLE = ("all", "keyword", "markexpr", "lf")
+"""Options that ask for all tests, or that choose some: what they name is never left out."""
 _short = False
 
 
@@ -68,8 +70,8 @@ def is_short(config: pytest.Config) -> bool:
     told = getattr(config, "workerinput", {}).get("is_short")  # set by the parent of a process of pytest-xdist
     if told is not None:
         return bool(told)
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.markexpr
-    return whole and not os.environ.get("CI") and not config.getoption("--all")
+    of_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return of_all and not os.environ.get("CI") and not any(getattr(config.option, name, None) for name in _WHOLE)
 
 
 def set_short(*, short: bool) -> None:

@@ -82,6 +82,32 @@ def test_all_is_run_where_that_is_asked_for(
     assert run(pytester, *arguments) == (passed, 0 if "-m" in arguments else 100)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "passed"), [(["-m", "slow or hypothesis"], 12), (["-k", "left_to_ci or random"], 2)]
+)
+@pytest.mark.parametrize("parallel", [(), ("-n", "1")])
+def test_what_an_option_chooses_is_not_left_out(
+    parallel: tuple[str, ...],
+    arguments: list[str],
+    passed: int,
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    assert run(pytester, *parallel, *arguments) == (passed, 100)
+
+
+def test_a_test_that_failed_is_run_again(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    run(pytester)
+    file = pytester.path / "checks/test_it.py"
+    file.write_text(
+        TESTS.replace("def test_left_to_ci(): ...", "def test_left_to_ci(): assert False"), encoding="utf-8"
+    )
+    assert pytester.runpytest_subprocess("--all").parseoutcomes() == {"failed": 1, "passed": 23}
+    assert pytester.runpytest_subprocess("--lf").parseoutcomes()["failed"] == 1
+
+
 def names_in(path: str) -> list[str]:
     """Returns the names of a file's test functions, by a pattern, because parsing all files would take long."""
     file = ROOT / path

@@ -43,8 +43,16 @@ CREATE INDEX instances_of_series ON instances (series_id);
 
 
 def is_there(folder: Path) -> bool:
-    """Returns whether a folder holds a workspace."""
-    return (folder / DATABASE_NAME).exists()
+    """Returns whether a folder holds a workspace.
+
+    Raises:
+        OSError: The system does not tell, for example for lack of rights; ``exists()`` would return False.
+    """
+    try:
+        (folder / DATABASE_NAME).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def is_read_only(folder: Path) -> bool:

@@ -22,7 +22,7 @@ from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED
 from dcm_processor_service.local.service.worker_arguments import platform_document
 from dcm_processor_service.local.workspace import job_id_of, session_id_of
 from dcm_processor_service.models import Job, JobEvent, Patient, SeriesRecord, Study
-from dcm_processor_service.registry import DECISION_ATTRIBUTE, Decision
+from dcm_processor_service.registry import Decision, deciding
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.execution.results import json_safe
 from dcm_processor_service.runtime.logs.printed_errors import formatted
@@ -179,7 +179,7 @@ class _Planner:
             decisions.accepted.append(one)
             return
         name = one.job.name
-        decide = getattr(one.decide, DECISION_ATTRIBUTE, one.decide)
+        decide = deciding(one.decide)
         try:
             answer = decide(
                 session_id=session_id,

@@ -189,6 +189,17 @@ def test_a_made_registry_function_says_why_once_and_its_errors_are_seen(
     assert "the registry declines" not in ran.stderr
 
 
+def test_a_function_that_wraps_a_made_registry_function_decides_itself(service: Path, scans: Path) -> None:
+    registry = (
+        "import functools\n\nfrom dcm_processor_service import SeriesRules, accepts\n\n"
+        "made = accepts(SeriesRules(modality='CT'))\n\n\n"
+        "@functools.wraps(made)\ndef callback(**given):\n"
+        "    accepted, added = made(**given)\n    return accepted and len(given['headers']['Instances']) == 3, added\n"
+    )
+    write_service(service, [job("count", "count")], FILES, registry=registry)
+    assert [one["count"] for _, one in results(run(service, scans))] == [6]
+
+
 def test_a_registry_function_that_ends_the_scheduler_declines_here(service: Path, scans: Path) -> None:
     write_service(service, [job("count", "count")], FILES, registry="def callback(**rest):\n    exit(4)\n")
     ran = run(service, scans)
