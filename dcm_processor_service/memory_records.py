@@ -37,7 +37,7 @@ class MemoryRecord:
 
     @classmethod
     def of(cls, value: object) -> MemoryRecord | None:
-        """Returns the record that a stored value holds; None if the value is no record."""
+        """Returns the record that a stored value holds; None if the value is not a record."""
         if not isinstance(value, Mapping):
             return None
         numbers = [value.get(name) for name in ("used_bytes", "limit_bytes", "at_s")]

@@ -83,7 +83,7 @@ class SeriesRules:
             try:
                 re.compile(pattern or "")
             except re.error as error:
-                raise UnsupportedValueError(f"{name} is no regular expression ({error}): {pattern!r}") from error
+                raise UnsupportedValueError(f"{name} is not a regular expression ({error}): {pattern!r}") from error
         if self.plane not in {None, "axial", "coronal", "sagittal"}:
             raise UnsupportedValueError(f"a plane is axial, coronal or sagittal, not {self.plane!r}")
         if self.kind is not None:

@@ -21,7 +21,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 # CI uses the same examples every time; at a desk every run draws new ones, a short run fewer. If a machine is busy,
-# drawing examples and running one is slow, which is no fault of the code
+# drawing examples and running one is slow, which is not a fault of the code
 _PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, **_PATIENT)
 hypothesis.settings.register_profile("short", max_examples=10, **_PATIENT)

@@ -234,7 +234,7 @@ def parse_params(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise ConfigurationError(f"{text!r} is no param; give NAME=VALUE, for example threshold=0.5")
+            raise ConfigurationError(f"{text!r} is not a param; give NAME=VALUE, for example threshold=0.5")
         try:
             params[name] = json.loads(value)
         except (ValueError, RecursionError):

@@ -32,7 +32,7 @@ def check(
 
     The service's code is imported and not called. Of requirements.txt only what can be known without a network is
     checked: whether pip can read it, markers, pins that contradict this package, and versions that are known to want a
-    newer Python. Exits with 1 when there are problems; a note is no problem.
+    newer Python. Exits with 1 when there are problems; a note is not a problem.
     """
     with sentences():
         checked = check_service(folder)

@@ -116,11 +116,13 @@ def _duration(text: str) -> timedelta:
     """Reads ``7d``, ``1d12h``, ``90m``.
 
     Raises:
-        ConfigurationError: The text is no length of time.
+        ConfigurationError: The text is not a length of time.
     """
     parts = _DURATION.findall(text)
     if not parts or "".join(f"{number}{unit}" for number, unit in parts) != text:
-        raise ConfigurationError(f"--older-than {text!r} is no length of time; give one such as 7d, 12h, 30m or 1d12h")
+        raise ConfigurationError(
+            f"--older-than {text!r} is not a length of time; give one such as 7d, 12h, 30m or 1d12h"
+        )
     try:
         return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
     except OverflowError:

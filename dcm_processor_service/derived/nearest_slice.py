@@ -30,7 +30,7 @@ def nearest_slice(place_lps: Sequence[float], source: SourceSeries) -> FrameInfo
     """
     try:
         place = np.array(place_lps, np.float64)
-    except (TypeError, ValueError):  # the coordinates are no numbers
+    except (TypeError, ValueError):  # the coordinates are not numbers
         return None
     best: tuple[float, FrameInfo] | None = None
     for stack in source.stacks if place.shape == (3,) and np.isfinite(place).all() else ():

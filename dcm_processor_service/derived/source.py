@@ -121,7 +121,7 @@ class SourceSeries:
 
     @cached_property
     def frames(self) -> tuple[FrameInfo, ...]:
-        """The frames of the series, in the order of its headers; instances that are no images have none."""
+        """The frames of the series, in the order of its headers; instances that are not images have none."""
         with contained():  # entered once, and not for each header
             return tuple(frame for header in self.headers for frame in frames_of_header(header))
 
@@ -186,7 +186,7 @@ def source_series(like: SourceFiles) -> Source:
     """Makes the source of an object from files or headers, in any order; an identity is returned unchanged.
 
     Raises:
-        InvalidSeriesError: A file is no DICOM file, or ends inside its header.
+        InvalidSeriesError: A file is not a DICOM file, or ends inside its header.
         DerivedObjectError: There is no instance, an instance lacks a UID, or they belong to several studies or series.
     """
     if isinstance(like, StudyIdentity):

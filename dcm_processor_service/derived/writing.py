@@ -149,7 +149,7 @@ def _content(element: DataElement | RawDataElement) -> bytes | None:
 
 
 def _plain(value: object, padding: bytes) -> bytes | None:
-    """Returns the bytes of text, or of numbers as text, in ASCII; None if the value is not ASCII, or no text."""
+    """Returns the bytes of text, or of numbers as text, in ASCII; None if the value is not ASCII, or not text."""
     parts = value if isinstance(value, MultiValue) else () if value is None else (value,)
     if not all(isinstance(part, str | DSfloat | DSdecimal | IS) for part in parts):
         return None

@@ -98,7 +98,7 @@ class PynetdicomSender:
         If two different instances have the same SOPInstanceUID, neither is sent. But if they come from an iterator,
         which cannot be read in advance, the first one is sent.
 
-        Files in a folder that are no instances are left out: the report names them, but they do not count as failures.
+        Files in a folder that are not instances are left out: the report names them, but they do not count as failures.
         Failures are damaged files, files that cannot be opened, and items that are a file or dataset that cannot be
         sent.
 

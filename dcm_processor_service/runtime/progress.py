@@ -107,7 +107,7 @@ def _percent(fraction: Any) -> int:
     """Returns a fraction in whole percent.
 
     Raises:
-        UnsupportedValueError: The fraction is below 0, above 1 or no number.
+        UnsupportedValueError: The fraction is below 0, above 1 or not a number.
     """
     try:
         number = fraction if isinstance(fraction, Real) else float(fraction.item())  # for an array of one number
@@ -146,7 +146,7 @@ class Progress:
             message: What is being done, in a word or two.
 
         Raises:
-            UnsupportedValueError: The fraction is below 0, above 1 or no number.
+            UnsupportedValueError: The fraction is below 0, above 1 or not a number.
         """
         run_inline(self._async(fraction, message))
 

@@ -104,7 +104,7 @@ class AsyncData:
             raise UnsupportedValueError("the step of an increment must be a number")
         total: float | None = await self._repository.increment(self._jobs.key, check_name(name, "data"), step)
         if total is None:
-            raise StoredValueError(f"the data {name!r} is no number, so nothing can be added to it; set it first")
+            raise StoredValueError(f"the data {name!r} is not a number, so nothing can be added to it; set it first")
         return total
 
     async def compare_and_set(self, name: str, expected: object | Sentinel, value: object) -> bool:

@@ -80,7 +80,7 @@ class AsyncJobs:
         if job is None:
             return self.key
         if not isinstance(job, Job):
-            raise JobNotFoundError(f"a {type(job).__name__} is no job; give a name, or a job from session.jobs()")
+            raise JobNotFoundError(f"a {type(job).__name__} is not a job; give a name, or a job from session.jobs()")
         if job.state is JobState.FAILED:
             raise UpstreamFailedError(
                 f"the job {job.name!r} ({job.id}) failed, so its output cannot be read: "

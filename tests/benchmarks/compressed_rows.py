@@ -54,7 +54,7 @@ def _rows(paths: list[Path], scratch: Path, processes: ProcessPoolExecutor) -> I
 
     yield Row(
         "jpeg-ls",
-        f"JPEG-LS files to .nii, {size}",
+        f"converting JPEG-LS files to .nii, {size}",
         Way(
             "native engine",
             lambda: AutoConverter().convert(jpeg_ls, fresh(scratch / "ours") / "x.nii", engine="native"),
@@ -75,7 +75,7 @@ def _rows(paths: list[Path], scratch: Path, processes: ProcessPoolExecutor) -> I
     size = f"{len(chosen)} x 512 x 512 of 12 bits, {sum(path.stat().st_size for path in jpeg_2000) / MIB:.0f} MiB"
     yield Row(
         "jpeg-2000",
-        f"JPEG 2000 files to voxels in memory, {size}",
+        f"reading JPEG 2000 files into voxels in memory, {size}",
         Way("read_volume", lambda: read_volume(jpeg_2000)),
         Way("SimpleITK ImageSeriesReader", lambda: by_simpleitk(jpeg_2000)),
         decoding_alone(jpeg_2000, "jpeg2k_decode", processes),

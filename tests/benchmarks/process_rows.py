@@ -78,7 +78,7 @@ def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[
     store.database.sessiondata.update_one({**owner, "name": "x"}, {"$set": {"value": 1}}, upsert=True)
     yield Row(
         "start, MongoDB",
-        "start of a process, first read, end",
+        "starting a process, reading one value, ending the process",
         Way("data.get", lambda: process([python, "-c", OURS], mongo, ROOT)),
         Way("bare PyMongo and a pydantic model, closed as ours is", lambda: process([python, "-c", BARE], mongo)),
         idle,
@@ -101,7 +101,7 @@ def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[
     )
     yield Row(
         "--help",
-        "the help of all commands",
+        "printing the help that lists all commands",
         Way("dcm-processor-service --help", lambda: process([*own, "--help"], cwd=ROOT)),
         Way("bare typer with as many commands", lambda: process([python, "-c", TYPER, "--help"])),
         idle,
@@ -112,7 +112,7 @@ def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[
     script.write_text(NOTHING)
     yield Row(
         "exec",
-        "exec of a callback that does nothing, SQLite",
+        "the command exec with a callback that does nothing, in SQLite",
         Way("exec", lambda: process([*own, "exec", script], sqlite, ROOT)),
         bound=idle,
         rounds=7,
@@ -122,14 +122,14 @@ def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[
         (few / path.name).write_bytes(path.read_bytes())
     yield Row(
         "inspect 24",
-        "inspect of 24 slices, with its page of contact sheets",
+        "the command inspect for 24 slices, with its page of contact sheets",
         Way("inspect", lambda: process([*own, "inspect", few, "--html", scratch / "page.html"], cwd=ROOT)),
         bound=idle,
         rounds=3,
     )
     yield Row(
         "convert 24",
-        "24 slices to .nii.gz",
+        "the command convert for 24 slices, to .nii.gz",
         Way("convert", lambda: process([*own, "convert", few, fresh(scratch / "converted")], cwd=ROOT)),
         Way(
             "dcm2niix -z i -1",

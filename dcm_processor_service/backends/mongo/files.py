@@ -141,7 +141,7 @@ class MongoFileRepository:
             document = await self._made_visible(file_id, change)
         except DuplicateIdError:
             # a later put published its own version, then retired this upload; the result is the same as if this
-            # version had been stored and replaced at once, so this is no error
+            # version had been stored and replaced at once, so this is not an error
             await self._discard(file_id)
             return stored_file({"_id": file_id, **change["$setOnInsert"]}), None, None
         with _marking_maybe_applied():
@@ -274,7 +274,7 @@ class MongoFileRepository:
         try:
             chunk_bytes = int(document.get("chunkSize") or 0) or CHUNK_BYTES
         except (TypeError, ValueError, OverflowError):
-            return "its document is malformed: chunkSize is no number"
+            return "its document is malformed: chunkSize is not a number"
         count = -(-stored.size_bytes // chunk_bytes)
         step = max(1, BATCH_BYTES // chunk_bytes)
         digest, size_bytes = hashlib.sha256(), 0

@@ -68,7 +68,7 @@ class Operations:
 def increment_change(new: Document, by: float, operation: Operation) -> list[Document]:
     """Returns the update that adds to a number only once, however often it is sent, and records the sum.
 
-    The server refuses a value that is no number (code 241), and a sum of integers beyond 64 bits (code 28766).
+    The server refuses a value that is not a number (code 241), and a sum of integers beyond 64 bits (code 28766).
     """
     number = {"$ifNull": ["$value", 0]}
     total: Any = {"$add": [number, Int64(by) if isinstance(by, int) and abs(by) >= 2**31 else by]}

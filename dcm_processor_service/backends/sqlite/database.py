@@ -66,7 +66,7 @@ def open_to_write(folder: Path, timeout_s: float, durability: Durability) -> sql
 
     Raises:
         OSError: A folder or the file cannot be made.
-        sqlite3.Error: The file is no database, or another process holds it.
+        sqlite3.Error: The file is not a database, or another process holds it.
         StoreError: Something in the folder is a link.
         StoredValueError: A newer version of this package made it.
     """
@@ -159,7 +159,7 @@ def open_to_read(folder: Path, timeout_s: float) -> sqlite3.Connection:
     log, it may treat the database as immutable, but only for one read: at the next read, there may be a log.
 
     Raises:
-        sqlite3.Error: The file is no database, or it has a log that only a process with write permission can read.
+        sqlite3.Error: The file is not a database, or it has a log that only a process with write permission can read.
         StoredValueError: A newer version of this package made it.
     """
     path = folder / DATABASE_NAME

@@ -112,7 +112,7 @@ def _read(file: Path) -> StorageCommitment:
     try:
         return StorageCommitment.model_validate_json(content)
     except ValidationError:
-        raise ConfigurationError(f"{str(file)!r} is no file of send --commit-later") from None
+        raise ConfigurationError(f"{str(file)!r} is not a file of send --commit-later") from None
 
 
 def _write(file: Path, asked: StorageCommitment) -> None:

@@ -79,7 +79,7 @@ def send(
 ) -> None:
     """Send DICOM files to a peer by C-STORE, or by STOW-RS to a URL, and report on each.
 
-    Files of a folder that are no DICOM instances are left out and named; a damaged instance is a failure.
+    Files of a folder that are not DICOM instances are left out and named; a damaged instance is a failure.
     """
     with sentences(), opened(bare_container(peer_options.calling)) as container, unpacked(*paths) as places:
         peer = parse_address_or_url(to, peer_options)

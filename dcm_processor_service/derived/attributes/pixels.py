@@ -90,7 +90,7 @@ def store_values(
     if array.dtype.kind == "b":
         array = array.astype(np.uint8)
     if array.dtype.kind not in "iuf":
-        raise DerivedObjectError(f"values of type {array.dtype} are no pixels: give integers, floats or booleans")
+        raise DerivedObjectError(f"values of type {array.dtype} are not pixels: give integers, floats or booleans")
     low, high = array.min(), array.max()
     if not (math.isfinite(low) and math.isfinite(high)):
         raise DerivedObjectError(

@@ -79,7 +79,7 @@ def _check_stated(unit: str | None, source: Source, image_class: ImageClass) -> 
     require_line("units", unit, _LO)
     if image_class == "pt" and unit not in {*_PET_UNITS, _stated(source, "pt")}:
         raise DerivedObjectError(
-            f"{unit!r} is no unit of a PET: say one of {', '.join(_PET_UNITS)} (PS3.3, section C.8.9.1.1.3), "
+            f"{unit!r} is not a unit of a PET: say one of {', '.join(_PET_UNITS)} (PS3.3, section C.8.9.1.1.3), "
             "or units='source' if it is still that of the source"
         )
 

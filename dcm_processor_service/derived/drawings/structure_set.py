@@ -70,8 +70,8 @@ def structure_set(
         options: Algorithm and label.
 
     Raises:
-        DerivedObjectError: A name has no code, a mask is no mask or does not fit the source, the source has no place in
-            space, or none of its images lies in the frame of reference of the masks, or the masks have too many
+        DerivedObjectError: A name has no code, a mask is not a mask or does not fit the source, the source has no place
+            in space, or none of its images lies in the frame of reference of the masks, or the masks have too many
             outlines: more than 5,000 on a slice or 200,000 in all.
         UnsupportedValueError: The masks lie on different grids.
 

@@ -48,7 +48,7 @@ def read_measurements(paths: Sequence[Path], limits: Limits = _LIMITS) -> dict[s
         limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
-        InvalidSeriesError: An object is no structured report by TID 1500, or is damaged.
+        InvalidSeriesError: An object is not a structured report by TID 1500, or is damaged.
     """
     advice = "choose a series whose kind is structured report"
     found: dict[str, Finding] = {}
@@ -65,7 +65,7 @@ def _findings(dataset: Dataset) -> list[tuple[str, Finding]]:
     if not groups and not any(concept(each) == _MEASUREMENTS for each in containers):
         title = code_in(dataset, "ConceptNameCodeSequence")
         raise InvalidSeriesError(
-            f"instance {text(dataset, 'SOPInstanceUID')} is no measurement report of TID 1500 but "
+            f"instance {text(dataset, 'SOPInstanceUID')} is not a measurement report of TID 1500 but "
             f"{title.meaning if title is not None else 'a report without a title'!r}: read it with series.text()"
         )
     evidence = _evidence(dataset)

@@ -66,7 +66,7 @@ def read_rtstruct(instance: InstanceFile, grid: MaskGrid, limits: Limits, *, may
     Raises:
         InvalidSeriesError: The structure set contradicts itself.
     """
-    message = f"{instance.label} is no structure set that can be read, its header is damaged: get it again"
+    message = f"{instance.label} is not a structure set that can be read, its header is damaged: get it again"
     with foreign_errors_as(lambda: InvalidSeriesError(message)), contained():
         header = instance.header
         contours = _by_number(header, "ROIContourSequence", "ReferencedROINumber")

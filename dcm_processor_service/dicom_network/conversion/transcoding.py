@@ -107,7 +107,7 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
 
     Raises:
         UnsupportedTransferSyntaxError: No codec for the conversion is installed, the pixel data is faulty, or the
-            instance is no still image.
+            instance is not a still image.
     """
     if own_uid == wanted_uid:
         return dataset
@@ -256,7 +256,7 @@ def _remedy(uid: str) -> str:
     try:
         get_decoder(UID(uid))
     except NotImplementedError:
-        return "it is no still image that could be decoded"
+        return "it is not a still image that could be decoded"
     return "its pixel data is faulty" if is_decodable(uid) else f"install decoders: {NEEDS_CODECS}"
 
 

@@ -43,7 +43,7 @@ def public_url(peer: Peer) -> str:
     """Returns the peer's URL without its secrets: user name, password, and the query, which may hold a token.
 
     Raises:
-        ConfigurationError: The peer's URL is no http or https URL.
+        ConfigurationError: The peer's URL is not an http or https URL.
     """
     return str(_checked(peer).copy_with(username=None, password=None, query=None, fragment=None)).rstrip("/")
 

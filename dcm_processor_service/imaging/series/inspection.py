@@ -372,7 +372,7 @@ def _report(
         is_diffusion=len(bs) > 1,
         instance_count=len(instances),
         frame_count=len(frames),
-        # A segmentation has no parts: its frames are no slices of a volume, and rules about parts must not choose it.
+        # A segmentation has no parts: its frames are not slices of a volume, and rules about parts must not choose it.
         parts=() if kind is SeriesKind.SEGMENTATION else tuple(_part(stack) for stack in stacks),
         transfer_syntaxes=transfer_syntaxes(instances),
         findings=tuple(findings),

@@ -40,7 +40,7 @@ _COLOUR = (
     "verify and with policy strict, split or largest"
 )
 _RESCALE_FAULT = (
-    "has a rescale that is no number, incomplete, contradictory, all zero, beyond float32, or absent though it is a "
+    "has a rescale that is not a number, incomplete, contradictory, all zero, beyond float32, or absent though it is a "
     "dose or a parametric map: correct it"
 )
 _TRAIT_KEYS = ("PhotometricInterpretation", "ImageType", "Manufacturer")

@@ -186,7 +186,7 @@ def _placed(what: Any) -> _Placed:
         return _of_sitk(what)
     if library in {"torch", "monai"}:
         return _of_tensor(what)
-    spatial_images = sys.modules.get("nibabel.spatialimages")  # if nibabel was not imported, this is no image of it
+    spatial_images = sys.modules.get("nibabel.spatialimages")  # if nibabel was not imported, this is not an image of it
     if spatial_images is not None and isinstance(what, spatial_images.SpatialImage):
         return _Placed(np.asanyarray(what.dataobj), what.affine, "RAS", "the affine of volume.to_nifti()")
     return _Placed(np.asanyarray(what))

@@ -268,18 +268,18 @@ class _Planner:
                 return self._why_unknown(name), True
             if known and not any(event in job.events for job in known):
                 return (
-                    f"it depends on {name!r}, which is no job of {event.value}: a job waits for those of lower levels "
-                    "anyway; remove the name from dependsOn"
+                    f"it depends on {name!r}, which is not a job of {event.value}: a job waits for those of lower "
+                    "levels anyway; remove the name from dependsOn"
                 ), True
         return None
 
     def _why_unknown(self, name: str) -> str:
         others = self._service.required_services
         if not others:
-            return f"it depends on {name!r}, which is no job of this service"
+            return f"it depends on {name!r}, which is not a job of this service"
         return (
-            f"it depends on {name!r}, which is no job of this service and of none that has run in this workspace; run "
-            f"{' or '.join(others)} first, with the same --workspace"
+            f"it depends on {name!r}, which is not a job of this service and of none that has run in this workspace; "
+            f"run {' or '.join(others)} first, with the same --workspace"
         )
 
 

@@ -4,7 +4,7 @@ It is the standard library's logging with a formatter and a scrubber, and no oth
 pynetdicom, drivers and ``warnings`` log through the standard library too. The scrubber removes this session's names,
 ids and dates from every record when it is made, before any handler, ours or another's, sees it.
 
-A line is JSON when the output is no terminal: ``time``, ``level``, ``logger``, ``message``, ``session``, ``job``,
+A line is JSON when the output is not a terminal: ``time``, ``level``, ``logger``, ``message``, ``session``, ``job``,
 ``event``, ``service``, then the fields that were given, then ``traceback``.
 """
 

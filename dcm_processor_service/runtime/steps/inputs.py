@@ -69,7 +69,7 @@ def _array(array: Any) -> list[object]:
     """
     if array.dtype.hasobject:
         raise UnsupportedValueError(
-            "an array of Python objects is no input of a step; give a list, or an array of numbers or text"
+            "an array of Python objects is not an input of a step; give a list, or an array of numbers or text"
         )
     mask = getattr(array, "mask", None)
     contents = [array] if mask is None else [array.data, mask]

@@ -264,7 +264,7 @@ class Step:
         """Reports to the queue how far the job is, as ``ctx.progress`` does, and keeps it in the step's record.
 
         Raises:
-            UnsupportedValueError: The fraction is below 0, above 1 or no number.
+            UnsupportedValueError: The fraction is below 0, above 1 or not a number.
         """
         run_inline(self._async.progress(fraction, message))
 

@@ -85,7 +85,7 @@ class DicomSeries:
         """Reads every instance up to its pixel data, in slice order; reads only the first bytes where these are enough.
 
         Raises:
-            InvalidSeriesError: A file is no DICOM file or is cut off; the message names the instance.
+            InvalidSeriesError: A file is not a DICOM file or is cut off; the message names the instance.
         """
         return run_inline(self._async.headers())
 
@@ -104,7 +104,7 @@ class DicomSeries:
         Raises:
             SeriesNotFoundError: No instance of the series is stored.
             StoredFileNotFoundError: A file was moved or removed since it was stored; the message names it.
-            InvalidSeriesError: A file is no DICOM file, or ends inside its header.
+            InvalidSeriesError: A file is not a DICOM file, or ends inside its header.
         """
         return run_inline(self._async.paths())
 

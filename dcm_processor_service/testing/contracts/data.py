@@ -365,7 +365,7 @@ class DataContract(Contract):
         assert await data.compare_and_set("owner", "a", {"x": 1, "y": [1.5, None]})
         assert await data.compare_and_set("owner", {"x": 1, "y": [1.5, None]}, None)
         assert await data.compare_and_set("owner", None, 1)
-        assert not await data.compare_and_set("owner", True, 2)  # a bool is no number
+        assert not await data.compare_and_set("owner", True, 2)  # a bool is not a number
         assert await data.compare_and_set("owner", 1.0, 2)
         assert await data.get("owner") == 2
 

@@ -75,7 +75,7 @@ def test_find_prints_nothing_where_nothing_matches() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--study-date", "yesterday"), CONFIGURATION, "study_date is no date"),
+        (("--study-date", "yesterday"), CONFIGURATION, "study_date is not a date"),
         (("--patient-id", "a\\b"), CONFIGURATION, "patient_id holds a backslash"),
         (("--limit", "1", "--level", "instance", "--patient-id", "TEST"), FAILED, "found more than 1; ask for less"),
     ],

@@ -394,9 +394,9 @@ def test_dependencies_that_cannot_be_met_are_reported(service: Path, scans: Path
     assert ran.code == 1
     told = {row["job"]["name"]: row["reason"] for row in rows(ran) if not row.get("created", True)}
     assert told["a"] == told["b"] == "its dependsOn leads in a circle"
-    assert told["c"] == "it depends on 'nobody', which is no job of this service"
+    assert told["c"] == "it depends on 'nobody', which is not a job of this service"
     assert told["e"] == "it depends on 'c', which is not created"
-    assert "'of_study', which is no job of stable-series" in told["d"]
+    assert "'of_study', which is not a job of stable-series" in told["d"]
     assert results(ran) == [("of_study", 1)]
 
 
@@ -449,12 +449,15 @@ def test_a_callback_that_is_no_entry_runs_with_a_note(service: Path, scans: Path
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({"dcm-processor.json": "{"}, "is no JSON"),
+        ({"dcm-processor.json": "{"}, "is not JSON"),
         ({"dcm-processor.json": '{"name": "x"}'}, "version: Field required"),
         ({"module/__init__.py": "import helper"}, "write from .helper import …"),
         ({"module/__init__.py": "import surely_not_installed"}, "is it in requirements.txt and installed here?"),
         ({"module/__init__.py": ""}, "the workerEntry of the job 'total', 'total', is not there"),
-        ({"registry/__init__.py": "callback = 1"}, "the registryEntry of the job 'total', 'callback', is no function"),
+        (
+            {"registry/__init__.py": "callback = 1"},
+            "the registryEntry of the job 'total', 'callback', is not a function",
+        ),
     ],
 )
 def test_a_service_that_cannot_be_loaded_is_one_sentence(

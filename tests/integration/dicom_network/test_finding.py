@@ -164,5 +164,5 @@ def test_an_answer_to_another_query_is_not_used() -> None:
 def test_what_is_no_list_of_answers_does_not_say_that_there_is_nothing(content: bytes) -> None:
     with running_stow_service() as service:
         service.told = 200, content
-        with pytest.raises(FindError, match="no DICOM JSON"):
+        with pytest.raises(FindError, match="not DICOM JSON"):
             DicomRetriever().find(service.peer, FindQuery(patient_id="TEST"))

@@ -80,7 +80,7 @@ NO_ANSWERS = {
     "an answer over another context": (lambda request: answer(request, context_id=3), "presentation context"),
     "an answer for another instance": (lambda request: answer(request, uid=b"1.2.3\0"), "another instance"),
     "a PDU of an unknown type": (lambda _: pdu(9, b"?"), "unexpected PDU of type 9"),
-    "a PDU of two gigabytes": (lambda _: b"\4\0\x7f\xff\xff\xff", "no DICOM message"),
+    "a PDU of two gigabytes": (lambda _: b"\4\0\x7f\xff\xff\xff", "not a DICOM message"),
 }
 
 
@@ -280,7 +280,7 @@ def test_a_peer_that_is_gone_is_not_asked_for_commitment(sender: PynetdicomSende
         (abort(), "the peer aborted the association"),
         (pdu(RELEASE_RP, bytes(4)), "it sent a PDU of type 6"),
         (pdu(ASSOCIATE_AC, b"no answer"), "is it a DICOM peer"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no DICOM message"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "not a DICOM message"),
     ],
 )
 def test_what_is_no_answer_to_the_association_request_is_reported(
@@ -560,7 +560,7 @@ def test_an_acceptance_that_is_cut_off_is_no_dicom(sender: PynetdicomSender, cut
         _, body = wire.read_pdu()
         wire.send(pdu(ASSOCIATE_AC, acceptance(body)[:cut]))
 
-    with scripted_peer(script) as seen, pytest.raises(PeerUnreachableError, match="no DICOM message"):
+    with scripted_peer(script) as seen, pytest.raises(PeerUnreachableError, match="not a DICOM message"):
         sender.send(make_ct(), seen.peer, options=ONCE)
 
 
@@ -569,7 +569,7 @@ def test_a_rejection_that_is_cut_off_is_no_dicom(sender: PynetdicomSender) -> No
         wire.read_pdu()
         wire.send(pdu(ASSOCIATE_RJ, b"\0\1"))
 
-    with scripted_peer(script) as seen, pytest.raises(PeerUnreachableError, match="no DICOM message"):
+    with scripted_peer(script) as seen, pytest.raises(PeerUnreachableError, match="not a DICOM message"):
         sender.send(make_ct(), seen.peer, options=ONCE)
 
 

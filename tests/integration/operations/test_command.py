@@ -69,11 +69,11 @@ def test_json_is_a_line_for_each_record(platform: Platform, sessions: Callable[.
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["sweep", "--older-than", "a week"], "--older-than 'a week' is no length of time"),
-        (["sweep", "--older-than", "7"], "--older-than '7' is no length of time"),
+        (["sweep", "--older-than", "a week"], "--older-than 'a week' is not a length of time"),
+        (["sweep", "--older-than", "7"], "--older-than '7' is not a length of time"),
         (["sweep", "--older-than", "7d", "--policy", "some"], "--policy 'some' is not known"),
         (["why", "5e" * 12], "there is no session"),
-        (["why", "liver"], "'liver' is no id of a session"),
+        (["why", "liver"], "'liver' is not an id of a session"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence_and_exit_code_2(

@@ -108,7 +108,7 @@ def test_a_message_of_the_largest_size_is_accepted(monkeypatch: pytest.MonkeyPat
         (pdu(4, fragment(COMMAND | LAST, b"nonsense")), "the peer's command set is malformed", False),
         (pdu(4, fragment(COMMAND | LAST, command_set.c_echo_rq(1))), "a message that was not asked for", False),
         (b"\x15\x03\x01\0\2\2", "it speaks TLS on this port", False),
-        (struct.pack(">BBI", 4, 0, (1 << 24) + 1), "something that is no DICOM message", False),
+        (struct.pack(">BBI", 4, 0, (1 << 24) + 1), "something that is not a DICOM message", False),
     ],
     ids=["abort", "release", "other", "nonsense", "request", "tls", "endless"],
 )

@@ -238,7 +238,7 @@ def test_an_intercept_of_frames_without_a_slope_is_refused(tmp_path: Path) -> No
     ds.save_as(paths[0])
     refused(paths, "INVALID_RESCALE", "split")
     [finding] = [one for one in inspect_series(paths).findings if one.code == "INVALID_RESCALE"]
-    assert "is no number, incomplete" in finding.message
+    assert "is not a number, incomplete" in finding.message
 
 
 def test_a_frame_that_lost_its_rescale_is_refused(tmp_path: Path) -> None:

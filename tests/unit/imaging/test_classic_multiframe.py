@@ -302,5 +302,5 @@ def test_doses_and_energy_windows_at_one_place_are_no_volumes_in_time(
     [finding] = [one for one in refused(paths, "UNKNOWN_KIND", "split").findings if one.code == "UNKNOWN_KIND"]
     assert said in finding.message
     assert finding.message.endswith(
-        "lie at one place and are no volumes in time: convert the files of each by themselves"
+        "lie at one place and are not volumes in time: convert the files of each by themselves"
     )

@@ -205,7 +205,7 @@ def test_long_values_stay_in_the_file_until_they_are_asked_for(tmp_path: Path) -
         (bytes(128) + b"DICX" + bytes(100), "not readable as DICOM", False),
         (b"\x1f\x8b" + bytes(300), "packed with gzip: unpack it first", False),
         (b"PK" + bytes(300), "packed as ZIP: unpack it first", False),
-        (b"\x08\0\x60\0CS\x02\0CT", "not readable as DICOM", False),  # the file has an element, but is no instance
+        (b"\x08\0\x60\0CS\x02\0CT", "not readable as DICOM", False),  # the file has an element, but is not an instance
         (bytes(128) + b"DICM", "cut off inside its header: get it again", True),
     ],
     ids=["nothing", "one byte", "zeros", "gzip", "ZIP", "one element", "preamble"],

@@ -155,7 +155,7 @@ def test_a_directory_that_is_cut_off_is_not_read_as_a_shorter_one(tmp_path: Path
     end = whole.index(b"\x08\0\x16\0UI", begin)
     for size in (begin, begin + 1, begin + 12, begin + 30, end - 60, end - 9, end - 1):
         dicomdir.write_bytes(whole[:size])
-        with pytest.raises(UnreadableFileError, match=r"DICOMDIR is damaged, cut off, or no DICOMDIR: get it again"):
+        with pytest.raises(UnreadableFileError, match=r"DICOMDIR is damaged, cut off, or not a DICOMDIR: get it again"):
             dicomdir_files(dicomdir)
     dicomdir.write_bytes(whole)
     assert len(dicomdir_files(dicomdir)) == 2
@@ -165,7 +165,7 @@ def test_a_file_that_is_no_directory_is_named(tmp_path: Path) -> None:
     path = stored(tmp_path)
     (tmp_path / "DICOMDIR").write_bytes(b"no DICOM")
     for no_directory in (path, tmp_path / "DICOMDIR"):
-        with pytest.raises(UnreadableFileError, match="no DICOMDIR: get it again"):
+        with pytest.raises(UnreadableFileError, match="not a DICOMDIR: get it again"):
             dicomdir_files(no_directory)
 
 

@@ -176,7 +176,7 @@ def _end_without_waiting_for_monitors() -> None:
 
 
 def _seconds(milliseconds: str | None) -> float:
-    """Returns the seconds of an option; 0 if it is not set or no number, which is refused later."""
+    """Returns the seconds of an option; 0 if it is not set, or not a number, which is refused later."""
     try:
         value = float(milliseconds or "")
     except ValueError:

@@ -137,7 +137,7 @@ def _incomplete(numbers: NDArray[np.intp], labels: NDArray[np.intp], counts: NDA
             times, places = (outer, inner) if name == VOLUME_BY_VOLUME else (inner, outer)
             places_of_labels = sorted(set(zip(places.tolist(), labels.tolist(), strict=True)))
             along = [label for _, label in places_of_labels]
-            # numbers that do not count along the stack are no evidence if slices are missing
+            # numbers that do not count along the stack are not evidence if slices are missing
             is_planned = along in (list(range(len(counts))), list(range(len(counts)))[::-1])
             if is_planned and times.min() == 0 and times.max() == counts.max() - 1:
                 return NumberPlan(name, [int(time) for time in times])
