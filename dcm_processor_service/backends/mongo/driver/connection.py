@@ -127,8 +127,8 @@ class LazyClient:
         named = self._url_options.keys() & {"w", "journal"}
         if self._url_options.get("w") == "0":
             raise ConfigurationError(
-                "DCM-PROCESSOR-SERVICE-DB-URL has w=0, so MongoDB does not say whether it stored a value; leave it out, "
-                "or set DCM-PROCESSOR-SERVICE-DURABILITY=fast"
+                "DCM-PROCESSOR-SERVICE-DB-URL has w=0, so MongoDB does not say whether it stored a value; leave it "
+                "out, or set DCM-PROCESSOR-SERVICE-DURABILITY=fast"
             )
         if self._location.durability == "fast":
             return {} if named else {"w": 1}
