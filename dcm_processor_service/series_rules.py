@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.keywords import refuses_unknown_keywords
+from dcm_processor_service.models.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -195,7 +196,7 @@ def _between(
 
 def _slices(facts: SeriesFacts, wanted: Any) -> str:
     count = facts.slice_count
-    return "" if count >= wanted else f"it has {count} slices, fewer than {wanted}"
+    return "" if count >= wanted else f"it has {counted(count, 'slice')}, fewer than {wanted}"
 
 
 def _plane(facts: SeriesFacts, wanted: Any) -> str:

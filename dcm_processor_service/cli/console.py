@@ -47,7 +47,7 @@ __all__ = [
 
 _MOST_NAMED = 10
 _QUESTIONS = {"builtins.breakpoint", "builtins.input", "pdb.Pdb"}
-"""The interpreter's audit events of code that asks at the terminal."""
+"""The interpreter's audit events of code that waits for input at the terminal."""
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:
@@ -101,13 +101,15 @@ def progress_bar(console: Console) -> Progress:
 
 
 def stops_for_questions(progress: Progress) -> Progress:
-    """Ends a bar once the user's code asks at the terminal, by ``breakpoint()`` or ``input()``.
+    """Ends a bar as soon as the user's code waits for input, by ``breakpoint()`` or ``input()``.
 
-    Otherwise the bar is drawn over what is typed.
+    Otherwise the bar would be drawn over what the user types.
     """
     if progress.console.is_terminal:
         bar = weakref.ref(progress)
-        streams: list[TextIO] = []  # input() goes on to use the stream that it has, without a reference of its own
+        streams: list[
+            TextIO
+        ] = []  # keeps the streams alive, because input() uses the replaced one without a reference to it
 
         def hear(event: str, _arguments: tuple[Any, ...]) -> None:
             if event in _QUESTIONS and (shown := bar()) is not None:

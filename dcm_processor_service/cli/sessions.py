@@ -11,6 +11,7 @@ import typer
 from dcm_processor_service.cli.commands import example
 from dcm_processor_service.cli.console import error_console, output_console, print_json_line, sentences, table_of
 from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.models.counts import counted
 from dcm_processor_service.operations import explain_session, list_sessions, retry_session, sweep_sessions
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def retry(
         return
     for one in report.jobs:
         output_console().print(
-            f"The queue may start {one.job} ({one.job_id}) again; {one.released} jobs wait for it.", soft_wrap=True
+            f"The queue may start {one.job} ({one.job_id}) again; jobs that wait for it: {one.released}",
+            soft_wrap=True,
         )
 
 
@@ -109,7 +111,7 @@ def sweep(
         output_console().print(f"{one.session_id} {verb}: {one.state} for {_time(one.idle_s)}, {_size(one.held)}")
     for left in report.left:
         error_console().print(f"{left.session_id} is kept: {left.reason}")
-    output_console().print(f"{len(report.swept)} sessions {verb}, {len(report.left)} kept.")
+    output_console().print(f"{counted(len(report.swept), 'session')} {verb}, {len(report.left)} kept.")
 
 
 def _duration(text: str) -> timedelta:

@@ -126,7 +126,7 @@ class PynetdicomSender:
                 sending the rest again may help, it is a SendIncompleteError. Not raised with ``check=False``.
             PeerUnreachableError: No association could be opened. If instances were stored before, ``report`` has the
                 records, and the error is not raised with ``check=False``.
-            ConfigurationError: A certificate file of the peer is unusable, or a port of ours is in use.
+            ConfigurationError: A certificate file of the peer is unusable, or one of our ports is in use.
             InvalidSeriesError: A folder holds no instance to send.
         """
         options = suited_to(peer, options, self._timeout_s)

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from dcm_processor_service.disk import is_file
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.local.run_report import RECORD_NAME
-from dcm_processor_service.local.workspace import Workspace, counted, describe
+from dcm_processor_service.local.workspace import Workspace, describe
+from dcm_processor_service.models.counts import counted
 from dcm_processor_service.models.platform_ids import is_platform_id
 from dcm_processor_service.models.run_report import RunReport
 from dcm_processor_service.ports.concurrency import run_inline

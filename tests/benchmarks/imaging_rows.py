@@ -142,7 +142,8 @@ def derived_rows(paths: list[Path], volume: Any, scratch: Path) -> Iterator[Row]
     yield Row(
         "derive",
         f"making and saving a derived series of {len(paths)} CT instances. The loop copies the header and changes "
-        "three UIDs. Ours writes references, derivation and producer, and checks each object. Neither waits for the disk",
+        "three UIDs. Ours writes references, derivation and producer, and checks each object. Neither waits for the "
+        "disk",
         Way("derive and save", derive),
         Way("a plain pydicom loop", loop),
         target="2",

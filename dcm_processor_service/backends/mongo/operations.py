@@ -99,6 +99,8 @@ def set_change(new: Document, value: Any, operation: Operation) -> list[Document
     recorded = {"$mergeObjects": [{"$cond": [is_new, made, "$operations"]}, {operation.lane: {"id": operation.id}}]}
     same = {"$and": [{"$eq": ["$value", "$$stored"]}, {"$eq": [{"$type": "$value"}, {"$type": "$$stored"}]}]}
     kept = {"$cond": [same, "$operations", recorded]}
-    own = {"$cond": [is_new, fields, {}]}  # in an old document, they would change the order of its fields
+    own = {
+        "$cond": [is_new, fields, {}]
+    }  # only for a new document: they would change the order of the fields of an old one
     changed = {"$mergeObjects": [own, "$$ROOT", {"value": "$$stored", "operations": kept}]}
     return [{"$replaceWith": {"$let": {"vars": {"stored": {"$literal": value}}, "in": changed}}}]

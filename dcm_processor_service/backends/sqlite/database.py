@@ -118,7 +118,7 @@ def _prepare(connection: sqlite3.Connection, timeout_s: float) -> None:
             if _version(connection) == 0:
                 connection.execute("PRAGMA journal_mode = WAL")
                 _migrate(connection)
-                # on a full disk, rows that are in the database file itself can be changed, and closing removes the log
+                # moves the schema from the log to the database file, whose rows can be changed even on a full disk
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.OperationalError as error:
             if not is_locked(error) or time.monotonic() > deadline:

@@ -92,7 +92,7 @@ def _answered(
 ) -> StorageCommitment:
     if listen_port is None and not ask_again:
         raise ConfigurationError(
-            "the peer sends its answer to a port of ours: name the port with --listen-port, or give --ask-again"
+            "the peer sends its answer to one of our ports: name the port with --listen-port, or give --ask-again"
         )
     latest = [asked]
 

@@ -285,7 +285,7 @@ def _shown(text: str) -> str:
 
 
 def _refused(error: ValidationError, otherwise: str) -> ConfigurationError:
-    """Returns an error that names each of two options if its value is invalid; ``otherwise`` is its text if none is."""
+    """Returns an error that names each invalid option among these two; if both are valid, its text is ``otherwise``."""
     options = {"certificate_sha256": "--fingerprint", "tls_server_name": "--tls-name"}
     found = {str(one["loc"][0]): one["msg"].removeprefix("Value error, ") for one in error.errors() if one["loc"]}
     faults = [f"{option}: {found[name]}" for name, option in options.items() if name in found]

@@ -63,11 +63,11 @@ _REASONS = {
 
 _BY_PROVIDER = 2
 _PROVIDER_REASONS = {
-    1: "it did not know a PDU of ours",
-    2: "it did not expect a PDU of ours",
-    4: "it did not know a parameter of ours",
-    5: "it did not expect a parameter of ours",
-    6: "a parameter of ours was invalid",
+    1: "it did not know a PDU that we sent",
+    2: "it did not expect a PDU that we sent",
+    4: "it did not know a parameter that we sent",
+    5: "it did not expect a parameter that we sent",
+    6: "a parameter that we sent was invalid",
 }
 
 

@@ -150,7 +150,10 @@ def between_letters(names: Iterable[str]) -> Iterator[str]:
 
 
 def joined_names(parts: list[str], vocabulary: frozenset[str]) -> Iterator[tuple[str, set[str]]]:
-    """Yields the patterns of two parts of a name side by side, in both orders, each with its signs."""
+    """Yields the patterns of two parts of a name side by side, in both orders.
+
+    With each pattern come the spellings of its longer part: only a text that holds one of them can match.
+    """
     for pair in permutations(parts[:_MOST_PAIRED], 2):
         length = sum(map(len, pair))
         if max(map(len, pair)) == 1:

@@ -94,7 +94,7 @@ class Journal:
         await self._write()
 
     async def may_hold(self, sop_instance_uid: str) -> bool:
-        """Returns whether another process of ours has sent the instance, or may have, so that the peer may hold it."""
+        """Returns whether another of our processes has sent the instance, or may have; the peer may hold it then."""
         if sop_instance_uid not in self._others:
             found = await self._read()
             others = [segment for name, segment in found.items() if _writer(name) != self._own]

@@ -350,10 +350,10 @@ class DataContract(Contract):
         assert await data.increment("count", 0.5) == 3.5
         assert await data.get("count") == 3.5
         await data.set("text", "x")
-        with pytest.raises(StoredValueError, match="no number"):
+        with pytest.raises(StoredValueError, match="not a number"):
             await data.increment("text")
         await data.set("flag", value=True)
-        with pytest.raises(StoredValueError, match="no number"):
+        with pytest.raises(StoredValueError, match="not a number"):
             await data.increment("flag")
 
     async def test_compare_and_set_replaces_only_the_expected_value(self, store: StoreUnderTest) -> None:

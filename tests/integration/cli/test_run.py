@@ -59,7 +59,7 @@ def test_a_table_tells_what_came_out(scans: Path) -> None:
         "done, exit code 0",
         "data  count",
         "file  out/count.txt",
-        "1 bytes, text/plain",
+        "1 byte, text/plain",
         "files in",
         '{"count": 3, "params": {}}',
     ):

@@ -177,7 +177,7 @@ def test_a_class_that_makes_the_peer_abort_the_association_keeps_no_other_from_i
         report = sender.send(datasets, seen.peer, options=UNCHECKED)
     failed = {number for number, record in enumerate(report.records) if record.outcome is not Outcome.STORED}
     assert failed == {4, 12, 20}
-    assert "a parameter of ours was invalid" in report.records[4].meaning
+    assert "a parameter that we sent was invalid" in report.records[4].meaning
 
 
 def test_a_conversion_that_outlasts_the_association_costs_no_attempt(

@@ -36,7 +36,7 @@ NOT_COMPARED = frozenset({"SpecificCharacterSet", "DataSetTrailingPadding"})
 
 
 class Archive:
-    """The archive as a peer, and the port of ours to which a C-MOVE may go."""
+    """The archive as a peer, and our port to which a C-MOVE may go."""
 
     def __init__(self, port: int, ours: int) -> None:
         self.peer = Peer(name="DCMJS", ae_title="DCMJS", host="127.0.0.1", port=port)

@@ -75,7 +75,7 @@ NO_ANSWERS = {
     ),
     "no status": (lambda request: answer(request, None), "without a status"),
     "an abort": (lambda _: abort(), "the peer aborted the association; see its log"),
-    "an abort with a reason": (lambda _: abort(2, 6), "a parameter of ours was invalid"),
+    "an abort with a reason": (lambda _: abort(2, 6), "a parameter that we sent was invalid"),
     "a release": (lambda _: pdu(RELEASE_RQ, bytes(4)), "released the association"),
     "an answer over another context": (lambda request: answer(request, context_id=3), "presentation context"),
     "an answer for another instance": (lambda request: answer(request, uid=b"1.2.3\0"), "another instance"),
@@ -420,7 +420,7 @@ def test_a_lane_that_is_aborted_takes_nothing_from_the_others(sender: Pynetdicom
     if attempts == 1:
         assert report.count(Outcome.STORED) == 5
         assert by_uid[lost].outcome is Outcome.FAILED
-        assert "a parameter of ours was invalid" in by_uid[lost].meaning
+        assert "a parameter that we sent was invalid" in by_uid[lost].meaning
     else:
         assert report.ok
         assert by_uid[lost].attempts == 2
@@ -539,7 +539,7 @@ def test_the_reason_of_an_abort_is_heard_while_the_instance_is_written(sender: P
         finally:
             released.set()
     assert outcomes(report) == ["failed"]
-    assert report.records[0].meaning == "the peer aborted the association: a parameter of ours was invalid"
+    assert report.records[0].meaning == "the peer aborted the association: a parameter that we sent was invalid"
 
 
 def test_items_that_nobody_knows_are_passed_over_in_the_acceptance(sender: PynetdicomSender) -> None:

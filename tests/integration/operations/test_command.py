@@ -40,7 +40,7 @@ def test_a_dead_session_is_listed_explained_retried_and_swept(platform: Platform
     assert "The job segment" in sessions("why", made.id).stdout
     assert sessions("retry", made.id, "segment").stdout.startswith("The queue may start segment (")
     ran = sessions("sweep", "--older-than", "1d12h")
-    assert (ran.code, ran.stdout.splitlines()[-1]) == (0, "1 sessions swept, 1 kept.")
+    assert (ran.code, ran.stdout.splitlines()[-1]) == (0, "1 session swept, 1 kept.")
     assert ran.stderr == f"{made.id} is kept: it is waiting\n"
     assert platform.count("sessions") == {"sessions": 1}
     assert other.id in ran.stdout

@@ -475,11 +475,11 @@ FAULTS: list[tuple[Exception, type[Exception], str]] = [
         StoredValueError,
         r"the workspace database in '.*' is damaged: not a database; .*",
     ),
-    (OverflowError("too large"), UnsupportedValueError, r"a name or an id holds what SQLite cannot: .*"),
+    (OverflowError("too large"), UnsupportedValueError, r"a name or an id holds .* which SQLite cannot store"),
     (
         UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogate"),
         UnsupportedValueError,
-        r"a name or an id holds what SQLite cannot: .*",
+        r"a name or an id holds .* which SQLite cannot store",
     ),
     (JobNotFoundError("ours"), JobNotFoundError, "ours"),
 ]

@@ -324,7 +324,7 @@ def test_a_radiograph_in_negative_is_shown_as_it_is_meant(tmp_path: Path) -> Non
         ds.save_as(tmp_path / f"{meaning}.dcm")
         picture = picture_of_scan([tmp_path / f"{meaning}.dcm"], 1)
         assert picture.caption.startswith("MR · ")
-        assert picture.caption.endswith("1 images")
+        assert picture.caption.endswith("1 image")
         pictures.append(opened(picture.png).astype(int))
         sheets.append(opened(preview_series([tmp_path / f"{meaning}.dcm"])).astype(int)[400:500, 400:500])
     np.testing.assert_allclose(pictures[0] + pictures[1], 255, atol=3)

@@ -48,8 +48,8 @@ def test_slices_with_and_without_the_precise_scale_are_refused(tmp_path: Path, p
     report = refused(change(single_frame(Recipe(modality="MR"), tmp_path), edit), "MISSING_RESCALE", policy)
     [finding] = [one for one in report.findings if one.code == "MISSING_RESCALE"]
     assert finding.message == (
-        "1 of 6 slices lack the precise scale of Philips that the others have, so their values are others: get them "
-        "again"
+        "1 of 6 slices without the precise scale of Philips that the others have, so the values cannot be compared: "
+        "get them again"
     )
     assert (finding.count, len(finding.sop_instance_uids)) == (1, 1)
 

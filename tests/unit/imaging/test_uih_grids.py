@@ -122,5 +122,5 @@ def test_two_images_share_the_grids_of_a_series(tmp_path: Path, grids: list[Path
 
 
 def test_one_of_two_images_that_no_grid_holds_is_not_taken(tmp_path: Path, grids: list[Path]) -> None:
-    with pytest.raises(NiftiConversionError, match="1 volumes that no grid holds"):
+    with pytest.raises(NiftiConversionError, match="1 volume that no grid holds"):
         halves(tmp_path, grids, voxels()[..., 0], voxels()[..., 1] + 1)
