@@ -77,10 +77,10 @@ class FrameInfo:
     """How the pixels are stored; frames whose pixels are stored alike share one object."""
 
     orientation: tuple[float, ...] | None
-    """ImageOrientationPatient: two directions, LPS, each scaled to length 1."""
+    """ImageOrientationPatient: two directions, LPS, each scaled to length 1; None for a distorted image."""
 
     position: tuple[float, ...] | None
-    """ImagePositionPatient: LPS, mm."""
+    """ImagePositionPatient: LPS, mm; None for a distorted image."""
 
     pixel_spacing: tuple[float, ...] | None
     """Distance between rows, then between columns, mm."""
@@ -141,7 +141,7 @@ def _most_frames(instance: InstanceFile, stored_as: PixelFormat) -> int:
 
 def _classic_frame(instance: InstanceFile, stored_as: PixelFormat) -> FrameInfo:
     header = instance.header
-    place = detector(header) or header
+    place = Dataset() if _is_distorted((header,)) else detector(header) or header
     return FrameInfo(
         instance,
         1,
@@ -195,16 +195,37 @@ def _enhanced_frames(instance: InstanceFile, stored_as: PixelFormat, per_frame: 
 def _enhanced_frame(
     instance: InstanceFile, stored_as: PixelFormat, index: int, places: tuple[Header, ...]
 ) -> FrameInfo:
+    orientation = position = None
+    if not _is_distorted(places):
+        orientation = in_groups(
+            places, "PlaneOrientationSequence", lambda ds, _: _orientation(ds), "ImageOrientationPatient"
+        )
+        position = in_groups(
+            places, "PlanePositionSequence", lambda ds, key: numbers(ds, key, 3), "ImagePositionPatient"
+        )
     return FrameInfo(
         instance,
         index,
         places,
         stored_as,
-        in_groups(places, "PlaneOrientationSequence", lambda ds, _: _orientation(ds), "ImageOrientationPatient"),
-        in_groups(places, "PlanePositionSequence", lambda ds, key: numbers(ds, key, 3), "ImagePositionPatient"),
+        orientation,
+        position,
         in_groups(places, "PixelMeasuresSequence", lambda ds, _: _spacing(ds), "PixelSpacing"),
         *frame_rescale(places, is_float=stored_as.is_float),
     )
+
+
+def _is_distorted(places: tuple[Header, ...]) -> bool:
+    """Returns whether an image shows another geometry than its attributes say, such as a curved reformation.
+
+    VolumetricProperties (0008,9206) is then DISTORTED (PS3.3, section C.8.16.2.1.2).
+    """
+    for place in places[:-1]:
+        for macro in (*_FRAME_TYPES, "USImageDescriptionSequence"):
+            group = item(place, macro)
+            if group is not None and (found := text(group, "VolumetricProperties")):
+                return found.upper() == "DISTORTED"
+    return text(places[-1], "VolumetricProperties").upper() == "DISTORTED"
 
 
 def frame_of_reference_uid(frames: Iterable[FrameInfo]) -> str:

@@ -254,8 +254,9 @@ def _content_findings(
     lost = [frame.instance for frame in slices if id(frame) not in placed_ids]
     if lost:
         message = (
-            f"the place in the patient is unknown for {len(lost)} of {counted(len(frames), 'frame')} (orientation, "
-            "position, pixel spacing): no volume can be made of them, use them as pictures"
+            f"the place in the patient is unknown for {len(lost)} of {counted(len(frames), 'frame')}, which lack an "
+            "orientation, position or pixel spacing, or are distorted (VolumetricProperties): no volume can be made of "
+            "them, use them as pictures"
         )
         findings.append(
             SeriesFinding(code="MISSING_GEOMETRY", message=message, sop_instance_uids=uids(lost), count=len(lost))

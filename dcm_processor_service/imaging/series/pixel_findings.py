@@ -15,7 +15,7 @@ from dcm_processor_service.imaging.frames.rescale_from_header import are_mapped_
 from dcm_processor_service.imaging.frames.vendor import is_private_mosaic
 from dcm_processor_service.imaging.headers.instance_file import open_regular, read_header
 from dcm_processor_service.imaging.headers.private_tags import MOSAIC_GROUPS
-from dcm_processor_service.imaging.headers.values import ScannedHeader, integer, text
+from dcm_processor_service.imaging.headers.values import ScannedHeader, integer, numbers, text
 from dcm_processor_service.imaging.headers.vendor_elements import vendor_elements
 from dcm_processor_service.imaging.series.geometry_findings import about, distinct
 from dcm_processor_service.models.images.limits import Limits
@@ -38,6 +38,10 @@ _SURPLUS_PART = 0.05
 _COLOUR = (
     "is in colour, but a volume has one number for each voxel: convert it to NIfTI, whose voxels can be colours, "
     "without verify and with policy strict, split or largest"
+)
+_COLOURED_VALUES = (
+    "shows its greatest values in the colours of a supplemental palette, so that these values may be colours and no "
+    "measurements: get the series without colours"
 )
 _RESCALE_FAULT = (
     "has a rescale that is not a number, incomplete, contradictory, all zero, beyond float32, or absent though it is a "
@@ -87,6 +91,11 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
             "has pixels that are not one integer of 8, 16 or 32 bits or one floating point number: use them one by one",
         ),
         (
+            "UNSUPPORTED_PIXELS",
+            having["COLOURS_AMONG_VALUES"],
+            _COLOURED_VALUES,
+        ),
+        (
             "INVALID_RESCALE",
             distinct(scale),
             _RESCALE_FAULT,
@@ -110,9 +119,22 @@ def _traits(frame: FrameInfo) -> tuple[str, ...]:
         "UNKNOWN_SIGN": pixels.lacks_sign,
         "UNSUPPORTED_PIXELS": not in_colour
         and not (pixels.is_supported or pixels.is_empty or pixels.has_odd_bits or pixels.lacks_sign),
+        "COLOURS_AMONG_VALUES": not in_colour and _has_colours_among_values(frame),
         "MOSAIC": says_mosaic or is_private_mosaic(header),
     }
     return tuple(code for code, is_so in found.items() if is_so)
+
+
+def _has_colours_among_values(frame: FrameInfo) -> bool:
+    """Returns whether only the stored values from a certain one on have colours (PS3.3, section C.7.6.19).
+
+    A palette for all values shows measurements in colours.
+    """
+    header, pixels = frame.places[-1], frame.pixel_format
+    if text(header, "PixelPresentation").upper() not in {"COLOR", "MIXED"}:
+        return False
+    table = numbers(header, "RedPaletteColorLookupTableDescriptor", count=3)
+    return table is not None and 0 < table[1] < 1 << (pixels.bits_stored - bool(pixels.is_signed))
 
 
 def _traits_key(frame: FrameInfo) -> Hashable:

@@ -40,7 +40,7 @@ def test_every_method_that_a_callback_reaches_is_reported(tmp_path: Path) -> Non
     progress = {one["name"]: one["signature"] for one in facades["ctx.progress"]["members"]}
     assert progress["__call__"] == "(fraction: float, message: str = '') -> None"
     volume = {one["name"]: one["summary"] for one in facades["ctx.session.dicom.get_series().volume()"]["members"]}
-    assert volume["array"].startswith("Shape (i, j, k)")
+    assert "shape (i, j, k)" in volume["array"]
     for facade in facades.values():
         assert hasattr(dcm_processor_service, facade["class"])
         assert facade["members"]

@@ -46,6 +46,51 @@ def test_a_segmentation_gets_no_advice_on_colours_or_bits(tmp_path: Path, change
     assert refused([path], "SEGMENTATION", "largest").codes == {"SEGMENTATION"}
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("where", ["file", "top", "shared", "frame"])
+@pytest.mark.parametrize("what", ["DISTORTED", "SAMPLED", "VOLUME"])
+def test_distorted_images_have_no_place(tmp_path: Path, what: str, where: str, policy: Policy) -> None:
+    recipe = Recipe(modality="MR")
+    paths = (single_frame if where == "file" else multi_frame)(recipe, tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        kind = Dataset()
+        kind.VolumetricProperties = what
+        if where in {"file", "top"}:
+            ds.VolumetricProperties = what
+        elif where == "shared":
+            ds.VolumetricProperties = what
+            ds.SharedFunctionalGroupsSequence[0].MRImageFrameTypeSequence = [kind]
+        else:
+            ds.VolumetricProperties = "MIXED"
+            for group in ds.PerFrameFunctionalGroupsSequence:
+                group.CTImageFrameTypeSequence = [kind]
+        ds.save_as(path)
+    if what == "DISTORTED":
+        assert "VolumetricProperties" in str(refused(paths, "MISSING_GEOMETRY", policy))
+    else:
+        np.testing.assert_array_equal(read_volumes(paths, policy)[0].array, recipe.values[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("shown", "first", "is_refused"),
+    [("COLOR", 200, True), ("MIXED", 1, True), ("MONOCHROME", 200, False), ("COLOR", 0, False), ("COLOR", 256, False)],
+)
+def test_values_that_may_be_colours_are_refused(tmp_path: Path, shown: str, first: int, *, is_refused: bool) -> None:
+    recipe = Recipe(modality="MR", bits_allocated=8, bits_stored=8, signed=False)
+    [path] = multi_frame(recipe, tmp_path)
+    ds = dcmread(path)
+    ds.PixelPresentation = shown
+    for colour in range(3):  # red, green and blue
+        ds.add_new(0x00281101 + colour, "US", [56, first, 8])
+        ds.add_new(0x00281201 + colour, "OW", bytes(56))
+    ds.save_as(path)
+    if is_refused:
+        assert "supplemental palette" in str(refused([path], "UNSUPPORTED_PIXELS", "largest"))
+    else:
+        np.testing.assert_array_equal(read_volumes([path])[0].array, recipe.values[..., 0])
+
+
 def screenshot(folder: Path, like: Path, *, in_colour: bool) -> Path:
     recipe = Recipe(slices=1, rows=4, columns=15 if in_colour else 5, bits_allocated=8, bits_stored=8, signed=False)
     ds = new_instance(recipe, generate_uid(), SECONDARY_CAPTURE)

@@ -40,10 +40,12 @@ def _tags(keywords: Iterable[str]) -> frozenset[int]:
 _COMPARED_HERE = (
     "ContentDate",
     "EchoPlanarPulseSequence",
+    "FrameIncrementPointer",
     "MRAcquisitionType",
     "RectilinearPhaseEncodeReordering",
     "SegmentedKSpaceTraversal",
     "TimezoneOffsetFromUTC",
+    "VolumetricProperties",
 )
 _LEFT_OUT = _tags((*SCANNED_KEYWORDS, *OF_SLICES, *_OF_ARCHIVES)) - _tags(_COMPARED_HERE)
 _LEFT_OUT_IN_PASSES = _LEFT_OUT | _tags(OF_PASSES)
