@@ -301,6 +301,16 @@ def worker(ctx: RuntimeContext):
     assert one_job(tmp_path, source) == {}
 
 
+@pytest.mark.parametrize("more", ["", "    names = name\n    name = [*names]\n"])
+def test_a_constant_with_the_name_of_a_parameter_is_not_taken_for_what_it_is_given(tmp_path: Path, more: str) -> None:
+    source = (
+        "from dcm_processor_service import get_session_data\n\nname = 'b'\n\n\n"
+        f"def read(name):\n{more}    return [get_session_data('v', job_name=one) for one in name]\n\n\n"
+        "def worker(headers, **kwargs):\n    return read(headers)\n\n\ndef other(**kwargs):\n    return 1\n"
+    )
+    assert one_job(tmp_path, source, job("one"), job("b", workerEntry="other")) == {}
+
+
 @pytest.mark.parametrize(
     "stated", ["reads = staticmethod(read)", "if True:\n        def reads(self):\n            return read()"]
 )
