@@ -92,8 +92,8 @@ def begin_apart(config: pytest.Config) -> None:
     compiles every file, which takes as long as a quarter of the tests.
     """
     worker = getattr(config, "workerinput", None)
-    if worker is None or not _short:
-        return
+    if worker is None or not _short or config.option.ignore or config.option.ignore_glob:
+        return  # pytest ignores no file that is named, as these would be
     root = config.rootpath
     found = sorted(file.relative_to(root) for folder in config.args for file in (root / folder).rglob("test_*.py"))
     names = [name for file in found if not is_left_out(name := file.as_posix())]

@@ -53,7 +53,8 @@ def test_random(number):
 def run(pytester: pytest.Pytester, *arguments: str) -> tuple[int, int]:
     """Runs a project of six tests; returns how many cases passed, and how many random examples ran."""
     pytester.makeini(f"[pytest]\ntestpaths = checks\npythonpath = {ROOT}\nmarkers = slow: costly")
-    folder = pytester.mkdir("checks")
+    folder = pytester.path / "checks"
+    folder.mkdir(exist_ok=True)
     (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
     (folder / "test_it.py").write_text(TESTS, encoding="utf-8")
     table = "3 checks/test_it.py::test_costly\n0 checks/test_it.py::test_left_to_ci\n"
@@ -95,6 +96,16 @@ def test_what_an_option_chooses_is_not_left_out(
 ) -> None:
     monkeypatch.delenv("CI", raising=False)
     assert run(pytester, *parallel, *arguments) == (passed, 100)
+
+
+@pytest.mark.parametrize("option", ["--ignore=checks/test_other.py", "--ignore-glob=*other*"])
+@pytest.mark.parametrize("parallel", [(), ("-n", "2")])
+def test_a_file_that_an_option_leaves_out_is_not_run(
+    parallel: tuple[str, ...], option: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    pytester.mkdir("checks").joinpath("test_other.py").write_text("def test_other(): ...", encoding="utf-8")
+    assert run(pytester, *parallel, option) == (6, 10)
 
 
 def test_a_test_that_failed_is_run_again(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

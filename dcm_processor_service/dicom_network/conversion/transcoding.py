@@ -229,7 +229,7 @@ def _mark_as_lossy(dataset: Dataset, own_uid: str, encoded_bytes: int) -> None:
 
 @contextmanager
 def _whole_words(dataset: Dataset, wanted_uid: str) -> Iterator[None]:
-    """Makes pydicom's RLE encoder write both bytes of a 16-bit word; if 8 bits are stored, it would write only one."""
+    """Makes pydicom's RLE encoder write both bytes of a 16-bit word; it would write one if up to 8 bits are stored."""
     stored, high = dataset.BitsStored, dataset.HighBit
     if wanted_uid == RLELossless and dataset.BitsAllocated == _WORD_BITS:
         dataset.BitsStored, dataset.HighBit = _WORD_BITS, _WORD_BITS - 1

@@ -302,6 +302,31 @@ def worker(ctx: RuntimeContext):
     assert one_job(tmp_path, source) == {}
 
 
+@pytest.mark.parametrize("more", ["", "    names = name\n    name = [*names]\n"])
+def test_a_constant_with_the_name_of_a_parameter_is_not_taken_for_what_it_is_given(tmp_path: Path, more: str) -> None:
+    source = (
+        "from dcm_processor_service import get_session_data\n\nname = 'b'\n\n\n"
+        f"def read(name):\n{more}    return [get_session_data('v', job_name=one) for one in name]\n\n\n"
+        "def worker(headers, **kwargs):\n    return read(headers)\n\n\ndef other(**kwargs):\n    return 1\n"
+    )
+    assert one_job(tmp_path, source, job("one"), job("b", workerEntry="other")) == {}
+
+
+@pytest.mark.parametrize(
+    "stated", ["reads = staticmethod(read)", "if True:\n        def reads(self):\n            return read()"]
+)
+def test_a_read_by_what_a_class_states_beside_its_methods_is_found(tmp_path: Path, stated: str) -> None:
+    source = (
+        "from dcm_processor_service import get_session_data\n\n\n"
+        "def read():\n    return get_session_data('v', job_name='b')\n\n\n"
+        f"class Store:\n    {stated}\n\n\n"
+        "def worker(**kwargs):\n    return Store().reads()\n\n\ndef other(**kwargs):\n    return 1\n"
+    )
+    found = one_job(tmp_path, source, job("one"), job("b", workerEntry="other"))
+    assert ["reads the output of the job 'b'" in one for one in found.pop("read-unordered")] == [True]
+    assert found == {}
+
+
 @pytest.mark.parametrize(
     ("source", "missing"),
     [
