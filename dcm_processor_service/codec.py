@@ -71,7 +71,7 @@ def check_text(value: object, what: str) -> str:
     """Returns ``value`` if it is text; a dictionary in place of a name or an id would act as a database operator.
 
     Raises:
-        InvalidNameError: ``value`` is no ``str``, or holds lone surrogates.
+        InvalidNameError: ``value`` is not a ``str``, or holds lone surrogates.
 
     Example:
         >>> check_text("PACS", "name of a peer")
@@ -283,7 +283,7 @@ def _written(value: date | time | timedelta | UUID | Decimal, path: str) -> str:
     if isinstance(value, timedelta):
         return str(_DURATION.dump_python(value, mode="json"))
     if isinstance(value, Decimal) and not value.is_finite():
-        raise UnsupportedValueError(f"{path} is a Decimal that is no finite number; store float(value)")
+        raise UnsupportedValueError(f"{path} is a Decimal that is not a finite number; store float(value)")
     return str(value)
 
 
@@ -321,7 +321,7 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
         adapter = TypeAdapter(as_type)
     except PydanticSchemaGenerationError as error:
         raise UnsupportedValueError(
-            f"the data {name!r} cannot be read as {wanted}: that is no pydantic model, dataclass, enum, builtin or "
+            f"the data {name!r} cannot be read as {wanted}: that is not a pydantic model, dataclass, enum, builtin or "
             f"generic of those; read it without a type and build the {wanted} from it"
         ) from error
     except PydanticUserError as error:

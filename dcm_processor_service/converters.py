@@ -61,7 +61,7 @@ def get_series_dicom(
 
     Raises:
         StoredFileNotFoundError: The file of an instance is gone.
-        InvalidSeriesError: The stored content of an instance is no DICOM file.
+        InvalidSeriesError: The stored content of an instance is not a DICOM file.
     """
     series = _find(series_id)
     if series is None:

@@ -129,7 +129,7 @@ def make_folder(path: Path, *, private: bool = False, durable: bool = False) -> 
 
 def _require_folder(path: Path) -> None:
     if not path.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "there is something of this name that is no folder")
+        raise NotADirectoryError(errno.ENOTDIR, "there is something of this name that is not a folder")
 
 
 def claim_file(path: Path, *, new: bool = False) -> BinaryIO | None:
@@ -200,7 +200,7 @@ def write_whole(
     with file_faults(path, "written", error):
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(path.stat().st_mode):  # to replace a device would break it for all who use it
-                raise OSError("there is something of this name that is no file")
+                raise OSError("there is something of this name that is not a file")
         make_folder(path.parent, private=private, durable=durable)
         temporary = path.with_name(f".{secrets.token_hex(8)}.part")
         file = open_new(temporary, private=private)

@@ -306,7 +306,7 @@ class InvalidSeriesError(DicomError, ValueError):
 
 
 class UnreadableFileError(InvalidSeriesError):
-    """A file is no DICOM instance, is damaged, or cannot be opened.
+    """A file is not a DICOM instance, is damaged, or cannot be opened.
 
     ``reason`` says which, as the end of the sentence "the file is …", without the file's name. ``faulty`` is True if
     the file is or may be a DICOM file, so that an instance is missing.

@@ -18,7 +18,7 @@ _LAST_S = 1 << 36
 
 @dataclass(frozen=True)
 class MemoryRecord:
-    """How much memory was in use when it reached nine tenths of the limit, and when that was.
+    """How much memory a job used when it had reached nine tenths of the limit, and the time of that.
 
     Example:
         >>> record = MemoryRecord(95, 100, datetime(2024, 2, 29, tzinfo=timezone.utc))
@@ -29,7 +29,7 @@ class MemoryRecord:
     used_bytes: int
     limit_bytes: int
     at: datetime
-    """When that was, by the clock of the job's machine."""
+    """The time by the clock of the job's machine."""
 
     def as_value(self) -> dict[str, object]:
         """Returns the record as plain values, which every store can hold."""
@@ -37,7 +37,7 @@ class MemoryRecord:
 
     @classmethod
     def of(cls, value: object) -> MemoryRecord | None:
-        """Returns the record that a stored value holds; None if the value is no record."""
+        """Returns the record that a stored value holds; None if the value is not a record."""
         if not isinstance(value, Mapping):
             return None
         numbers = [value.get(name) for name in ("used_bytes", "limit_bytes", "at_s")]

@@ -13,7 +13,7 @@ import inspect
 import logging
 import traceback
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dcm_processor_service.errors import CallbackSignatureError, DcmProcessorError, UnsupportedValueError
@@ -50,6 +50,23 @@ class RegistryFunction(Protocol):
     ) -> tuple[bool, dict[str, Any]]:
         """Returns whether the job is made for the subject, and what is added to the params of the subject's jobs."""
         ...
+
+
+_DECISION = "_decision_of_accepts"
+"""Attribute of a function that :func:`accepts` made: the function itself, and one that returns a :class:`Decision`."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a registry function of :func:`accepts` decided, and why."""
+
+    accepted: bool
+    added: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    """Why the job is declined, without a value of a patient."""
+
+    error: BaseException | None = None
+    """The error that declined it."""
 
 
 class _DeclinedError(Exception):
@@ -91,7 +108,7 @@ def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseMod
     """
     answer = _by_rules(decide) if isinstance(decide, SeriesRules) else _by_function(decide)
 
-    def registry(
+    def decision(
         *,
         session_id: str = "",
         job_name: str = "",
@@ -99,7 +116,7 @@ def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseMod
         added_params: dict[str, Any] | None = None,
         params: dict[str, Any] | None = None,
         **_later: Any,
-    ) -> tuple[bool, dict[str, Any]]:
+    ) -> Decision:
         try:
             given = {
                 "session_id": session_id,
@@ -108,21 +125,39 @@ def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseMod
                 "added_params": copy.deepcopy(added_params or {}),
                 "params": _modelled(model, params or {}, job_name),
             }
-            return True, _plain(answer(given))
+            return Decision(accepted=True, added=_plain(answer(given)))
         except _DeclinedError as refusal:
-            reason = str(refusal)
+            return Decision(accepted=False, reason=str(refusal))
         except DcmProcessorError as error:  # its sentences hold no value of a patient
-            reason = f"{type(error).__name__}: {error}"
+            return Decision(accepted=False, reason=f"{type(error).__name__}: {error}", error=error)
         except KeyboardInterrupt:  # the operator ends the scheduler
             raise
         except BaseException as error:  # noqa: BLE001  the log names only its place, since its text may quote a header
-            reason = _place(error)
-        # a warning, since the scheduler configures no logging, and Python then prints only warnings and errors
-        _log.warning("the registry declines the job %r for the %s: %s", job_name, _described(headers), reason)
-        return False, {}
+            return Decision(accepted=False, reason=_place(error), error=error)
+
+    def registry(
+        *, job_name: str = "", headers: dict[str, Any] | None = None, **more: Any
+    ) -> tuple[bool, dict[str, Any]]:
+        made = decision(job_name=job_name, headers=headers, **more)
+        if not made.accepted:
+            # a warning, since the scheduler configures no logging, and Python then prints only warnings and errors
+            said = _described(headers)
+            _log.warning("the registry declines the job %r for the %s: %s", job_name, said, made.reason)
+        return made.accepted, made.added
 
     model = params
+    setattr(registry, _DECISION, (registry, decision))
     return registry
+
+
+def deciding(function: Callable[..., object]) -> Callable[..., object]:
+    """Returns, for a registry function of :func:`accepts`, a function that returns its :class:`Decision`; else itself.
+
+    A function that wraps one of :func:`accepts` is another: it may decide otherwise, though ``functools.wraps`` gives
+    it the same attributes.
+    """
+    made = getattr(function, _DECISION, None)
+    return made[1] if isinstance(made, tuple) and made[0] is function else function
 
 
 def _by_rules(rules: SeriesRules) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.keywords import refuses_unknown_keywords
+from dcm_processor_service.models.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,7 +84,7 @@ class SeriesRules:
             try:
                 re.compile(pattern or "")
             except re.error as error:
-                raise UnsupportedValueError(f"{name} is no regular expression ({error}): {pattern!r}") from error
+                raise UnsupportedValueError(f"{name} is not a regular expression ({error}): {pattern!r}") from error
         if self.plane not in {None, "axial", "coronal", "sagittal"}:
             raise UnsupportedValueError(f"a plane is axial, coronal or sagittal, not {self.plane!r}")
         if self.kind is not None:
@@ -195,7 +196,7 @@ def _between(
 
 def _slices(facts: SeriesFacts, wanted: Any) -> str:
     count = facts.slice_count
-    return "" if count >= wanted else f"it has {count} slices, fewer than {wanted}"
+    return "" if count >= wanted else f"it has {counted(count, 'slice')}, fewer than {wanted}"
 
 
 def _plane(facts: SeriesFacts, wanted: Any) -> str:

@@ -1,4 +1,4 @@
-"""Measures all series of a study, a few at the same time; a series that is no volume does not stop the others.
+"""Measures all series of a study, a few at the same time; a series that is not a volume does not stop the others.
 
 Try it on a scan that comes with pydicom, or on a study of your own with ``--dicom DIR``::
 
@@ -51,7 +51,7 @@ async def run(ctx: AsyncRuntimeContext, params: Params) -> dict[str, int]:
 
 
 async def measured(series: AsyncDicomSeries) -> SeriesResult:
-    """Returns the mean of a series, or the reason why it is no volume."""
+    """Returns the mean of a series, or the reason why it is not a volume."""
     description = str(series.info.metadata.get("SeriesDescription", ""))
     try:
         volume = await series.volume()

@@ -21,7 +21,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 # CI uses the same examples every time; at a desk every run draws new ones, a short run fewer. If a machine is busy,
-# drawing examples and running one is slow, which is no fault of the code
+# drawing examples and running one is slow, which is not a fault of the code
 _PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, **_PATIENT)
 hypothesis.settings.register_profile("short", max_examples=10, **_PATIENT)
@@ -101,10 +101,9 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Returns more processes than cores: tests wait for others a third of the time, and more in a short run."""
-    cores = max(2, os.cpu_count() or 1)
-    return cores * 2 if is_short(config) else cores * 3 // 2
+def pytest_xdist_auto_num_workers() -> int:
+    """Returns more processes than cores: tests wait for others a third of the time."""
+    return max(2, os.cpu_count() or 1) * 3 // 2
 
 
 @pytest.fixture(autouse=True)

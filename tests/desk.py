@@ -2,7 +2,7 @@
 
 A short run ends within two minutes on two cores, and needs only programs that pip installs. It takes a tenth of the
 random examples, one case of a test that has many, the cheapest tests of each file, and no test that is marked ``slow``;
-some tests of each folder stay. A path, ``--all`` or the variable ``CI`` makes a run whole.
+some tests of each folder stay. A path, ``-k``, ``-m``, ``--lf``, ``--all`` or the variable ``CI`` makes a run whole.
 
 ``tests/slow.txt`` has a line for each test of which a short run takes no case, or another number, and for each file of
 which it takes no test: the number, then the place. It is made from the times that a whole run has measured::
@@ -49,14 +49,19 @@ TABLE = Path(__file__).with_name("slow.txt")
 _SHARE = 10
 _MOST_CASES = 1
 """The most cases that a short run takes of a test."""
-_FILE_S, _CASE_S, _FIRST_S = 0.25, 0.12, 0.6
+_FILE_S, _CASE_S, _FIRST_S = 0.2, 0.12, 0.6
 """Processor times: the most that a short run spends on a file of tests, the cheapest first; the most for one test; and
 the most for the first of a file, so that nearly every file keeps one."""
-_HOUSE, _HOUSE_S, _HOUSE_CASE_S, _SAVED_S = re.compile(r"tests/test_\w+\.py::test_"), 0.5, 1.2, 0.05
-"""The tests of the whole package, documents and examples: a short run takes all cases of a test within so many seconds,
-or one, if that takes less than the other number. A line of the table must save something."""
+_HOUSE, _HOUSE_S, _LONGEST_S, _SAVED_S = re.compile(r"tests/test_\w+\.py::test_"), 0.5, 1.5, 0.05
+"""The tests of the whole package, documents and examples: a short run takes all cases of a test within so many seconds.
+Of the tests whose cases take longer, it takes one for each file, if that is not too long either. A line of the
+table must save something."""
 _CONTRACT = re.compile(r"tests/(contract/test_stores|test_\w+)\.py::Test")
 """The tests whose cases are stores: a short run takes all of them, each in one store."""
+_WAITING = 8
+"""So many seconds of waiting count as one of processor time."""
+_WHOLE = ("all", "keyword", "markexpr", "lf")
+"""Options that ask for all tests, or that choose some: what they name is never left out."""
 _short = False
 
 
@@ -65,8 +70,8 @@ def is_short(config: pytest.Config) -> bool:
     told = getattr(config, "workerinput", {}).get("is_short")  # set by the parent of a process of pytest-xdist
     if told is not None:
         return bool(told)
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    return whole and not os.environ.get("CI") and not config.getoption("--all")
+    of_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return of_all and not os.environ.get("CI") and not any(getattr(config.option, name, None) for name in _WHOLE)
 
 
 def set_short(*, short: bool) -> None:
@@ -87,13 +92,16 @@ def begin_apart(config: pytest.Config) -> None:
     compiles every file, which takes as long as a quarter of the tests.
     """
     worker = getattr(config, "workerinput", None)
-    if worker is None or not _short:
-        return
+    if worker is None or not _short or config.option.ignore or config.option.ignore_glob:
+        return  # pytest ignores no file that is named, as these would be
     root = config.rootpath
     found = sorted(file.relative_to(root) for folder in config.args for file in (root / folder).rglob("test_*.py"))
-    files = [str(root / file) for file in found if not is_left_out(file.as_posix())]
-    first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
-    config.args = files[first:] + files[:first]
+    names = [name for file in found if not is_left_out(name := file.as_posix())]
+    # pytest names the cases of a test that two classes inherit anew for the second: everywhere these must be the first
+    begin = [name for name in names if name.startswith("tests/contract/")]
+    others = [name for name in names if name not in begin]
+    first = len(others) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    config.args = [str(root / name) for name in begin + others[first:] + others[:first]]
 
 
 @cache
@@ -123,10 +131,10 @@ def leave_out_cases(metafunc: pytest.Metafunc) -> None:
     """Takes cases out of a test before they are made: making all takes a second in each process."""
     calls = metafunc._calls  # pytest has no public way
     place = metafunc.definition.nodeid
-    by_name = {f"{place}[{call.id}]": call for call in calls}
-    if _short and len(by_name) == len(calls) > 1:
-        taken = cases(by_name, _most(place), place)
-        metafunc._calls = [call for name, call in by_name.items() if name in taken]
+    quick = {f"{place}[{call.id}]": call for call in calls if all(mark.name != "slow" for mark in call.marks)}
+    if _short and len(calls) > 1:
+        taken = cases(quick, _most(place), place)
+        metafunc._calls = [call for name, call in quick.items() if name in taken]
 
 
 def leave_out_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -149,7 +157,7 @@ class CpuTimes:
     """A plug-in that writes to a file the processor time of each test in a short run, with the programs it starts.
 
     The time of a test is at most the time that has passed: the whole time of a program that several tests share is
-    counted when it ends, in one of them.
+    counted when it ends, in one of them. It is at least an eighth of that, because a process that waits does no test.
     """
 
     def __init__(self, path: Path) -> None:
@@ -163,7 +171,8 @@ class CpuTimes:
             return (yield)
         finally:
             share = 1 if _short or not item.get_closest_marker("hypothesis") else _SHARE
-            spent_s = min(_cpu_s() - began_cpu_s, time.monotonic() - began) / share
+            passed_s = time.monotonic() - began
+            spent_s = max(min(_cpu_s() - began_cpu_s, passed_s), passed_s / _WAITING) / share
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps([item.nodeid, round(spent_s, 3)]) + "\n")
 
@@ -189,11 +198,13 @@ def table_of(times: Iterable[str]) -> Iterator[str]:
 
 def _lines(tests: dict[str, list[float]]) -> Iterator[tuple[str, int]]:
     """Makes the lines for the tests of a file: how many cases a short run takes, where that is not the usual number."""
-    of_file_s = 0.0
+    of_file_s, has_long = 0.0, False
     for place, spent in sorted(tests.items(), key=lambda test: (sum(test[1]) / len(test[1]), test[0])):
         mean = sum(spent) / len(spent)
         if _HOUSE.match(place):
-            kept = 0 if mean > _HOUSE_CASE_S else max(1, int(_HOUSE_S / mean)) if mean else len(spent)
+            kept = int(_HOUSE_S / mean) if mean else len(spent)
+            if not kept and not has_long and mean < _LONGEST_S:
+                kept, has_long = 1, True
             if (len(spent) - kept) * mean > _SAVED_S:
                 yield place, kept
         elif not _CONTRACT.match(place):

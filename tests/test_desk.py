@@ -32,8 +32,13 @@ def test_slow(): ...
 
 def test_quick(): ...
 
-@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("number", [*range(9), pytest.param(9, marks=pytest.mark.slow)])
 def test_costly(number): ...
+
+SLOW = [pytest.param(f"slow {number}", marks=pytest.mark.slow) for number in range(9)]
+
+@pytest.mark.parametrize("store", ["quick", *SLOW])
+def test_one_of_many(store): ...
 
 def test_left_to_ci(): ...
 
@@ -46,15 +51,17 @@ def test_random(number):
 
 
 def run(pytester: pytest.Pytester, *arguments: str) -> tuple[int, int]:
-    """Runs a project of five tests; returns how many cases passed, and how many random examples ran."""
+    """Runs a project of six tests; returns how many cases passed, and how many random examples ran."""
     pytester.makeini(f"[pytest]\ntestpaths = checks\npythonpath = {ROOT}\nmarkers = slow: costly")
-    folder = pytester.mkdir("checks")
+    folder = pytester.path / "checks"
+    folder.mkdir(exist_ok=True)
     (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
     (folder / "test_it.py").write_text(TESTS, encoding="utf-8")
     table = "3 checks/test_it.py::test_costly\n0 checks/test_it.py::test_left_to_ci\n"
     (folder / "slow.txt").write_text(table, encoding="utf-8")
     outcomes = pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments).parseoutcomes()
-    return outcomes["passed"], len((pytester.path / "examples.txt").read_text(encoding="utf-8"))
+    drawn = pytester.path / "examples.txt"
+    return outcomes["passed"], len(drawn.read_text(encoding="utf-8")) if drawn.exists() else 0
 
 
 @pytest.mark.parametrize("parallel", [(), ("-n", "2")])
@@ -62,15 +69,54 @@ def test_a_run_of_everything_at_a_desk_is_short(
     parallel: tuple[str, ...], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CI", raising=False)
-    assert run(pytester, *parallel) == (5, 10)
+    assert run(pytester, *parallel) == (6, 10)
 
 
-@pytest.mark.parametrize(("ci", "arguments"), [("", ["--all"]), ("", ["checks"]), ("true", [])])
+@pytest.mark.parametrize(
+    ("ci", "arguments", "passed"),
+    [("", ["--all"], 24), ("", ["checks"], 24), ("true", [], 24), ("", ["-m", "slow"], 11)],
+)
 def test_all_is_run_where_that_is_asked_for(
-    ci: str, arguments: list[str], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ci: str, arguments: list[str], passed: int, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", ci)
-    assert run(pytester, *arguments) == (14, 100)
+    assert run(pytester, *arguments) == (passed, 0 if "-m" in arguments else 100)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passed"), [(["-m", "slow or hypothesis"], 12), (["-k", "left_to_ci or random"], 2)]
+)
+@pytest.mark.parametrize("parallel", [(), ("-n", "1")])
+def test_what_an_option_chooses_is_not_left_out(
+    parallel: tuple[str, ...],
+    arguments: list[str],
+    passed: int,
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    assert run(pytester, *parallel, *arguments) == (passed, 100)
+
+
+@pytest.mark.parametrize("option", ["--ignore=checks/test_other.py", "--ignore-glob=*other*"])
+@pytest.mark.parametrize("parallel", [(), ("-n", "2")])
+def test_a_file_that_an_option_leaves_out_is_not_run(
+    parallel: tuple[str, ...], option: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    pytester.mkdir("checks").joinpath("test_other.py").write_text("def test_other(): ...", encoding="utf-8")
+    assert run(pytester, *parallel, option) == (6, 10)
+
+
+def test_a_test_that_failed_is_run_again(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    run(pytester)
+    file = pytester.path / "checks/test_it.py"
+    file.write_text(
+        TESTS.replace("def test_left_to_ci(): ...", "def test_left_to_ci(): assert False"), encoding="utf-8"
+    )
+    assert pytester.runpytest_subprocess("--all").parseoutcomes() == {"failed": 1, "passed": 23}
+    assert pytester.runpytest_subprocess("--lf").parseoutcomes()["failed"] == 1
 
 
 def names_in(path: str) -> list[str]:
@@ -139,6 +185,7 @@ def test_a_short_run_takes_the_cheapest_tests_of_a_file_and_leaves_out_a_file_of
     measured |= {f"b.py::test_cases[{number}]": 0.5 for number in range(9)} | {"b.py::test_next": 0.51}
     measured |= {"c.py::test_long": 2.0, "c.py::test_longer": 3.0, "d.py::test_free[x]": 0.0}
     assert table_of(measured) == [
+        "0 a.py::test_2",
         "0 a.py::test_3",
         "0 a.py::test_4",
         "0 a.py::test_5",
@@ -157,4 +204,5 @@ def test_of_the_tests_of_the_whole_package_a_short_run_takes_the_cases_that_fit_
         "1 tests/test_a.py::test_long",
         "0 tests/test_a.py::test_longest",
         "8 tests/test_a.py::test_many",
+        "0 tests/test_a.py::test_once",
     ]

@@ -126,7 +126,7 @@ class ChildProcess:
 
     def leave(self) -> None:
         """Forgets the process in a forked child: it belongs to the parent."""
-        self._process.returncode = 0  # so that nothing waits for it: it is no child of this process
+        self._process.returncode = 0  # so that nothing waits for it: it is not a child of this process
         self._requests.close()
         self._answers.close()
 

@@ -13,8 +13,8 @@ _OF_OTHERS = frozenset({"run", "exec", "check", "describe", "shell"})
 """Commands that load code of users; for these, :func:`main` does not change the garbage collector."""
 
 _SELDOM = 50_000
-_INTERRUPTED = 130
-"""The exit code after Ctrl-C, as typer and shells have it."""
+_FAILED, _INTERRUPTED = 1, 130
+"""The exit codes after a closed pipe and after Ctrl-C, as typer and shells have them."""
 
 
 def main() -> None:
@@ -39,6 +39,8 @@ def _execute(callback: str) -> NoReturn:
         sys.exit(run_job(callback))
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+    except BrokenPipeError:  # nobody reads the result or the log any more
+        sys.exit(_FAILED)
 
 
 def collect_seldom() -> None:

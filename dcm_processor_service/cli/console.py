@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task
+from rich.table import Table
 from rich.text import Text
 
 from dcm_processor_service.cli.lines import print_error_line, print_json_line, printable, result_channel
@@ -41,11 +42,12 @@ __all__ = [
     "sentences",
     "stops_for_questions",
     "styled",
+    "table_of",
 ]
 
 _MOST_NAMED = 10
 _QUESTIONS = {"builtins.breakpoint", "builtins.input", "pdb.Pdb"}
-"""The interpreter's audit events of code that asks at the terminal."""
+"""The interpreter's audit events of code that waits for input at the terminal."""
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:
@@ -99,13 +101,15 @@ def progress_bar(console: Console) -> Progress:
 
 
 def stops_for_questions(progress: Progress) -> Progress:
-    """Ends a bar once the user's code asks at the terminal, by ``breakpoint()`` or ``input()``.
+    """Ends a bar as soon as the user's code waits for input, by ``breakpoint()`` or ``input()``.
 
-    Otherwise the bar is drawn over what is typed.
+    Otherwise the bar would be drawn over what the user types.
     """
     if progress.console.is_terminal:
         bar = weakref.ref(progress)
-        streams: list[TextIO] = []  # input() goes on to use the stream that it has, without a reference of its own
+        streams: list[
+            TextIO
+        ] = []  # keeps the streams alive, because input() uses the replaced one without a reference to it
 
         def hear(event: str, _arguments: tuple[Any, ...]) -> None:
             if event in _QUESTIONS and (shown := bar()) is not None:
@@ -114,6 +118,19 @@ def stops_for_questions(progress: Progress) -> Progress:
 
         sys.addaudithook(hear)
     return progress
+
+
+def table_of(*headings: str, on_one_line: str = "") -> Table:
+    """Returns a table without rows that cuts nothing off in a narrow terminal: ids are there to be copied.
+
+    Args:
+        headings: The columns' headings.
+        on_one_line: The column whose cells, as long as others can become narrower, are not broken into lines.
+    """
+    table = Table()
+    for heading in headings:
+        table.add_column(heading, overflow="fold", no_wrap=heading == on_one_line)
+    return table
 
 
 def print_left_out(files: Iterable[LeftOutFile], *, every_file: bool = False) -> None:

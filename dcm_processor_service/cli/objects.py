@@ -182,7 +182,7 @@ def _labels(texts: Sequence[str]) -> dict[int, Code | str]:
         name, _, last = text.rpartition("=")
         number, name = (first, rest) if _LABEL.fullmatch(first) else (last, name)
         if not name.strip() or not _LABEL.fullmatch(number):
-            raise ConfigurationError(f"{text!r} is no segment; give LABEL=NAME, for example 1=liver")
+            raise ConfigurationError(f"{text!r} is not a segment; give LABEL=NAME, for example 1=liver")
         if int(number) in labels:
             raise ConfigurationError(f"the label {number} has two names; give each label once")
         labels[int(number)] = _named(name)
@@ -197,7 +197,7 @@ def _named(name: str) -> Code | str:
         return name
     parts = [part.strip() for part in name.split("^")]
     if len(parts) != 3 or not all(parts):  # noqa: PLR2004 value, scheme and meaning
-        raise ConfigurationError(f"{name!r} is no code; give VALUE^SCHEME^MEANING, such as C0023884^UMLS^Liver")
+        raise ConfigurationError(f"{name!r} is not a code; give VALUE^SCHEME^MEANING, such as C0023884^UMLS^Liver")
     return Code(*parts)
 
 

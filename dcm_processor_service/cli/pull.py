@@ -17,7 +17,8 @@ from dcm_processor_service.cli.console import (
 )
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
 from dcm_processor_service.local.pulling.pull import PullOptions, pull_session
-from dcm_processor_service.local.workspace import Workspace, counted
+from dcm_processor_service.local.workspace import Workspace
+from dcm_processor_service.models.counts import counted
 from dcm_processor_service.models.platform_ids import NO_ID
 from dcm_processor_service.runtime.settings import RuntimeSettings
 
@@ -150,7 +151,7 @@ def _warn(report: PullReport) -> None:
         )
     for uid in report.burned_in:
         say(
-            f"warning: the pictures of series {uid} may show text of the patient; look at them before they leave here",
+            f"warning: the pictures of series {uid} may show text of the patient; look at them before you pass them on",
             style="bold red",
             soft_wrap=True,
         )

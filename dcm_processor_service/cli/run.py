@@ -34,12 +34,12 @@ from dcm_processor_service.local.service.running import CallbackSource, FolderSo
 from dcm_processor_service.local.workspace import (
     LocalRun,
     Workspace,
-    counted,
     describe,
     sample_folder,
     session_id_of,
 )
 from dcm_processor_service.models import JobEvent
+from dcm_processor_service.models.counts import counted
 from dcm_processor_service.runtime.execution.callbacks import inspect_callback
 from dcm_processor_service.runtime.execution.params import unknown_params
 from dcm_processor_service.runtime.execution.results import json_safe, readable
@@ -234,7 +234,7 @@ def parse_params(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise ConfigurationError(f"{text!r} is no param; give NAME=VALUE, for example threshold=0.5")
+            raise ConfigurationError(f"{text!r} is not a param; give NAME=VALUE, for example threshold=0.5")
         try:
             params[name] = json.loads(value)
         except (ValueError, RecursionError):
@@ -344,7 +344,9 @@ def _print_run(one: LocalRun, *, show_patient: bool, every_frame: bool) -> None:
     for name, value in one.data:
         table.add_row(f"data  {name}", _shown(value))
     for stored in one.files:
-        table.add_row(f"file  {stored.name}", f"{stored.size_bytes:,} bytes, {stored.content_type}")
+        table.add_row(
+            f"file  {stored.name}", f"{stored.size_bytes:,} byte{'s' * (stored.size_bytes != 1)}, {stored.content_type}"
+        )
     for sheet in one.sheets:
         table.add_row("picture", str(sheet.relative_to(one.folder)))
     for sent in one.report.sent:

@@ -12,7 +12,7 @@ from dcm_processor_service.cli.console import error_console, output_console, pri
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED
 from dcm_processor_service.local.checking.service_check import check_service
 from dcm_processor_service.local.scaffold.new_service import Template, make_service
-from dcm_processor_service.local.workspace import counted
+from dcm_processor_service.models.counts import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +32,7 @@ def check(
 
     The service's code is imported and not called. Of requirements.txt only what can be known without a network is
     checked: whether pip can read it, markers, pins that contradict this package, and versions that are known to want a
-    newer Python. Exits with 1 when there are problems; a note is no problem.
+    newer Python. Exits with 1 when there are problems; a note is not a problem.
     """
     with sentences():
         checked = check_service(folder)
@@ -132,6 +132,6 @@ def new(
     with sentences():
         folder, files = make_service(Path(name), template)
     console = output_console()
-    console.print(f"{folder}: a service of {len(files)} files")
+    console.print(f"{folder}: a service of {counted(len(files), 'file')}")
     for line in ("python -m pytest", "dcm-processor-service check .", "dcm-processor-service run . --sample"):
         console.print(f"    {line}")

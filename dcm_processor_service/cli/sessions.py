@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from rich.table import Table
 
 from dcm_processor_service.cli.commands import example
-from dcm_processor_service.cli.console import error_console, output_console, print_json_line, sentences
+from dcm_processor_service.cli.console import error_console, output_console, print_json_line, sentences, table_of
 from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.models.counts import counted
 from dcm_processor_service.operations import explain_session, list_sessions, retry_session, sweep_sessions
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def list_all(as_json: AsJson = False) -> None:
         for one in found:
             print_json_line({**one.model_dump(mode="json"), "held_bytes": one.held.total})
         return
-    table = Table("session", "patient", "state", "age", "idle", "jobs", "held", "waits for")
+    table = table_of("session", "patient", "state", "age", "idle", "jobs", "held", "waits for", on_one_line="session")
     for one in found:
         table.add_row(
             *(one.id, one.patient, one.state, _time(one.age_s), _time(one.idle_s)),
@@ -79,7 +79,8 @@ def retry(
         return
     for one in report.jobs:
         output_console().print(
-            f"The queue may start {one.job} ({one.job_id}) again; {one.released} jobs wait for it.", soft_wrap=True
+            f"The queue may start {one.job} ({one.job_id}) again; jobs that wait for it: {one.released}",
+            soft_wrap=True,
         )
 
 
@@ -110,18 +111,20 @@ def sweep(
         output_console().print(f"{one.session_id} {verb}: {one.state} for {_time(one.idle_s)}, {_size(one.held)}")
     for left in report.left:
         error_console().print(f"{left.session_id} is kept: {left.reason}")
-    output_console().print(f"{len(report.swept)} sessions {verb}, {len(report.left)} kept.")
+    output_console().print(f"{counted(len(report.swept), 'session')} {verb}, {len(report.left)} kept.")
 
 
 def _duration(text: str) -> timedelta:
     """Reads ``7d``, ``1d12h``, ``90m``.
 
     Raises:
-        ConfigurationError: The text is no length of time.
+        ConfigurationError: The text is not a length of time.
     """
     parts = _DURATION.findall(text)
     if not parts or "".join(f"{number}{unit}" for number, unit in parts) != text:
-        raise ConfigurationError(f"--older-than {text!r} is no length of time; give one such as 7d, 12h, 30m or 1d12h")
+        raise ConfigurationError(
+            f"--older-than {text!r} is not a length of time; give one such as 7d, 12h, 30m or 1d12h"
+        )
     try:
         return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
     except OverflowError:

@@ -47,7 +47,7 @@ def shell(
 
 
 def _ran(text: str, names: dict[str, Any]) -> bool:
-    """Runs the code and returns whether it raised no error; prints an error with the frames of that code."""
+    """Runs the code; returns False if it raised an error, which is printed with the frames of that code."""
     try:
         exec(compile(text, "<code>", "exec"), names)  # noqa: S102  # nosec B102  the user's own code
     except Exception as error:  # noqa: BLE001  it may raise anything

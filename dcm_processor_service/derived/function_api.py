@@ -226,7 +226,7 @@ def _short(value: float | str) -> float | str:
     try:
         return ds(float(value))
     except ValueError as error:
-        raise DerivedObjectError("a decimal string of a dataset is no finite number: replace it") from error
+        raise DerivedObjectError("a decimal string of a dataset is not a finite number: replace it") from error
 
 
 def _join(dataset: Dataset, composite: Composite, number: int, uid: str) -> None:

@@ -71,7 +71,7 @@ def voxels_of(what: Voxels, affine_lps: NDArray[np.float64] | None = None) -> Pl
         affine_lps: Affine of the voxels, which replaces their own, as after a registration; None for their own.
 
     Raises:
-        DerivedObjectError: The file is no NIfTI, or holds colours in another form than RGB24.
+        DerivedObjectError: The file is not NIfTI, or holds colours in another form than RGB24.
 
     Example:
         >>> found = voxels_of(nib.nifti1.Nifti1Image(np.zeros((2, 3, 4), np.int16), np.eye(4)))
@@ -151,7 +151,7 @@ def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Ite
         further: Files of other instances that the result was made from.
 
     Raises:
-        InvalidSeriesError: A file that was named is no DICOM file.
+        InvalidSeriesError: A file that was named is not a DICOM file.
         DerivedObjectError: There is no series, or there are several and none was named; or two of its files have the
             same SOPInstanceUID and different content.
     """

@@ -84,7 +84,7 @@ def make_image(
         ]
     if not options.shows_identity:
         raise DerivedObjectError(
-            "shows_identity is an option of pages, and this result is no list of pages: leave it out"
+            "shows_identity is an option of pages, and this result is not a list of pages: leave it out"
         )
     affine = None if affine_lps is None else np.asarray(affine_lps, np.float64)
     how = replace(recipe, object_kind="image" if options.kind == "source" else options.kind)
@@ -192,7 +192,7 @@ def make_text_report(
 def make_pdf(content: bytes | str | Path, like: SourceFiles, recipe: Recipe, options: DocumentOptions) -> Dataset:
     """Wraps a PDF, given as its bytes or its path."""
     if not isinstance(content, bytes | str | Path):
-        raise DerivedObjectError("the content is no PDF: give the bytes of the file, or its path")
+        raise DerivedObjectError("the content is not a PDF: give the bytes of the file, or its path")
     if not isinstance(content, bytes):
         with open_to_read(Path(content)) as file, file_faults(Path(content), "read"):
             content = file.read()

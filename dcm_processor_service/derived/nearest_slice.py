@@ -22,7 +22,7 @@ __all__ = ["nearest_slice", "pixels_of"]
 
 
 def nearest_slice(place_lps: Sequence[float], source: SourceSeries) -> FrameInfo | None:
-    """Returns the frame of the slice that a place lies on or nearest to; None if it lies outside of all slices.
+    """Returns the frame of the slice that is nearest to a place; None if the place lies outside of all slices.
 
     Args:
         place_lps: Coordinates of the place, mm in LPS, shape (3,).
@@ -30,7 +30,7 @@ def nearest_slice(place_lps: Sequence[float], source: SourceSeries) -> FrameInfo
     """
     try:
         place = np.array(place_lps, np.float64)
-    except (TypeError, ValueError):  # no numbers
+    except (TypeError, ValueError):  # the coordinates are not numbers
         return None
     best: tuple[float, FrameInfo] | None = None
     for stack in source.stacks if place.shape == (3,) and np.isfinite(place).all() else ():

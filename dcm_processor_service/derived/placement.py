@@ -193,7 +193,7 @@ def _on_projections(array: NDArray[Any], series: SourceSeries) -> Placement:
 def _four_axes(array: NDArray[Any]) -> NDArray[Any]:
     if array.ndim not in {2, 3, 4} or 0 in array.shape:
         raise DerivedObjectError(
-            f"an array of shape {array.shape} is no image: give (column, row), (column, row, slice) or "
+            f"an array of shape {array.shape} is not an image: give (column, row), (column, row, slice) or "
             "(column, row, slice, volume), each at least 1"
         )
     return array.reshape(array.shape + (1,) * (4 - array.ndim))

@@ -57,7 +57,7 @@ def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True, re
         ...     [path.suffix for path in save([made], Path(folder))]
         ['.dcm']
     """
-    written: dict[Path, None] = {}  # in order
+    written: dict[Path, None] = {}  # a set that keeps the order
     uids: set[str] = set()
     known: set[Spelling] = set()
     for dataset in datasets:

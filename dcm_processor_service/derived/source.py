@@ -121,8 +121,8 @@ class SourceSeries:
 
     @cached_property
     def frames(self) -> tuple[FrameInfo, ...]:
-        """The frames of the series, in the order of its headers; instances that are no images have none."""
-        with contained():  # once for all headers
+        """The frames of the series, in the order of its headers; instances that are not images have none."""
+        with contained():  # entered once, and not for each header
             return tuple(frame for header in self.headers for frame in frames_of_header(header))
 
     @cached_property
@@ -164,7 +164,7 @@ class SourceSeries:
 
 
 def _refuse_other_patients(first: Dataset, others: Iterable[Dataset]) -> None:
-    """Refuses further instances of another PatientID, unless another issuer gave it, as in another hospital."""
+    """Refuses further instances with another PatientID, unless another issuer gave it, such as another hospital."""
     own, issuer = text(first, "PatientID"), text(first, "IssuerOfPatientID")
     for other in others:
         stated, by = text(other, "PatientID"), text(other, "IssuerOfPatientID")
@@ -186,12 +186,12 @@ def source_series(like: SourceFiles) -> Source:
     """Makes the source of an object from files or headers, in any order; an identity is returned unchanged.
 
     Raises:
-        InvalidSeriesError: A file is no DICOM file, or ends inside its header.
+        InvalidSeriesError: A file is not a DICOM file, or ends inside its header.
         DerivedObjectError: There is no instance, an instance lacks a UID, or they belong to several studies or series.
     """
     if isinstance(like, StudyIdentity):
         return like
-    with contained():  # once for all headers
+    with contained():  # entered once, and not for each header
         if isinstance(like, SeveralSeries):
             return SourceSeries.from_headers(map(_header, like.first), map(_header, like.others))
         return SourceSeries.from_headers(map(_header, like))

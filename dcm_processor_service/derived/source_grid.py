@@ -70,7 +70,7 @@ def to_source(voxels: Voxels, source: Source) -> SourceSlices:
         )
     if given.array.ndim != 3:  # noqa: PLR2004 columns, rows, slices
         raise DerivedObjectError(
-            f"an array of shape {given.array.shape} is no single volume: give one volume in each call"
+            f"an array of shape {given.array.shape} is not a single volume: give one volume in each call"
         )
     own = _own_slices(given, source) if isinstance(source, SourceSeries) and given.sources else None
     name = voxels.name if isinstance(voxels, Volume) else ""

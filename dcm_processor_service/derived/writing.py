@@ -86,7 +86,7 @@ def _keeps_bytes(dataset: Dataset) -> bool:
 
 
 def _meta(meta: FileMetaDataset) -> bytes:
-    tags = sorted((tag for tag in meta.keys() if tag.element), key=int)  # noqa: SIM118 it iterates over its elements
+    tags = sorted((tag for tag in meta.keys() if tag.element), key=int)  # noqa: SIM118 the data set itself yields elements, not tags
     content = b"".join(part for tag in tags for part in _written(meta, tag))
     return struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(content)) + content
 
@@ -149,7 +149,7 @@ def _content(element: DataElement | RawDataElement) -> bytes | None:
 
 
 def _plain(value: object, padding: bytes) -> bytes | None:
-    """Returns the bytes of text, or of numbers as text, in ASCII; None if the value is not ASCII, or no text."""
+    """Returns the bytes of text, or of numbers as text, in ASCII; None if the value is not ASCII, or not text."""
     parts = value if isinstance(value, MultiValue) else () if value is None else (value,)
     if not all(isinstance(part, str | DSfloat | DSdecimal | IS) for part in parts):
         return None

@@ -33,7 +33,7 @@ __all__ = ["Delivery"]
 
 
 class Delivery:
-    """Sends instances to one peer over one or more lanes; each lane is a thread with an association of its own."""
+    """Sends instances to one peer over one or more lanes, each of which has its own association."""
 
     def __init__(
         self,

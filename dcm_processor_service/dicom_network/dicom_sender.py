@@ -124,7 +124,7 @@ class DicomSender:
     ) -> list[Dataset]:
         """Sends the DICOM files of a folder, but not those of its subfolders, in the order of their names.
 
-        Files that are no DICOM instance or are damaged are left out; the log says how many.
+        Files that are not DICOM instance or are damaged are left out; the log says how many.
 
         Args:
             path: The folder.
@@ -153,7 +153,7 @@ class DicomSender:
         Raises:
             PeerUnreachableError: No association could be opened; the message says why.
             ConfigurationError: A certificate file is unusable.
-            InvalidSeriesError: A file is missing or is no DICOM file.
+            InvalidSeriesError: A file is missing or is not a DICOM file.
         """
         return self._send(_loaded(map(Path, filelist), filter_callback), overrides)
 
@@ -177,7 +177,7 @@ class DicomSender:
         Raises:
             PeerUnreachableError: No association could be opened; the message says why.
             ConfigurationError: A certificate file is unusable.
-            InvalidSeriesError: The file is no DICOMDIR, or a file that it lists is missing or no DICOM file.
+            InvalidSeriesError: The file is not a DICOMDIR, or a file that it lists is missing or not a DICOM file.
         """
         files = dicomdir_files(Path(filename))
         return self._send(_loaded(files, filter_callback), overrides)

@@ -93,7 +93,7 @@ class Ledger:
     Args:
         on_record: Called with each record.
         on_begin: Called with the SOPInstanceUIDs of instances that are about to be sent.
-        may_hold: Called with a SOPInstanceUID; returns whether another sending of ours may have stored this instance.
+        may_hold: Called with a SOPInstanceUID; returns whether another of our sendings may have stored this instance.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Ledger:
 
     def explain_duplicate(self, parcel: Parcel, status: StoreStatus) -> StoreStatus:
         """Returns the status for an instance that the peer already holds: only a warning if it has it from us."""
-        if parcel.unacknowledged:  # an earlier attempt of ours arrived, and only its acknowledgement was lost
+        if parcel.unacknowledged:  # an earlier attempt arrived, and only its acknowledgement was lost
             return replace(status, outcome=Outcome.STORED_WITH_WARNING, meaning="stored by an earlier attempt")
         with self._lock:
             before = self.acknowledged.get(parcel.instance.sop_instance_uid)
@@ -137,5 +137,5 @@ class Ledger:
             return replace(status, outcome=Outcome.STORED_WITH_WARNING, meaning=meaning)
         if not ours:
             return status
-        meaning = "stored by another sending of ours, which was cut off or ran at the same time; verify it"
+        meaning = "stored by another of our sendings, which was cut off or ran at the same time; verify it"
         return replace(status, outcome=Outcome.STORED_WITH_WARNING, meaning=meaning)

@@ -33,7 +33,7 @@ WHY_NOT = (
 
 
 def conflicting(found: Iterable[object]) -> frozenset[str]:
-    """Returns the SOPInstanceUIDs that several different instances share; ignores items that are no instances."""
+    """Returns the SOPInstanceUIDs that several different instances share; ignores items that are not instances."""
     by_uid: defaultdict[str, list[Outgoing]] = defaultdict(list)
     for one in found:
         if isinstance(one, Outgoing):

@@ -98,7 +98,7 @@ class PynetdicomSender:
         If two different instances have the same SOPInstanceUID, neither is sent. But if they come from an iterator,
         which cannot be read in advance, the first one is sent.
 
-        Files in a folder that are no instances are left out: the report names them, but they do not count as failures.
+        Files in a folder that are not instances are left out: the report names them, but they do not count as failures.
         Failures are damaged files, files that cannot be opened, and items that are a file or dataset that cannot be
         sent.
 
@@ -126,7 +126,7 @@ class PynetdicomSender:
                 sending the rest again may help, it is a SendIncompleteError. Not raised with ``check=False``.
             PeerUnreachableError: No association could be opened. If instances were stored before, ``report`` has the
                 records, and the error is not raised with ``check=False``.
-            ConfigurationError: A certificate file of the peer is unusable, or a port of ours is in use.
+            ConfigurationError: A certificate file of the peer is unusable, or one of our ports is in use.
             InvalidSeriesError: A folder holds no instance to send.
         """
         options = suited_to(peer, options, self._timeout_s)

@@ -44,7 +44,7 @@ _LONGEST_HEAD_BYTES = 12
 _INFLATED_LIMIT_BYTES = 1 << 32
 
 _CUT_OFF = "cut off: get it again"
-_GOES_ON = "damaged, something that is no data element follows an element of it: get it again"
+_GOES_ON = "damaged, something that is not a data element follows an element of it: get it again"
 _TOO_DEEP = "damaged, its sequences are nested too deeply: get it again"
 _LONGER_ITEM = "damaged, an item of a sequence is longer than the sequence: get it again"
 

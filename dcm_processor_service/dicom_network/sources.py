@@ -209,8 +209,8 @@ def survey(items: Sendable | Iterable[Sendable]) -> Iterator[Outgoing | Unreadab
 
     In a folder, some files are left out: files that are not DICOM, hidden files, a DICOMDIR, and a second file of the
     same instance. Damaged files and files that cannot be opened are reported as unreadable, because the peer will lack
-    an instance. If an item is a file that is no instance, it is reported as unreadable too, unless it is a DICOMDIR: in
-    that case, the files that it lists are yielded.
+    an instance. If an item is a file that is not an instance, it is reported as unreadable too, unless it is a
+    DICOMDIR: in that case, the files that it lists are yielded.
 
     Raises:
         InvalidSeriesError: A folder holds no instance to send.

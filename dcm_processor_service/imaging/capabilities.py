@@ -38,7 +38,7 @@ def decoder_capabilities() -> list[Capability]:
 def converter_capabilities() -> list[Capability]:
     """Tells which engines can turn DICOM into NIfTI here."""
     return [
-        Capability("native", available=True, detail="part of this package; pydicom and its plugins decode the pixels"),
+        Capability("native", available=True, detail="part of this package"),
         _dcm2niix(),
         _package("dicom2nifti"),
     ]

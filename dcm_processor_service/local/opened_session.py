@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from dcm_processor_service.disk import is_file
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.local.run_report import RECORD_NAME
-from dcm_processor_service.local.workspace import Workspace, counted, describe
+from dcm_processor_service.local.workspace import Workspace, describe
+from dcm_processor_service.models.counts import counted
 from dcm_processor_service.models.platform_ids import is_platform_id
 from dcm_processor_service.models.run_report import RunReport
 from dcm_processor_service.ports.concurrency import run_inline
@@ -62,7 +63,7 @@ def jobs_of_session(place: Workspace, session_id: str) -> list[Job]:
     """Lists the jobs of a session, oldest first.
 
     Raises:
-        ConfigurationError: The folder is no workspace, or has no job of this session.
+        ConfigurationError: The folder is not a workspace, or has no job of this session.
     """
     if not is_file(place.folder / _STORE):
         raise ConfigurationError(_no_workspace(place.folder))
@@ -83,7 +84,7 @@ def _no_workspace(folder: Path) -> str:
             f"{folder} holds the results of a run with --store alone, and that database its sessions; to look at one "
             f"here, run without --store: run … --workspace {folder}"
         )
-    return f"{folder} is no workspace; run … --workspace {folder} makes one, and --workspace names another"
+    return f"{folder} is not a workspace; run … --workspace {folder} makes one, and --workspace names another"
 
 
 def _chosen(jobs: list[Job], name_or_id: str) -> Job:
@@ -104,7 +105,7 @@ def open_session(place: Workspace, session_id: str, job: str = "") -> Iterator[t
         job: Name or id of the job; the last one that was made when it is left out.
 
     Raises:
-        ConfigurationError: The folder is no workspace, or has no such session or job.
+        ConfigurationError: The folder is not a workspace, or has no such session or job.
     """
     jobs = jobs_of_session(place, session_id)
     chosen = _chosen(jobs, job)

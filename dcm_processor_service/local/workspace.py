@@ -22,6 +22,7 @@ from dcm_processor_service.local.placed import note_placed, remove_placed
 from dcm_processor_service.local.result_sheets import sheet_names, write_sheets
 from dcm_processor_service.local.zipped import is_zipped, unzipped
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
+from dcm_processor_service.models.counts import counted
 from dcm_processor_service.models.images.pictures import ResultPicture
 from dcm_processor_service.models.platform_ids import NO_ID, file_stem, platform_id
 from dcm_processor_service.models.run_report import JobReport
@@ -120,11 +121,6 @@ def session_id_of(subject: Patient | Study | SeriesRecord) -> str:
 def job_id_of(subject: Patient | Study | SeriesRecord, job_name: str) -> str:
     """Returns the id of a subject's job, which is the same in every run."""
     return platform_id("job", session_id_of(subject), job_name, subject.level, subject.id)
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """Returns a number with its noun, such as ``2 studies``."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 class JobValues(TypedDict, total=False):

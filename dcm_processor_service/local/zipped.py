@@ -77,5 +77,5 @@ def _damage_as_error(path: Path) -> Iterator[None]:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise ConfigurationError(
-            f"{str(path)!r} is no zip file that can be unpacked ({error}); get it again, or give a folder"
+            f"{str(path)!r} is not a zip file that can be unpacked ({error}); get it again, or give a folder"
         ) from error

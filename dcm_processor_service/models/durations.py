@@ -19,7 +19,7 @@ def duration_s(text: str | float | None) -> float | None:
     None, an empty text, ``-1``, 0 or less, and more than ten years, which system timers cannot hold, mean no limit.
 
     Raises:
-        UnsupportedValueError: The text is no duration.
+        UnsupportedValueError: The text is not a duration.
 
     Example:
         >>> duration_s("10m"), duration_s("1h30m"), duration_s(45), duration_s("")
@@ -34,6 +34,6 @@ def duration_s(text: str | float | None) -> float | None:
         return None
     parts = _PART.findall(wanted)
     if _PART.sub("", wanted):
-        raise UnsupportedValueError(f"{text!r} is no duration; write 90s, 10m, 2h or 1h30m")
+        raise UnsupportedValueError(f"{text!r} is not a duration; write 90s, 10m, 2h or 1h30m")
     wanted_s = sum(float(number) * _UNIT_S[unit] for number, unit in parts)
     return wanted_s if 0 < wanted_s <= _MOST_S else None

@@ -24,10 +24,10 @@ _PERSON_NAME = re.compile(r"[^\\\x00-\x1f\x7f=^]+(\^[^\\\x00-\x1f\x7f=^]*){0,4}"
 class PersonObserver:
     """A person who observed what a report says, in place of the service (PS3.16, TID 1003).
 
-    The report names who looked at the images. This is no signature: the report stays unverified.
+    The report names who looked at the images. This is not a signature: the report stays unverified.
 
     Raises:
-        UnsupportedValueError: The name is no person's name as DICOM writes it, or the organization or login holds
+        UnsupportedValueError: The name is not a person's name as DICOM writes it, or the organization or login holds
             control characters.
 
     Example:
@@ -51,7 +51,7 @@ class PersonObserver:
         """
         if len(self.name) > _LONGEST_NAME or not _PERSON_NAME.fullmatch(self.name):
             raise UnsupportedValueError(
-                "the observer's name is no person's name: give family^given^middle^prefix^suffix, at most 64 "
+                "the observer's name is not a person's name: give family^given^middle^prefix^suffix, at most 64 "
                 "characters, without '\\' and '='"
             )
         if not (self.organization + self.login).isprintable():

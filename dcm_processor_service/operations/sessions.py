@@ -62,7 +62,7 @@ def explain_session(session_id: str, *, settings: RuntimeSettings | None = None)
         ...     explain_session("liver")
         ... except SessionNotFoundError as error:
         ...     str(error)
-        "'liver' is no id of a session, which has 24 hex digits"
+        "'liver' is not an id of a session, which has 24 hex digits"
     """
     _check_id(session_id)
     with opened_database(settings) as database:
@@ -96,7 +96,7 @@ def retry_session(session_id: str, job: str = "", *, settings: RuntimeSettings |
         ...     retry_session("liver", "segment")
         ... except SessionNotFoundError as error:
         ...     str(error)
-        "'liver' is no id of a session, which has 24 hex digits"
+        "'liver' is not an id of a session, which has 24 hex digits"
     """
     _check_id(session_id)
     with opened_database(settings) as database, lease(database):
@@ -152,4 +152,4 @@ def _dead_jobs(session: QueuedSession, name: str) -> list[QueueJob]:
 
 def _check_id(session_id: object) -> None:
     if not isinstance(session_id, str) or not is_platform_id(session_id):
-        raise SessionNotFoundError(f"{str(session_id)[:40]!r} is no id of a session, which has 24 hex digits")
+        raise SessionNotFoundError(f"{str(session_id)[:40]!r} is not an id of a session, which has 24 hex digits")

@@ -95,7 +95,7 @@ def _check(older_than: object, policy: object) -> None:
     """Refuses arguments before anything is changed.
 
     Raises:
-        ConfigurationError: ``older_than`` is no timedelta, or negative; the policy is not known.
+        ConfigurationError: ``older_than`` is not a timedelta, or negative; the policy is not known.
     """
     if not isinstance(older_than, timedelta):
         raise ConfigurationError(

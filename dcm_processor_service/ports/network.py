@@ -53,8 +53,8 @@ class Sender(Protocol):
         """Sends instances that are not acknowledged yet; calls ``on_record`` for each, and ``cancelled`` before each.
 
         Calls ``on_begin`` with the SOPInstanceUIDs that are sent next; the first of them is sent at once. Calls
-        ``may_hold`` to learn whether an instance that the peer reports as a duplicate may come from an earlier sending
-        of ours. Calls ``on_commitment`` with a storage commitment before the peer is asked for it, and again when it is
+        ``may_hold`` to learn whether an instance that the peer reports as a duplicate may come from an earlier
+        sending. Calls ``on_commitment`` with a storage commitment before the peer is asked for it, and again when it is
         settled.
 
         Raises:

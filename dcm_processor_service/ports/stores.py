@@ -193,7 +193,7 @@ class DataRepository(Protocol):
         """Stores the value atomically if the stored value equals ``expected``; returns whether it did."""
 
     async def increment(self, key: JobKey, name: str, by: float) -> NormalValue | None:
-        """Adds to a stored number, or to 0, atomically; returns the sum, or None if the stored value is no number."""
+        """Adds to a stored number, or to 0, atomically; returns the sum; None if the stored value is not a number."""
 
     async def delete(self, key: JobKey, name: str) -> bool:
         """Removes the value; returns whether there was one."""

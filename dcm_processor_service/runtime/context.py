@@ -79,8 +79,8 @@ class _Context(RuntimeSettings):
     def deadline(self) -> datetime | None:
         """When the job's time limit is reached, in UTC; None where the manifest sets no ``timeout``.
 
-        The limit is counted from the call of the runner by a monotonic clock; this is its end by the machine's own
-        clock.
+        The limit is counted from the call of the runner by a monotonic clock. This datetime is computed from it and
+        from the present time of the machine.
 
         Raises:
             ConfigurationError: The context was made from the environment alone.

@@ -64,7 +64,8 @@ def require_files_inside(archive: Path, files: list[zipfile.ZipInfo]) -> None:
             raise ConfigurationError(f"{str(archive)!r} holds a file that leads out of its folder; pack it again")
         if stat.S_IFMT(one.external_attr >> 16) not in {0, stat.S_IFREG}:
             raise ConfigurationError(
-                f"{str(archive)!r} holds a symbolic link, or something else that is no file; pack the files themselves"
+                f"{str(archive)!r} holds a symbolic link, or something else that is not a file; pack the files "
+                "themselves"
             )
         if one.flag_bits & _ENCRYPTED:
             raise ConfigurationError(f"{str(archive)!r} is encrypted; pack it without a password")
@@ -83,7 +84,7 @@ def damage_as_error(archive: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, _TWO_OF_A_NAME):
             raise
         raise ConfigurationError(
-            f"{str(archive)!r} is no zip file that can be unpacked ({type(error).__name__}); get it again"
+            f"{str(archive)!r} is not a zip file that can be unpacked ({type(error).__name__}); get it again"
         ) from error
 
 

@@ -145,7 +145,7 @@ if sys.platform != "win32":
         """Lets one process at a time make room and unpack, because two would count on the same free space."""
         held = os.open(cache, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with suppress(OSError):  # a network file system may lock files only
+            with suppress(OSError):  # a network file system may lock files, but no folders
                 _lock(held, exclusive=True)
             yield
         finally:
@@ -183,7 +183,7 @@ def _is_whole(entry: _Entry) -> bool:
         content = entry.folder / _CONTENT
         names = {str(one.relative_to(content)) for one in content.rglob("*") if not one.is_dir()}
         return names == {*recorded} and all(file_sha256(content / name) == recorded[name] for name in recorded)
-    except (OSError, ValueError, TypeError):  # not there, or incomplete
+    except (OSError, ValueError, TypeError):  # the entry is missing or incomplete
         return False
 
 

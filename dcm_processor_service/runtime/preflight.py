@@ -1,7 +1,7 @@
 """Finds, before a session's first job, the headers that would end the script that the worker generates.
 
-Where a header holds a quotation mark, a backslash or a line break, the job ends before its callback starts, nothing
-retries it, and nothing cleans its session up. Only the attribute is named, never its value.
+If a header holds a quotation mark, a backslash or a line break, the job ends before its callback starts, nothing
+retries it, and nothing cleans its session up. Messages name only the attribute, never its value.
 """
 
 from __future__ import annotations

@@ -104,13 +104,13 @@ class AsyncProgress:
 
 
 def _percent(fraction: Any) -> int:
-    """Returns whole percents.
+    """Returns a fraction in whole percent.
 
     Raises:
-        UnsupportedValueError: The fraction is below 0, above 1 or no number.
+        UnsupportedValueError: The fraction is below 0, above 1 or not a number.
     """
     try:
-        number = fraction if isinstance(fraction, Real) else float(fraction.item())  # an array of one number
+        number = fraction if isinstance(fraction, Real) else float(fraction.item())  # for an array of one number
     except (AttributeError, TypeError, ValueError, RuntimeError):
         raise UnsupportedValueError(f"progress is a number from 0 to 1, not a {type(fraction).__name__}") from None
     fraction = number
@@ -146,7 +146,7 @@ class Progress:
             message: What is being done, in a word or two.
 
         Raises:
-            UnsupportedValueError: The fraction is below 0, above 1 or no number.
+            UnsupportedValueError: The fraction is below 0, above 1 or not a number.
         """
         run_inline(self._async(fraction, message))
 

@@ -94,7 +94,7 @@ class RuntimeSettings(BaseSettings):
 
     Raises:
         ConfigurationError: A variable is missing or malformed; the message names every such variable, with the expected
-            value and an example. Or a keyword is no setting.
+            value and an example. Or a keyword is not a setting.
     """
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(frozen=True, extra="ignore", validate_default=False)
@@ -248,7 +248,7 @@ class RuntimeSettings(BaseSettings):
         """Returns settings of these values and the defaults; the environment is not read.
 
         Raises:
-            ConfigurationError: A value is missing or malformed, or a keyword is no setting.
+            ConfigurationError: A value is missing or malformed, or a keyword is not a setting.
 
         Example:
             >>> RuntimeSettings.without_environment(db_provider="memory", session_id="5" * 24, job_id="1" * 24).job_name

@@ -104,7 +104,7 @@ class AsyncData:
             raise UnsupportedValueError("the step of an increment must be a number")
         total: float | None = await self._repository.increment(self._jobs.key, check_name(name, "data"), step)
         if total is None:
-            raise StoredValueError(f"the data {name!r} is no number, so nothing can be added to it; set it first")
+            raise StoredValueError(f"the data {name!r} is not a number, so nothing can be added to it; set it first")
         return total
 
     async def compare_and_set(self, name: str, expected: object | Sentinel, value: object) -> bool:
@@ -153,7 +153,7 @@ class Data:
     def get(self, name: str, as_type: Any = None, *, default: Any = MISSING, job: str | Job | None = None) -> Any:
         """Returns a value; takes one round trip to the store.
 
-        If ``job`` is a name, the job is looked up first, which takes at least one more, and another at the first time.
+        If ``job`` is a name, the job is looked up first, which takes at least one more, and another at the first call.
 
         Args:
             name: Its name.

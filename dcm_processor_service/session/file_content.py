@@ -44,8 +44,8 @@ def opened(content: FileContent) -> Iterator[BinaryIO]:
         yield cast("BinaryIO", _Content(content))  # not closed here: the caller opened it, and will close it
     else:
         raise UnsupportedValueError(
-            f"a {type(content).__name__} is no file content; give a path, bytes or a file opened with 'rb', or store a "
-            "value with session.files.save(name, value)"
+            f"a {type(content).__name__} is not file content; give a path, bytes or a file opened with 'rb', or store "
+            "a value with session.files.save(name, value)"
         )
 
 
@@ -61,7 +61,7 @@ class _Content:
             content: object = self._stream.read(size)
         if not isinstance(content, bytes):
             raise UnsupportedValueError(
-                f"the content gives {type(content).__name__} in place of bytes when it is read; open it with 'rb'"
+                f"reading the content returns {type(content).__name__} in place of bytes; open it with 'rb'"
             )
         return content
 

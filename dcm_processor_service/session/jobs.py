@@ -80,7 +80,7 @@ class AsyncJobs:
         if job is None:
             return self.key
         if not isinstance(job, Job):
-            raise JobNotFoundError(f"a {type(job).__name__} is no job; give a name, or a job out of session.jobs()")
+            raise JobNotFoundError(f"a {type(job).__name__} is not a job; give a name, or a job from session.jobs()")
         if job.state is JobState.FAILED:
             raise UpstreamFailedError(
                 f"the job {job.name!r} ({job.id}) failed, so its output cannot be read: "
@@ -93,8 +93,9 @@ class AsyncJobs:
         """Returns the job that a name stands for; None if no job of that name fits this job's subject.
 
         It is a job that this job depends on, directly or through others; if there is none, the job with the same
-        subject; if there is none, the only one. A job of another series, study or patient is never returned, even if
-        this job depends on it: at later levels a job depends on every job of the level below.
+        subject; if there is none, the only job of that name. A job of another series, study or patient is never
+        returned, even if this job depends on it, because a job for a study or patient depends on all jobs of the level
+        below.
 
         Raises:
             AmbiguousJobError: Several jobs match.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dcm_processor_service.models.counts import counted
 from dcm_processor_service.models.network.identifying import IDS, NAMES
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _item_differences(
     old: DataElement, new: DataElement, ignored: Collection[str], place: str, name: str
 ) -> Iterator[str]:
     if len(old.value) != len(new.value):
-        yield f"{name}: {len(old.value)} items in the golden file, {len(new.value)} in the object"
+        yield f"{name}: {counted(len(old.value), 'item')} in the golden file, {len(new.value)} in the object"
     for number, (one, other) in enumerate(zip(old.value, new.value, strict=False)):
         yield from _differences(one, other, ignored, f"{place}[{number}].")
 

@@ -55,7 +55,7 @@ class MongoDatabase:
 
 
 def find_mongod() -> Path | None:
-    """Returns the path of the ``mongod`` program: of a wheel, else of the system; None if there is none."""
+    """Returns the path of ``mongod`` from an installed wheel, or else from the PATH; None if there is none."""
     for wheel in WHEELS:
         try:
             files = metadata.files(wheel) or []
@@ -122,7 +122,7 @@ def _command(program: Path, folder: Path, port: int) -> list[str]:
         *("--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"),
         *("--replSet", "rs0", "--oplogSize", "128", "--wiredTigerCacheSizeGB", "0.5"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
-        *("--setParameter", "enableTestCommands=1"),  # fail points: two writers can be made to meet
+        *("--setParameter", "enableTestCommands=1"),  # for fail points, by which tests make two writers meet
         *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),  # there is no other member to take over
     ]
 

@@ -17,7 +17,8 @@ import SimpleITK as sitk  # noqa: N813 its own name for itself
 from dcm2niix import bin as dcm2niix_program
 from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless
+from pydicom.pixels.encoders.base import get_encoder
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from dcm_processor_service.imaging.nifti.convert import AutoConverter
 from dcm_processor_service.imaging.series.order.slice_order import order_files
@@ -47,26 +48,34 @@ def _rows(paths: list[Path], scratch: Path, processes: ProcessPoolExecutor) -> I
     jpeg_ls = encoded(chosen, fresh(scratch / "jpeg-ls"), JPEGLSLossless, imagecodecs.jpegls_encode)
     size = f"{len(chosen)} x 512 x 512 of 12 bits, {sum(path.stat().st_size for path in jpeg_ls) / MIB:.0f} MiB"
 
-    def dcm2niix() -> Any:
+    def dcm2niix(files: list[Path]) -> Any:
         out = fresh(scratch / "dcm2niix")
-        return process([dcm2niix_program, "-f", "x", "-b", "n", "-z", "n", "-o", out, jpeg_ls[0].parent])
+        return process([dcm2niix_program, "-f", "x", "-b", "n", "-z", "n", "-o", out, files[0].parent])
 
     yield Row(
         "jpeg-ls",
-        f"JPEG-LS files to .nii, {size}",
+        f"converting JPEG-LS files to .nii, {size}",
         Way(
             "native engine",
             lambda: AutoConverter().convert(jpeg_ls, fresh(scratch / "ours") / "x.nii", engine="native"),
         ),
-        Way("dcm2niix -z n (a process)", dcm2niix),
+        Way("dcm2niix -z n (a process)", lambda: dcm2niix(jpeg_ls)),
         decoding_alone(jpeg_ls, "jpegls_decode", processes),
         target="0.77",
+    )
+    rle = encoded(chosen, fresh(scratch / "rle"), RLELossless, as_rle)
+    size = f"{len(chosen)} x 512 x 512 of 12 bits, {sum(path.stat().st_size for path in rle) / MIB:.0f} MiB"
+    yield Row(
+        "rle",
+        f"RLE files to .nii, {size}",
+        Way("native engine", lambda: AutoConverter().convert(rle, fresh(scratch / "ours") / "x.nii", engine="native")),
+        Way("dcm2niix -z n (a process)", lambda: dcm2niix(rle)),
     )
     jpeg_2000 = encoded(chosen, fresh(scratch / "jpeg-2000"), JPEG2000Lossless, as_jpeg_2000)
     size = f"{len(chosen)} x 512 x 512 of 12 bits, {sum(path.stat().st_size for path in jpeg_2000) / MIB:.0f} MiB"
     yield Row(
         "jpeg-2000",
-        f"JPEG 2000 files to voxels in memory, {size}",
+        f"reading JPEG 2000 files into voxels in memory, {size}",
         Way("read_volume", lambda: read_volume(jpeg_2000)),
         Way("SimpleITK ImageSeriesReader", lambda: by_simpleitk(jpeg_2000)),
         decoding_alone(jpeg_2000, "jpeg2k_decode", processes),
@@ -108,6 +117,21 @@ def as_jpeg_2000(pixels: NDArray[Any]) -> bytes | bytearray:
         pixels, codecformat="j2k", level=0, reversible=True, bitspersample=12
     )
     return found
+
+
+def as_rle(pixels: NDArray[Any]) -> bytes:
+    rows, columns = pixels.shape
+    return get_encoder(RLELossless).encode(
+        pixels,
+        rows=rows,
+        columns=columns,
+        number_of_frames=1,
+        samples_per_pixel=1,
+        bits_allocated=16,
+        bits_stored=12,
+        pixel_representation=0,
+        photometric_interpretation="MONOCHROME2",
+    )
 
 
 def by_simpleitk(paths: list[Path]) -> Any:

@@ -76,14 +76,14 @@ def imaging_rows(paths: list[Path], scratch: Path) -> Iterator[Row]:
 
     yield Row(
         "read",
-        f"files to voxels in memory, {size}",
+        f"reading files into voxels in memory, {size}",
         Way("read_volume", lambda: read_volume(paths)),
         Way("pydicom, a stack by hand", lambda: by_hand(paths)),
         Way("file bytes into one buffer", read_bytes),
     )
     yield Row(
         "nii",
-        f"files to .nii, {size}",
+        f"converting files to .nii, {size}",
         Way("native engine", lambda: ours("x.nii")),
         Way("dcm2niix -z n (a process)", lambda: dcm2niix("-z", "n")),
         Way("the voxels' bytes to disk", write),
@@ -94,8 +94,8 @@ def imaging_rows(paths: list[Path], scratch: Path) -> Iterator[Row]:
     its_bytes = next((scratch / "dcm2niix").glob("*.gz")).stat().st_size / MIB
     yield Row(
         "nii.gz",
-        f"files to .nii.gz, {size}: ours ISA-L level {GZIP_LEVEL}, {GZIP_THREADS} threads, {own_bytes:.0f} MiB; "
-        f"dcm2niix level 1, one thread, {its_bytes:.0f} MiB",
+        f"converting files to .nii.gz, {size}. Ours writes {own_bytes:.0f} MiB by ISA-L at level {GZIP_LEVEL} in "
+        f"{GZIP_THREADS} threads; dcm2niix writes {its_bytes:.0f} MiB at level 1 in one thread",
         Way("native engine", lambda: ours("x.nii.gz")),
         Way("dcm2niix -z i -1 (a process)", lambda: dcm2niix("-z", "i", "-1")),
         Way("the voxels' bytes through ISA-L to disk", compress),
@@ -103,13 +103,17 @@ def imaging_rows(paths: list[Path], scratch: Path) -> Iterator[Row]:
     )
     yield Row(
         "headers",
-        f"headers of {len(paths)} files on disk, in slice order (the alternative does not order)",
+        f"reading the headers of {len(paths)} files on disk; ours sorts them in slice order, the alternative does not",
         Way("read_headers", lambda: read_headers(paths)),
         Way("pydicom, stop_before_pixels", lambda: [dcmread(path, stop_before_pixels=True) for path in paths]),
         target="1.2",
         rounds=9,
     )
-    yield Row("inspect", f"what a series is, {len(paths)} files", Way("inspect_series", lambda: inspect_series(paths)))
+    yield Row(
+        "inspect",
+        f"inspecting a series of {len(paths)} files on disk",
+        Way("inspect_series", lambda: inspect_series(paths)),
+    )
     yield from derived_rows(paths, volume, scratch)
 
 
@@ -137,8 +141,9 @@ def derived_rows(paths: list[Path], volume: Any, scratch: Path) -> Iterator[Row]
 
     yield Row(
         "derive",
-        f"a derived series of {len(paths)} CT, made and saved; the loop copies the header and changes three UIDs, ours "
-        "writes references, derivation and producer, and checks each object; neither waits for the disk",
+        f"making and saving a derived series of {len(paths)} CT instances. The loop copies the header and changes "
+        "three UIDs. Ours writes references, derivation and producer, and checks each object. Neither waits for the "
+        "disk",
         Way("derive and save", derive),
         Way("a plain pydicom loop", loop),
         target="2",
@@ -146,7 +151,7 @@ def derived_rows(paths: list[Path], volume: Any, scratch: Path) -> Iterator[Row]
     )
     yield Row(
         "seg",
-        f"SEG of {len(SEGMENTS)} labels, {len(paths)} x 512 x 512, from a label map",
+        f"making a SEG with {len(SEGMENTS)} segments from a label map, {len(paths)} x 512 x 512",
         Way(
             "derive.segmentation",
             lambda: make.make_segmentation(labels, paths, how, SegmentationOptions(), names),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +13,7 @@ from bson import ObjectId
 from dcm2niix import bin as dcm2niix_program
 
 from tests.benchmarks.imaging_rows import fresh
-from tests.benchmarks.measuring import Row, Way, process
+from tests.benchmarks.measuring import Row, Spent, Way, process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +27,20 @@ OURS = """
 from dcm_processor_service import Container, opened
 with opened(Container()) as container:
     container.context().session.data.get("x")
+"""
+IMPORTS = """
+from dcm_processor_service import Container, opened
+import dcm_processor_service.backends.mongo.driver.blocking
+import dcm_processor_service.session.session
+"""
+LIBRARIES = """
+import asyncio, dependency_injector.containers, importlib.metadata, logging, pydantic, pydantic_settings, pymongo
+class Settings(pydantic.BaseModel):
+    url: str
+"""
+AT_THE_END = """
+import time
+print(time.monotonic())
 """
 BARE = """
 import os
@@ -61,7 +78,7 @@ def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[
     store.database.sessiondata.update_one({**owner, "name": "x"}, {"$set": {"value": 1}}, upsert=True)
     yield Row(
         "start, MongoDB",
-        "start of a process, first read, end",
+        "starting a process, reading one value, ending the process",
         Way("data.get", lambda: process([python, "-c", OURS], mongo, ROOT)),
         Way("bare PyMongo and a pydantic model, closed as ours is", lambda: process([python, "-c", BARE], mongo)),
         idle,
@@ -69,8 +86,22 @@ def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[
         rounds=9,
     )
     yield Row(
+        "end, MongoDB",
+        "from the last line of a script that has read a value to the end of its process",
+        Way("data.get", lambda: after_the_last_line(OURS, mongo)),
+        Way("bare PyMongo, closed as ours is", lambda: after_the_last_line(BARE, mongo)),
+        rounds=9,
+    )
+    yield Row(
+        "import",
+        "a process that loads what data.get needs on MongoDB; the alternative loads the same libraries alone",
+        Way("dcm_processor_service", lambda: process([python, "-c", IMPORTS], cwd=ROOT)),
+        Way("its libraries", lambda: process([python, "-c", LIBRARIES])),
+        rounds=9,
+    )
+    yield Row(
         "--help",
-        "the help of all commands",
+        "printing the help that lists all commands",
         Way("dcm-processor-service --help", lambda: process([*own, "--help"], cwd=ROOT)),
         Way("bare typer with as many commands", lambda: process([python, "-c", TYPER, "--help"])),
         idle,
@@ -81,7 +112,7 @@ def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[
     script.write_text(NOTHING)
     yield Row(
         "exec",
-        "exec of a callback that does nothing, SQLite",
+        "the command exec with a callback that does nothing, in SQLite",
         Way("exec", lambda: process([*own, "exec", script], sqlite, ROOT)),
         bound=idle,
         rounds=7,
@@ -91,14 +122,14 @@ def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[
         (few / path.name).write_bytes(path.read_bytes())
     yield Row(
         "inspect 24",
-        "inspect of 24 slices, with its page of contact sheets",
+        "the command inspect for 24 slices, with its page of contact sheets",
         Way("inspect", lambda: process([*own, "inspect", few, "--html", scratch / "page.html"], cwd=ROOT)),
         bound=idle,
         rounds=3,
     )
     yield Row(
         "convert 24",
-        "24 slices to .nii.gz",
+        "the command convert for 24 slices, to .nii.gz",
         Way("convert", lambda: process([*own, "convert", few, fresh(scratch / "converted")], cwd=ROOT)),
         Way(
             "dcm2niix -z i -1",
@@ -107,6 +138,18 @@ def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[
         idle,
         rounds=3,
     )
+
+
+def after_the_last_line(script: str, environment: dict[str, str]) -> Spent:
+    """Runs a script; returns for how long its process went on after the last line."""
+    ran = subprocess.run(
+        [sys.executable, "-c", script + AT_THE_END],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    return Spent(time.monotonic() - float(ran.stdout))
 
 
 def variables(**values: str) -> dict[str, str]:

@@ -33,8 +33,8 @@ def report_rows() -> Iterator[Row]:
 
         yield Row(
             "run, pictures",
-            f"of a run over {SERIES} series, {SERIES * SLICES} instances of {SIDE} x {SIDE}, whose jobs read headers: "
-            "the pictures of its report, in seconds of the processor",
+            f"drawing the pictures in the report of a run over {SERIES} series with {SERIES * SLICES} instances of "
+            f"{SIDE} x {SIDE}, whose jobs read headers; processor time",
             Way("pictures", pictures),
             Way("the whole run, the same one", lambda: Spent(last[0].total)),
             target="0.1",

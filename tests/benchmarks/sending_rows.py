@@ -32,8 +32,8 @@ def sending_rows(paths: list[Path], scratch: Path) -> Iterator[Row]:
 
         yield Row(
             "send",
-            f"{len(paths)} CT instances of 0.5 MB to DCMTK's storescp, one association; storescu waits 40 ms an "
-            "instance, as long as TCP delays an acknowledgement, and none of its options changes that",
+            f"sending {len(paths)} CT instances of 0.5 MB to DCMTK's storescp over one association. storescu waits "
+            "40 ms for each instance, as long as TCP delays an acknowledgement, and none of its options changes that",
             Way("dicom.send", lambda: ours(emptied(), scp.peer)),
             Way("storescu (a process)", lambda: storescu(emptied(), scp.peer)),
             rounds=2,

@@ -120,7 +120,7 @@ def _put_row(store: Database, name: str, size: int, calls: int) -> Row:
         for _ in range(calls):
             bucket.upload_from_stream("x", io.BytesIO(content), metadata={"a": 1})
 
-    what = f"{calls} new files, ours with their checksum"
+    what = f"storing {calls} new file{'s' * (calls > 1)}; ours computes the checksum too"
     return Row(
         name, what, Way("files.put", ours), Way("GridFSBucket", theirs), target="1.3", rounds=3 if calls == 1 else 9
     )
@@ -141,7 +141,7 @@ def _job_rows(store: Database) -> Iterator[Row]:
 
     yield Row(
         "collect",
-        f"one value of each of {JOBS} jobs, ours with each job as a model that is checked",
+        f"collecting one value of each of {JOBS} jobs; ours also reads each job as a checked model",
         Way("data.collect", lambda: run_inline(data.collect("volume", job="segment"))),
         Way("two finds, documents as they are", two_finds),
         target="2",
@@ -150,7 +150,7 @@ def _job_rows(store: Database) -> Iterator[Row]:
     calls = range(50)
     yield Row(
         "get(job=…)",
-        f"{len(calls)} reads of the value of another job, one of {JOBS} of its name: which, and then the value",
+        f"{len(calls)} reads of a value of another job. {JOBS} jobs have its name: ours first finds out which is meant",
         Way("data.get", lambda: [run_inline(data.get("volume", job="segment")) for _ in calls]),
         Way("find_one of the value", lambda: [values.find_one({**owner, "job_id": one["_id"]}) for _ in calls]),
         target="3",
@@ -195,7 +195,7 @@ def _series_rows(store: Database, paths: list[Path]) -> Iterator[Row]:
     size = f"{len(paths)} instances of 0.5 MB"
     yield Row(
         "series out",
-        f"{size} out of GridFS into memory",
+        f"reading {size} from GridFS into memory",
         Way("dicom.fetch", whole),
         Way("GridFSBucket, one by one", lambda: [bucket.open_download_stream(one).read() for one in ids]),
         Way(f"chunks in groups of {IDS_AT_ONCE}", lambda: sum(len(chunk["data"]) for chunk in in_groups({}))),
@@ -213,11 +213,15 @@ def _series_rows(store: Database, paths: list[Path]) -> Iterator[Row]:
             ],
         )
         yield Row(
-            "headers, GridFS", f"headers of {size}", Way("headers()", lambda: series().headers()), bare, target="1.2"
+            "headers, GridFS",
+            f"reading the headers of {size} in GridFS",
+            Way("headers()", lambda: series().headers()),
+            bare,
+            target="1.2",
         )
         yield Row(
             "inspect, GridFS",
-            f"what they are, {size}",
+            f"inspecting a series of {size} in GridFS",
             Way("inspect()", lambda: series().inspect()),
             bare,
             target="1.2",

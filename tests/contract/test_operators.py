@@ -75,7 +75,7 @@ async def test_facades_refuse_an_operator_as_a_name_or_id(store: StoreUnderTest,
     ]
     assert [name for call in calls if (name := await accepted(call))] == []
     for read in (session.data.get("value", job=hostile), session.files.list(job=hostile)):
-        with pytest.raises(JobNotFoundError, match="is no job"):
+        with pytest.raises(JobNotFoundError, match="is not a job"):
             await read
 
 

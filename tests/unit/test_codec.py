@@ -141,7 +141,7 @@ def test_a_value_takes_its_normal_form(value: object, normal: object) -> None:
 @pytest.mark.parametrize(
     ("value", "path", "remedy"),
     [
-        ([Decimal("NaN")], r"value\[0\] is a Decimal that is no finite number", "float"),
+        ([Decimal("NaN")], r"value\[0\] is a Decimal that is not a finite number", "float"),
         ({"a": Cells(of=frozenset({Cell()}))}, r"value\['a'\] is a .*Cells that pydantic cannot", "list"),
         ([datetime(2024, 1, 1)], r"value\[0\] is a datetime without a time zone", "timezone.utc"),  # noqa: DTZ001
         ([2**63], r"value\[0\] is an integer beyond 64 bits", "str"),

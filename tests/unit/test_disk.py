@@ -127,7 +127,7 @@ def test_a_private_folder_leads_through_no_link(tmp_path: Path, plant: str) -> N
         place.write_bytes(b"")
     else:
         place.symlink_to(tmp_path / ("elsewhere" if plant == "link" else "nowhere"))
-    reason = "something of this name that is no folder" if plant == "file" else "is a link.*remove it"
+    reason = "something of this name that is not a folder" if plant == "file" else "is a link.*remove it"
     with pytest.raises(LocalFileError, match=reason):
         private_folder(tmp_path / "root", "a", "b")
     assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -1,4 +1,4 @@
-"""Values that a user constructs refuse a keyword that is no field of theirs, and say what was meant."""
+"""Values that a user constructs refuse a keyword that is not a field of theirs, and say what was meant."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from dcm_processor_service.backends.mongo.documents import (
 from dcm_processor_service.backends.mongo.driver.collection import find_in_lanes
 from dcm_processor_service.errors import StoredFileNotFoundError, StoredValueError
 from dcm_processor_service.models import Patient, SeriesRecord, Study, SubjectLevel
+from dcm_processor_service.models.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -155,7 +156,7 @@ def _content(member: Instance, chunks: list[Document]) -> bytes:
         member.size_bytes or len(content)
     ):
         raise StoredValueError(
-            f"the file of {_name(member)} is not complete: {len(content)} bytes in {len(chunks)} chunks, of "
+            f"the file of {_name(member)} is not complete: {len(content)} bytes in {counted(len(chunks), 'chunk')}, of "
             f"{member.size_bytes} bytes; send the series to the platform again"
         )
     return content

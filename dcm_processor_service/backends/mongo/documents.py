@@ -138,7 +138,7 @@ def _owner(key: JobKey) -> Document:
     for what, text in (("session", key.session_id), ("job", key.job_id)):
         if not is_platform_id(text):
             raise StoreError(
-                f"{text[:40]!r} is no id of a {what}, so nothing can be stored for it; ids have 24 hex digits"
+                f"{text[:40]!r} is not an id of a {what}, so nothing can be stored for it; ids have 24 hex digits"
             )
     return {"session_id": ObjectId(key.session_id), "job_id": ObjectId(key.job_id)}
 
@@ -205,7 +205,7 @@ def _plain_scalar(value: Any, what: str) -> NormalValue:
 
 
 def whole_number(field: str) -> Document:
-    """Returns an expression for a field's value as an integer, which is 0 if it is no number from 0 to 2 to the 62."""
+    """Returns an expression for a field's value as an integer; 0 if it is not a number from 0 to 2 to the 62."""
     fits = [{"$isNumber": field}, {"$gte": [field, 0]}, {"$lt": [field, 2**62]}]
     return {"$cond": [{"$and": fits}, {"$toLong": field}, 0]}
 

@@ -54,11 +54,10 @@ if TYPE_CHECKING:
 __all__ = ["QUICK_S", "MongoFileRepository"]
 
 CHUNK_BYTES = 1024 * 1024
-"""The size of a chunk; it is faster than the drivers' default of 255 KiB, and than 4 MiB."""
+"""The size of a chunk. The drivers' default of 255 KiB is slower, and so are 4 MiB."""
 
 BATCH_BYTES = 8 * CHUNK_BYTES
-"""How many bytes one command carries: few enough to limit the memory, and for most slow networks to send within the
-time-out.
+"""How many bytes one command carries. They fit into memory, and most slow networks send them within the time-out.
 """
 
 QUICK_S = 3.0
@@ -74,8 +73,8 @@ _OLDEST_FIRST = [("version", 1), ("_id", 1)]
 class MongoFileRepository:
     """Named files.
 
-    Not counting commands on the chunks collection, an operation takes at most two commands, and a job's first put one
-    more; removing files of another program or abandoned uploads takes some more, and so does a read that starts over.
+    An operation takes at most two commands, not counting those on the chunks collection. Some take more: a job's first
+    put, a removal of abandoned uploads or of another program's files, and a read that starts over.
     """
 
     def __init__(self, files: Collection, chunks: Collection, offload: Offload) -> None:
@@ -141,7 +140,7 @@ class MongoFileRepository:
             document = await self._made_visible(file_id, change)
         except DuplicateIdError:
             # a later put published its own version, then retired this upload; the result is the same as if this
-            # version had been stored and replaced at once, so this is no error
+            # version had been stored and replaced at once, so no error is raised
             await self._discard(file_id)
             return stored_file({"_id": file_id, **change["$setOnInsert"]}), None, None
         with _marking_maybe_applied():
@@ -198,7 +197,7 @@ class MongoFileRepository:
             raise
 
     async def _abandoned(self, key: JobKey, name: str) -> set[ObjectId]:
-        """Returns earlier uploads of this name that this process is not making; asks the store once for each job."""
+        """Returns unfinished uploads of this name that this process did not begin; asks the store once for each job."""
         if not self._indexed:
             await self._chunks.create_indexes(CHUNK_INDEXES)
             self._indexed = True
@@ -208,7 +207,9 @@ class MongoFileRepository:
             for row in await self._chunks.aggregate(uploads_pipeline(key.session_id, key.job_id)):
                 uploads.setdefault(row["name"], set()).add(row["_id"])
             self._foreign.setdefault(key, await foreign_files(self._files, key))
-            if not (is_settled and await self._chunks.all_answered()):  # chunks may still come: the next put asks anew
+            if not (
+                is_settled and await self._chunks.all_answered()
+            ):  # the next put asks again, since chunks may still arrive
                 return uploads.pop(name, set()) - self._under_way
             self._left.setdefault(key, uploads)
         return self._left[key].pop(name, set()) - self._under_way
@@ -274,7 +275,7 @@ class MongoFileRepository:
         try:
             chunk_bytes = int(document.get("chunkSize") or 0) or CHUNK_BYTES
         except (TypeError, ValueError, OverflowError):
-            return "its document is malformed: chunkSize is no number"
+            return "its document is malformed: chunkSize is not a number"
         count = -(-stored.size_bytes // chunk_bytes)
         step = max(1, BATCH_BYTES // chunk_bytes)
         digest, size_bytes = hashlib.sha256(), 0

@@ -1,8 +1,8 @@
 """Pure functions for job documents, as the scheduler and the queue write them, and our model of a job.
 
 The queue records a job whose callback raised as done, with the error in its result, and a job whose process died as
-``error``, not done. Pre- and post-services have neither name nor event. Heartbeats of workers are in the same
-collection.
+``error``, not done. Jobs of pre- and post-services have neither name nor event. Heartbeats of workers are in the
+same collection.
 """
 
 from __future__ import annotations
@@ -88,8 +88,11 @@ def jobs_query(
     ids: Sequence[str] | None = None,
     near: Patient | Study | SeriesRecord | None = None,
 ) -> Document:
-    """Returns the query for the jobs of a session, or only for those with a name, with ids, or near a subject."""
-    # repeated in each branch, so that each branch uses an index
+    """Returns the query for the jobs of a session; the other arguments, if given, select among these jobs.
+
+    ``near`` selects the jobs whose subject may be the given one, contain it, or belong to it.
+    """
+    # each branch of the query repeats these conditions, so that each can use an index
     only: Document = {} if name is None else {"job_name": check_text(name, "name of a job")}
     if ids is not None:
         only["_id"] = either(*ids)
@@ -116,7 +119,7 @@ def _near(subject: Patient | Study | SeriesRecord) -> list[Document]:
     for event, ids in same.items():
         of_event = {"job_event": event.value}
         conditions.append({**of_event, _SUBJECT_ID: {"$in": [*either(*ids)["$in"], None, ""]}})
-        conditions.append({**of_event, _SUBJECT_ID: {"$type": "object"}})  # Extended JSON
+        conditions.append({**of_event, _SUBJECT_ID: {"$type": "object"}})  # {"$oid": …}
     return conditions
 
 
@@ -128,7 +131,7 @@ def progress_change(percent: int, message: str) -> Document:
 def values_query(session_id: str, jobs: Sequence[Document], data_name: str) -> Document:
     """Returns the query for the values of some jobs under a name, with ids as ObjectId or as text."""
     ids = [job["_id"] for job in jobs]
-    binary = [job_id for job_id in ids if isinstance(job_id, ObjectId)]  # most are, and need no parsing
+    binary = [job_id for job_id in ids if isinstance(job_id, ObjectId)]  # most ids are ObjectIds, which need no parsing
     others = [id_text(job_id) for job_id in ids if not isinstance(job_id, ObjectId)]
     return {
         "session_id": either(session_id),
@@ -140,7 +143,7 @@ def values_query(session_id: str, jobs: Sequence[Document], data_name: str) -> D
 def outputs(jobs: list[Document], values: Iterable[Document], data_name: str) -> list[JobOutput]:
     """Joins jobs with their values under a name; an output says why its job or value cannot be read.
 
-    Takes the documents out of ``jobs``, so that each can be freed early: a third less work for the garbage collector.
+    Empties ``jobs`` on the way, so that each document is freed early; the garbage collector has a third less work.
     """
     by_job: dict[str, Document] = {}
     for row in values:
@@ -206,8 +209,10 @@ def job(document: Document, fields: Document | None = None) -> Job:
     """Reads a job's document; ``fields`` are those of the document, if they were read before."""
     fields = fields or _fields(document)
     try:
-        return Job.model_validate(fields)  # with its subject in one check
-    except ValidationError:  # checks the subject alone first, so that the error names the job or its subject
+        return Job.model_validate(fields)  # checks the job and its subject together
+    except (
+        ValidationError
+    ):  # checks the subject by itself, so that the error says whether the job or its subject is wrong
         return modelled(Job, _what(document), {**fields, "subject": _checked_subject(document)}, _SPELLED)
 
 

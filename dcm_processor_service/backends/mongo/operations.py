@@ -68,7 +68,7 @@ class Operations:
 def increment_change(new: Document, by: float, operation: Operation) -> list[Document]:
     """Returns the update that adds to a number only once, however often it is sent, and records the sum.
 
-    The server refuses a value that is no number (code 241), and a sum of integers beyond 64 bits (code 28766).
+    The server refuses a value that is not a number (code 241), and a sum of integers beyond 64 bits (code 28766).
     """
     number = {"$ifNull": ["$value", 0]}
     total: Any = {"$add": [number, Int64(by) if isinstance(by, int) and abs(by) >= 2**31 else by]}
@@ -99,6 +99,8 @@ def set_change(new: Document, value: Any, operation: Operation) -> list[Document
     recorded = {"$mergeObjects": [{"$cond": [is_new, made, "$operations"]}, {operation.lane: {"id": operation.id}}]}
     same = {"$and": [{"$eq": ["$value", "$$stored"]}, {"$eq": [{"$type": "$value"}, {"$type": "$$stored"}]}]}
     kept = {"$cond": [same, "$operations", recorded]}
-    own = {"$cond": [is_new, fields, {}]}  # in an old document, they would change the order of its fields
+    own = {
+        "$cond": [is_new, fields, {}]
+    }  # only for a new document: they would change the order of the fields of an old one
     changed = {"$mergeObjects": [own, "$$ROOT", {"value": "$$stored", "operations": kept}]}
     return [{"$replaceWith": {"$let": {"vars": {"stored": {"$literal": value}}, "in": changed}}}]

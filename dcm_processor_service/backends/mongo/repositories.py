@@ -74,8 +74,8 @@ class MongoDataRepository:
 
     The published package 0.0.1 first looks for a document and then inserts one under a random id. If it writes a name
     at the same time as this class, the name may have two documents. Only a unique index could prevent that, and the
-    collection is the platform's. Every operation of both packages uses the document that was there first, as if the
-    value in the other had been overwritten before anyone read it; delete removes both.
+    collection is the platform's. Every operation of both packages uses the older document, as if the value in the other
+    document had been overwritten at once; delete removes both.
     """
 
     def __init__(self, values: Collection) -> None:
@@ -103,8 +103,8 @@ class MongoDataRepository:
     async def _put_unconditionally(self, query: Document, change: Document, operation: Operation) -> None:
         """Stores a value; after a lost answer, only if no document records this operation yet.
 
-        Otherwise the change could be applied twice, the second time over a change of another writer, such as an
-        acknowledged increment, or beside a document of the 0.0.1 API, which has another id than ours.
+        Otherwise the change could be applied twice. The second time, it could undo what another writer did meanwhile,
+        such as an acknowledged increment, or make a second document beside one of the 0.0.1 API with another id.
         """
         lost: list[bool] = []
         applied = operation.was_applied()

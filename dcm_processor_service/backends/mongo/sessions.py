@@ -225,13 +225,13 @@ def _members(row: Document, field_name: str) -> list[str]:
     """Returns the ids in a list of a document.
 
     Raises:
-        StoredValueError: The field is no list, so that the images below it are not known.
+        StoredValueError: The field is not a list, so that the images below it are not known.
     """
     listed = row.get(field_name)
     if listed is not None and not isinstance(listed, list):
         raise StoredValueError(
-            f"{field_name} of the document {id_text(row['_id'])} is no list, so the images below it are not known: set "
-            "it right in the database"
+            f"{field_name} of the document {id_text(row['_id'])} is not a list, so the images below it are not known: "
+            "set it right in the database"
         )
     return [id_text(member) for member in listed or ()]
 

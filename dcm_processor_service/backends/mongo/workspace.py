@@ -71,8 +71,8 @@ class MongoWorkspaceRepository:
                 await self._collection(_MARKS).update_one({"_id": _MARK}, change, upsert=True)
             elif not await self._is_marked():  # otherwise another first run has marked it meanwhile
                 raise ConfigurationError(
-                    f"the database holds {filed!r} that the platform or another program has stored, so it is no "
-                    "workspace; name an empty database, which then becomes the workspace"
+                    f"the database holds {filed!r} that the platform or another program has stored, so it is "
+                    "not a workspace; name an empty database, which then becomes the workspace"
                 )
         self._is_own = True
 

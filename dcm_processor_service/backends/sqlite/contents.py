@@ -120,7 +120,7 @@ class Contents:
         self._store.require_writable()
         with translated(self._store.folder):
             whole = whole or not self._swept
-            # this comes before the claims are read: a content that is written later is not in ``found``
+            # lists the contents before it reads the claims, so that ``found`` has no content that is written later
             found = {path.name for path in self.path("").iterdir()} if whole else set()
             for path in list(self._claims.iterdir()):
                 with suppress(FileNotFoundError):  # the claim has just ended

@@ -43,8 +43,16 @@ CREATE INDEX instances_of_series ON instances (series_id);
 
 
 def is_there(folder: Path) -> bool:
-    """Returns whether a folder holds a workspace."""
-    return (folder / DATABASE_NAME).exists()
+    """Returns whether a folder holds a workspace.
+
+    Raises:
+        OSError: The system does not tell, for example for lack of rights; ``exists()`` would return False.
+    """
+    try:
+        (folder / DATABASE_NAME).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def is_read_only(folder: Path) -> bool:
@@ -58,7 +66,7 @@ def open_to_write(folder: Path, timeout_s: float, durability: Durability) -> sql
 
     Raises:
         OSError: A folder or the file cannot be made.
-        sqlite3.Error: The file is no database, or another process holds it.
+        sqlite3.Error: The file is not a database, or another process holds it.
         StoreError: Something in the folder is a link.
         StoredValueError: A newer version of this package made it.
     """
@@ -110,7 +118,7 @@ def _prepare(connection: sqlite3.Connection, timeout_s: float) -> None:
             if _version(connection) == 0:
                 connection.execute("PRAGMA journal_mode = WAL")
                 _migrate(connection)
-                # on a full disk, rows that are in the database file itself can be changed, and closing removes the log
+                # moves the schema from the log to the database file, whose rows can be changed even on a full disk
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.OperationalError as error:
             if not is_locked(error) or time.monotonic() > deadline:
@@ -151,7 +159,7 @@ def open_to_read(folder: Path, timeout_s: float) -> sqlite3.Connection:
     log, it may treat the database as immutable, but only for one read: at the next read, there may be a log.
 
     Raises:
-        sqlite3.Error: The file is no database, or it has a log that only a process with write permission can read.
+        sqlite3.Error: The file is not a database, or it has a log that only a process with write permission can read.
         StoredValueError: A newer version of this package made it.
     """
     path = folder / DATABASE_NAME

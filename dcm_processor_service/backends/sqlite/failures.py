@@ -74,7 +74,7 @@ def translated(folder: Path, need_bytes: Callable[[], int] = _unknown) -> Iterat
         raise
     except (UnicodeEncodeError, OverflowError) as error:
         raise UnsupportedValueError(
-            "a name or an id holds what SQLite cannot: lone surrogates, or an integer beyond 64 bits"
+            "a name or an id holds lone surrogates or an integer beyond 64 bits, which SQLite cannot store"
         ) from error
     except sqlite3.Error as error:
         raise _of_sqlite(error, folder, need_bytes) from error

@@ -361,7 +361,10 @@ class SqliteWorkspaceRepository:
         return lost
 
     def _place(self, content: Path) -> str:
-        """Returns a file's path, which is relative inside the workspace, so that this can be moved; follows no link."""
+        """Returns a file's path, without following links.
+
+        Inside the workspace the path is relative, so that the folder can be moved.
+        """
         path, folder = (os.path.abspath(one) for one in (content, self._store.folder))  # noqa: PTH100  follows no links
         inside = path.startswith(os.path.join(folder, ""))  # noqa: PTH118  with the separator at the end
         return path[len(folder) + 1 :] if inside else path

@@ -92,7 +92,7 @@ def _answered(
 ) -> StorageCommitment:
     if listen_port is None and not ask_again:
         raise ConfigurationError(
-            "the peer sends its answer to a port of ours: name the port with --listen-port, or give --ask-again"
+            "the peer sends its answer to one of our ports: name the port with --listen-port, or give --ask-again"
         )
     latest = [asked]
 
@@ -112,7 +112,7 @@ def _read(file: Path) -> StorageCommitment:
     try:
         return StorageCommitment.model_validate_json(content)
     except ValidationError:
-        raise ConfigurationError(f"{str(file)!r} is no file of send --commit-later") from None
+        raise ConfigurationError(f"{str(file)!r} is not a file of send --commit-later") from None
 
 
 def _write(file: Path, asked: StorageCommitment) -> None:

@@ -205,7 +205,9 @@ def parse_address(text: str, options: PeerOptions = _AS_USUAL) -> Peer:
     """
     match = None if _may_hold_a_secret(text) else _ADDRESS.fullmatch(text.strip())
     if match is None:
-        raise ConfigurationError(f"{_shown(text)} is no peer; give AET@HOST:PORT, for example ORTHANC@127.0.0.1:4242")
+        raise ConfigurationError(
+            f"{_shown(text)} is not a peer; give AET@HOST:PORT, for example ORTHANC@127.0.0.1:4242"
+        )
     of_the_web = ("max_request", "proxy", "token_file", "token_url", "client_id", "client_secret_file", "scope")
     options.require_unset(of_the_web, "only for a peer that is given by a URL")
     more = {} if options.max_pdu is None else {"max_pdu_bytes": options.max_pdu}
@@ -221,7 +223,7 @@ def parse_address(text: str, options: PeerOptions = _AS_USUAL) -> Peer:
         )
     except ValidationError as error:
         raise _refused(
-            error, f"{text!r} is no peer: an AE title has 1 to 16 ASCII characters, a port lies between 1 and 65535"
+            error, f"{text!r} is not a peer: an AE title has 1 to 16 ASCII characters, a port lies between 1 and 65535"
         ) from error
 
 
@@ -283,7 +285,7 @@ def _shown(text: str) -> str:
 
 
 def _refused(error: ValidationError, otherwise: str) -> ConfigurationError:
-    """Returns an error that names each of two options if its value is invalid; ``otherwise`` is its text if none is."""
+    """Returns an error that names each invalid option among these two; if both are valid, its text is ``otherwise``."""
     options = {"certificate_sha256": "--fingerprint", "tls_server_name": "--tls-name"}
     found = {str(one["loc"][0]): one["msg"].removeprefix("Value error, ") for one in error.errors() if one["loc"]}
     faults = [f"{option}: {found[name]}" for name, option in options.items() if name in found]
@@ -303,6 +305,6 @@ def parse_peer(text: str) -> Peer:
     name, equals, address = text.strip().partition("=")
     if not equals or not name or _may_hold_a_secret(text):
         raise ConfigurationError(
-            f"{_shown(text)} is no peer; give NAME=AET@HOST:PORT, for example PACS=ORTHANC@127.0.0.1:4242"
+            f"{_shown(text)} is not a peer; give NAME=AET@HOST:PORT, for example PACS=ORTHANC@127.0.0.1:4242"
         )
     return parse_address(address).model_copy(update={"name": name, "id": platform_id("peer", name)})

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from dcm_processor_service.cli.commands import example
-from dcm_processor_service.cli.console import output_console, print_json_line, sentences
+from dcm_processor_service.cli.console import output_console, print_json_line, sentences, table_of
 from dcm_processor_service.cli.network.sending import print_contexts, print_echo
 from dcm_processor_service.local.workspace import Workspace
 from dcm_processor_service.models.platform_ids import NO_ID
@@ -60,7 +59,7 @@ def list_peers(workspace: Place = None, as_json: AsJson = False) -> None:
         for node in nodes:
             print_json_line(node.model_dump(mode="json", include={"name", "ae_title", "host", "port", "tls"}))
         return
-    table = Table("name", "address", "TLS")
+    table = table_of("name", "address", "TLS")
     for node in nodes:
         table.add_row(node.name, node.address, "yes" if node.tls else "no")
     output_console().print(table)

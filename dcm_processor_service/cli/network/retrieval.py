@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from rich.table import Table
 
 from dcm_processor_service.cli.console import (
     error_console,
@@ -15,6 +14,7 @@ from dcm_processor_service.cli.console import (
     print_json_line,
     progress_bar,
     sentences,
+    table_of,
 )
 from dcm_processor_service.cli.network.bare_container import bare_container
 from dcm_processor_service.cli.network.peer_options import PeerOptions, parse_address_or_url, takes_peer_options
@@ -25,6 +25,8 @@ from dcm_processor_service.runtime.container import opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.table import Table
 
     from dcm_processor_service.models import FetchReport, FindKeys, FindLevel, FoundItem
 
@@ -182,7 +184,7 @@ def _table(found: Sequence[FoundItem], level: FindLevel) -> Table:
         "series": ("SeriesInstanceUID", "date", "modality", "description", "number", "instances"),
         "instance": ("SOPInstanceUID", "SOP class", "number"),
     }
-    table = Table(*heads[level])
+    table = table_of(*heads[level])
     for one in found:
         table.add_row(*("" if value is None else str(value) for value in _row(one)))
     return table

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from dcm_processor_service.cli.console import (
     error_console,
@@ -15,6 +14,7 @@ from dcm_processor_service.cli.console import (
     print_left_out,
     progress_bar,
     sentences,
+    table_of,
 )
 from dcm_processor_service.cli.images import unpacked
 from dcm_processor_service.cli.network.bare_container import bare_container
@@ -79,7 +79,7 @@ def send(
 ) -> None:
     """Send DICOM files to a peer by C-STORE, or by STOW-RS to a URL, and report on each.
 
-    Files of a folder that are no DICOM instances are left out and named; a damaged instance is a failure.
+    Files of a folder that are not DICOM instances are left out and named; a damaged instance is a failure.
     """
     with sentences(), opened(bare_container(peer_options.calling)) as container, unpacked(*paths) as places:
         peer = parse_address_or_url(to, peer_options)
@@ -164,7 +164,7 @@ def print_contexts(contexts: Sequence[AcceptedContext], *, as_json: bool) -> Non
         for context in contexts:
             print_json_line(context.model_dump(mode="json"))
         return
-    table = Table("object", "accepted in")
+    table = table_of("object", "accepted in")
     for context in contexts:
         if context.accepted:
             table.add_row(context.name, ", ".join(context.transfer_syntax_uids))

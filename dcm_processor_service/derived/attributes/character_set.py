@@ -3,10 +3,10 @@
 Text whose declared character set is unknown or wrong is treated in the same way. Such text is in the encoding of the
 computer that wrote it, which the header does not name. Valid UTF-8 is taken as UTF-8, since bytes in other encodings
 are hardly ever valid UTF-8. A single byte beyond ASCII between ASCII letters is taken as Latin-1, as in ``Müller``.
-Several such bytes in a row, as in a Cyrillic name in Windows-1251, could be in several character sets, and a wrong
-guess would change the name: they are not decoded. Nor are names with a byte that Latin-1 reads as a sign
-(``Paw³owski``, a Polish letter) or as an Icelandic letter (``Yýldýz``, Turkish letters). The bytes cannot be copied
-without a declaration either, because the other text of the object is in UTF-8.
+Several such bytes in a row, as in a Cyrillic name in Windows-1251, could be in several character sets. They are not
+decoded, because a wrong guess would change the name. Names with a byte that Latin-1 reads as a sign (``Paw³owski``, a
+Polish letter) or as an Icelandic letter (``Yýldýz``, Turkish letters) are not decoded either. The bytes cannot be
+copied without a declaration, because the other text of the object is in UTF-8.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def undeclared_text(read: str | bytes, *, is_name: bool = False) -> str | None:
     """
     try:
         content = read if isinstance(read, bytes) else read.encode("latin-1")
-    except UnicodeEncodeError:  # not read from a file
+    except UnicodeEncodeError:  # the text was not read from a file
         return str(read)
     if _ESCAPE in content or NOT_DECODED.encode() in content:
         return None

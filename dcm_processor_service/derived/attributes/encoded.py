@@ -23,9 +23,9 @@ class Encoded:
     """The elements of an object, raw, as pydicom reads them from a file in Explicit VR Little Endian.
 
     pydicom decodes raw elements on first access, and writes raw elements unchanged. They cannot be changed in place, so
-    several objects may share them. These elements are copied instead: values that break their VR, since pydicom warns
-    when it decodes them, and the warning may quote them; sequences with text beyond ASCII, since raw bytes stay the
-    same when an object gets another character set; and elements that pydicom decodes while it reads.
+    several objects may share them. Some elements are copied for each object instead of being shared: values that break
+    their VR, because pydicom's warning when it decodes them may quote them; sequences with text beyond ASCII, because
+    raw bytes stay the same when an object gets another character set; and elements that pydicom decodes while it reads.
 
     Example:
         >>> from pydicom.uid import ExplicitVRLittleEndian

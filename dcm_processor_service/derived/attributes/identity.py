@@ -282,7 +282,7 @@ def _plain_item(origin: Dataset, *, declared: bool) -> Dataset:
     plain = Dataset()
     declared = declared or declares_characters(origin)
     for tag in list(origin.keys()):
-        if tag.is_private or tag == 0x00080005:  # noqa: PLR2004 SpecificCharacterSet: the object's own holds for its items
+        if tag.is_private or tag == 0x00080005:  # noqa: PLR2004 SpecificCharacterSet is written for the whole object
             continue
         element = _copy(origin, tag, declared=declared)
         if element is not None:

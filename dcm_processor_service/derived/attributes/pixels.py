@@ -90,7 +90,7 @@ def store_values(
     if array.dtype.kind == "b":
         array = array.astype(np.uint8)
     if array.dtype.kind not in "iuf":
-        raise DerivedObjectError(f"values of type {array.dtype} are no pixels: give integers, floats or booleans")
+        raise DerivedObjectError(f"values of type {array.dtype} are not pixels: give integers, floats or booleans")
     low, high = array.min(), array.max()
     if not (math.isfinite(low) and math.isfinite(high)):
         raise DerivedObjectError(
@@ -161,7 +161,7 @@ def _ds_above(value: float) -> float:
 
 
 def write_values(dataset: Dataset, pixels: StoredPixels, window: tuple[float, float] | None, *, rescale: bool) -> None:
-    """Writes rescale and window; a window that is not given covers all values (PS3.3, section C.11.2.1.2)."""
+    """Writes rescale and window; if no window is given, writes one of all values (PS3.3, section C.11.2.1.2)."""
     mapping = pixels.mapping
     if rescale:
         dataset.RescaleSlope = ds(mapping.slope)
@@ -211,7 +211,7 @@ def write_pixels(dataset: Dataset, rows: NDArray[Any], *, color: bool = False) -
 
 
 def describe_pixels(dataset: Dataset, rows: NDArray[Any], *, color: bool = False) -> None:
-    """Writes the attributes of the module without PixelData, which are alike in all instances of a series."""
+    """Writes all attributes of the module except PixelData; they are equal in all instances of a series."""
     bits = rows.dtype.itemsize * 8
     dataset.SamplesPerPixel = 3 if color else 1
     dataset.PhotometricInterpretation = "RGB" if color else "MONOCHROME2"

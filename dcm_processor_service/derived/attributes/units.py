@@ -2,8 +2,8 @@
 
 The unit of a volume is kept, except for masks and probabilities (values from 0 to 1). Hounsfield units, of a volume or
 of values computed from a CT, are kept only if some values are as low as those of air and lung, since no mask, label
-map, probability, distance or score has such values. For values computed from a PET, the caller states the unit, because
-the values do not show which unit they have.
+map, probability, distance or score has such values. For a PET whose source states a unit, the caller must state the
+unit, because the values do not show whether they still have the source's unit.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _check_stated(unit: str | None, source: Source, image_class: ImageClass) -> 
     require_line("units", unit, _LO)
     if image_class == "pt" and unit not in {*_PET_UNITS, _stated(source, "pt")}:
         raise DerivedObjectError(
-            f"{unit!r} is no unit of a PET: say one of {', '.join(_PET_UNITS)} (PS3.3, section C.8.9.1.1.3), "
+            f"{unit!r} is not a unit of a PET: say one of {', '.join(_PET_UNITS)} (PS3.3, section C.8.9.1.1.3), "
             "or units='source' if it is still that of the source"
         )
 

@@ -33,7 +33,7 @@ def require_line(what: str, words: object, most: int | None = None) -> str:
     if not isinstance(words, str) or not is_line or len(words) > (most or len(words)):
         limit = "" if most is None else f" of at most {most} characters"
         raise DerivedObjectError(
-            f"{what} is no line of text{limit} without backslash and control characters: change it"
+            f"{what} is not a line of text{limit} without backslash and control characters: change it"
         )
     return words
 
@@ -42,7 +42,7 @@ def require_lines(what: str, words: object, most: int | None = None) -> str:
     r"""Returns the text, which may have line breaks; tabs become spaces, as not all readers know tabs.
 
     Raises:
-        DerivedObjectError: ``words`` is no text, or too long, or holds control characters other than tabs and line
+        DerivedObjectError: ``words`` is not text, or too long, or holds control characters other than tabs and line
             breaks.
 
     Example:
@@ -51,7 +51,7 @@ def require_lines(what: str, words: object, most: int | None = None) -> str:
     """
     if not isinstance(words, str) or _CONTROL.search(words) or len(words) > (most or len(words)):
         limit = "" if most is None else f" of at most {most} characters"
-        raise DerivedObjectError(f"{what} is no text{limit} without control characters: take them out, or shorten it")
+        raise DerivedObjectError(f"{what} is not text{limit} without control characters: take them out, or shorten it")
     return words.expandtabs()
 
 
@@ -64,7 +64,7 @@ def require_keyword(what: str, words: object) -> str:
     """Returns the text if it is a DICOM code string (CS).
 
     Raises:
-        DerivedObjectError: The text is no code string.
+        DerivedObjectError: The text is not a code string.
 
     Example:
         >>> require_keyword("content_label", "LIVER_V2")

@@ -2,9 +2,9 @@
 
 A polygon with holes is one closed line: a channel of zero width leads to each hole and back (the keyhole technique,
 PS3.3, section C.8.8.6.3). A reader that tests whether the centre of each voxel lies within the polygons, by the
-even-odd rule, gets the mask back exactly. Voxels that touch only at a corner belong to different polygons. An outline
-cuts the corners of the voxels, so that its area is half a voxel less than that of the mask, for each outline without
-holes.
+even-odd rule, gets the mask back exactly. Voxels that touch only at a corner belong to different polygons. Outlines cut
+the corners of voxels, so that the area of each outline without holes is half a voxel less than the area of its part of
+the mask.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def overlay(
         options: Outline or fill, window, text, slices.
 
     Raises:
-        DerivedObjectError: A mask does not fit, there is no such slice, or the source is no series.
+        DerivedObjectError: A mask does not fit, there is no such slice, or the source is not a series.
         UnsupportedValueError: Volume and masks lie on different grids, or a name or the text cannot be drawn.
 
     Example:

@@ -83,7 +83,7 @@ def presentation(
 
     Raises:
         DerivedObjectError: There is nothing to show, a mask is not on the slices of the source, a marker lies outside
-            of them, or the source is no series of grey images.
+            of them, or the source is not a series of grey images.
         UnsupportedValueError: The masks lie on different grids.
 
     Example:
@@ -169,7 +169,8 @@ def _by_rescale(annotations: Sequence[Annotation]) -> list[list[Annotation]]:
             shown = text(frame.instance.header, "PhotometricInterpretation")
             if shown not in {"MONOCHROME1", "MONOCHROME2", ""}:
                 raise DerivedObjectError(
-                    f"the source is no series of grey images, its pixels are {shown}: make fused pictures, an overlay"
+                    f"the source is not a series of grey images, its pixels are {shown}: make fused pictures, "
+                    "an overlay"
                 )
             table = id(frame.lut) if frame.lut is not None else 0
             frames.setdefault((frame.slope, frame.intercept, table, shown == "MONOCHROME1"), []).append(frame)

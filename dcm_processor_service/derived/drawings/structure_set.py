@@ -42,7 +42,7 @@ __all__ = ["structure_set"]
 
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # retired, but readers of structure sets expect it
 _LONGEST_LABEL = 16
-_MOST_CONTOURS = 200_000  # a hundred organs on hundreds of slices have some ten thousands
+_MOST_CONTOURS = 200_000  # a hundred organs on hundreds of slices have some tens of thousands
 _DECIMALS = 5  # of a mm
 _SAME_PLANE_MM = 1e-2
 _SAME_DIRECTION = 1e-6
@@ -57,9 +57,9 @@ def structure_set(
 ) -> FileDataset:
     """Makes one RT Structure Set from masks, or from a label map and the names of its labels.
 
-    Outlines lie on the slices of the masks, halfway between the voxels inside and outside, holes as keyholes
-    (:mod:`.contours`). The file is written in Implicit VR, since outlines of dense masks are longer than the 64 kB that
-    Explicit VR allows for decimal strings (PS3.5, section 6.2.2).
+    Outlines lie on the slices of the masks, halfway between the voxels inside and outside. Holes become keyholes, as
+    :mod:`.contours` explains. The file is written in Implicit VR, since outlines of dense masks are longer than the
+    64 kB that Explicit VR allows for decimal strings (PS3.5, section 6.2.2).
 
     Args:
         structures: Masks by name on one grid, of booleans, 0 and 1, or fractions (a voxel of one half or more is
@@ -70,8 +70,8 @@ def structure_set(
         options: Algorithm and label.
 
     Raises:
-        DerivedObjectError: A name has no code, a mask is no mask or does not fit the source, the source has no place in
-            space, or none of its images lies in the frame of reference of the masks, or the masks have too many
+        DerivedObjectError: A name has no code, a mask is not a mask or does not fit the source, the source has no place
+            in space, or none of its images lies in the frame of reference of the masks, or the masks have too many
             outlines: more than 5,000 on a slice or 200,000 in all.
         UnsupportedValueError: The masks lie on different grids.
 

@@ -1,1 +1,1 @@
-"""The kinds of derived objects, a module or a room each."""
+"""The kinds of derived objects: a module or a package for each."""

@@ -40,7 +40,7 @@ def encapsulated_pdf(
         options: Title, kind of document, and whether the pages show the patient's identity.
 
     Raises:
-        DerivedObjectError: The content is no PDF or is larger than one DICOM value can be.
+        DerivedObjectError: The content is not a PDF or is larger than one DICOM value can be.
 
     Example:
         >>> from dcm_processor_service.models.derived import Producer, Recipe, StudyIdentity
@@ -51,7 +51,7 @@ def encapsulated_pdf(
     """
     options = options or DocumentOptions()
     if b"%PDF-" not in content[:1024]:
-        raise DerivedObjectError("the content is no PDF (it does not begin with %PDF-): give the bytes of the file")
+        raise DerivedObjectError("the content is not a PDF (it does not begin with %PDF-): give the bytes of the file")
     if len(content) > _LARGEST_BYTES:
         raise DerivedObjectError("the PDF is larger than 4 GiB, which one DICOM value cannot hold: split it")
     composite = Composite(recipe, source)

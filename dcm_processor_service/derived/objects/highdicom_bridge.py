@@ -200,7 +200,7 @@ class Planes:
         by_instance: dict[int, list[FrameInfo]] = {}
         for frame in frames:
             by_instance.setdefault(id(frame.instance), []).append(frame)
-        with contained():  # once for all instances
+        with contained():  # entered once, and not for each instance
             return [self._placed_shell(each, orientation or each[0].orientation or ()) for each in by_instance.values()]
 
     def _placed_shell(self, frames: Sequence[FrameInfo], orientation: tuple[float, ...]) -> Dataset:

@@ -296,7 +296,7 @@ def _sibling(shared: Encoded, sop_instance_uid: str, number: int) -> FileDataset
 def direction_letters(direction: NDArray[np.float64]) -> str:
     """Returns the letters of PatientOrientation (0020,0020) for the direction of a row or column (PS3.3, C.7.6.1.1.1).
 
-    The main direction comes first, then those with at least a tenth of its length.
+    The main direction comes first, then the directions with at least a tenth of its length.
 
     Example:
         >>> direction_letters(np.array([1.0, 0.0, 0.0])), direction_letters(np.array([0.0, -0.9, 0.43]))

@@ -159,4 +159,4 @@ def _decoded(page: bytes | Path | str, number: int) -> NDArray[Any]:
             gray = image.mode in {"1", "L"}
             return np.asarray(image.convert("L" if gray else "RGBA"))
     except OSError as error:
-        raise DerivedObjectError(f"page {number} is no PNG, or cannot be read: check how it was made") from error
+        raise DerivedObjectError(f"page {number} is not a PNG, or cannot be read: check how it was made") from error

@@ -65,7 +65,8 @@ def parametric_map(
 
     Raises:
         ConfigurationError: highdicom is not installed.
-        DerivedObjectError: The array does not hold real numbers, has several volumes, or the source is no image series.
+        DerivedObjectError: The array does not hold real numbers, has several volumes, or the source is not an
+            image series.
     """
     options = options or MapOptions()
     highdicom = load_highdicom()
@@ -109,7 +110,7 @@ def parametric_map(
 
 def _as_float(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "biuf":
-        raise DerivedObjectError(f"values of type {array.dtype} are no map: give numbers")
+        raise DerivedObjectError(f"values of type {array.dtype} are not map: give numbers")
     if array.dtype in {np.dtype(np.float32), np.dtype(np.float64)}:
         return array
     small = array.dtype.itemsize <= 2 or array.dtype.kind == "b"  # noqa: PLR2004 float32 holds 24 bits

@@ -45,7 +45,9 @@ def read_each(
         uid = text(dataset, "SOPInstanceUID")
         own = kind_of_class(text(dataset, "SOPClassUID"), text(dataset, "Modality"))
         if own is not kind:
-            raise InvalidSeriesError(f"instance {uid} is no {kind.value}, its kind is {own.value}: {advice}")
+            raise InvalidSeriesError(
+                f"instance {uid} cannot be read as {kind.value}, since its kind is {own.value}: {advice}"
+            )
         message = f"instance {uid} is damaged, its content cannot be read: get it again"
         with foreign_errors_as(lambda message=message: InvalidSeriesError(message)), contained():  # type: ignore[misc]
             found.append(read(dataset))

@@ -1,4 +1,4 @@
-"""Reads the measurements of a report by TID 1500 (PS3.16) as findings, from which a report can be made again."""
+"""Reads the measurements of a TID 1500 report (PS3.16) as findings, from which a report can be made again."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_measurements(paths: Sequence[Path], limits: Limits = _LIMITS) -> dict[s
         limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
-        InvalidSeriesError: An object is no structured report by TID 1500, or is damaged.
+        InvalidSeriesError: An object is not a structured report by TID 1500, or is damaged.
     """
     advice = "choose a series whose kind is structured report"
     found: dict[str, Finding] = {}
@@ -65,7 +65,7 @@ def _findings(dataset: Dataset) -> list[tuple[str, Finding]]:
     if not groups and not any(concept(each) == _MEASUREMENTS for each in containers):
         title = code_in(dataset, "ConceptNameCodeSequence")
         raise InvalidSeriesError(
-            f"instance {text(dataset, 'SOPInstanceUID')} is no measurement report of TID 1500 but "
+            f"instance {text(dataset, 'SOPInstanceUID')} is not a measurement report of TID 1500 but "
             f"{title.meaning if title is not None else 'a report without a title'!r}: read it with series.text()"
         )
     evidence = _evidence(dataset)
@@ -183,7 +183,7 @@ def _side(place: Dataset | None) -> Code | None:
 
 
 def _evidence(dataset: Dataset) -> dict[str, tuple[str, str]]:
-    """Returns by SOPInstanceUID the study and the series of each object that the report lists as evidence."""
+    """Returns the study and the series of each object that the report lists as evidence, by SOPInstanceUID."""
     found: dict[str, tuple[str, str]] = {}
     for keyword in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence"):
         for study in items(dataset, keyword):

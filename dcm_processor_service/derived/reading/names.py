@@ -52,7 +52,7 @@ def is_any_of(code: Code | None, known: Iterable[tuple[str, str]]) -> bool:
 
 
 def side_in(dataset: Dataset | None, *keywords: str) -> Code | None:
-    """Returns the side among the modifiers in the given sequences, as code of SNOMED CT or of the older SRT."""
+    """Returns the side among the modifiers in the given sequences, as a code of SNOMED CT or of the older SRT."""
     if dataset is None:
         return None
     found = (code_of_item(each) for keyword in keywords for each in items(dataset, keyword))

@@ -24,8 +24,8 @@ def filled(contours: Iterable[FloatArray], shape: tuple[int, int]) -> NDArray[np
     """Returns the pixels whose centres lie inside of closed contours, by the even-odd rule.
 
     A contour within another one is a hole, and one within the hole is an island. A keyhole, a contour that goes to its
-    hole and back along one line, leaves the hole open. Centres on a left or upper edge are inside, those on a right or
-    lower edge are outside, so that two contours that share an edge share no pixel.
+    hole and back along one line, leaves the hole open. Centres on a left or upper edge are inside; centres on a right
+    or lower edge are outside. So two contours that share an edge share no pixel.
 
     Args:
         contours: Arrays of shape (points, 2): columns and rows, in pixels, where whole numbers are the pixels' centres.

@@ -8,6 +8,7 @@ from dcm_processor_service.derived.objects.reports.region import Region
 from dcm_processor_service.derived.reading.content import children, concept, value_type
 from dcm_processor_service.errors import DerivedObjectError, InvalidSeriesError
 from dcm_processor_service.imaging.headers.values import integer, item, numbers, text
+from dcm_processor_service.models.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,9 @@ def _region(coordinates: Dataset, root: Dataset) -> Region:
     graphic = text(coordinates, "GraphicType").upper()
     values = numbers(coordinates, "GraphicData") or ()
     if graphic not in _KINDS or not values or len(values) % axes:
-        raise InvalidSeriesError(f"a region of the report has {len(values)} numbers for a {graphic or 'nothing'}")
+        raise InvalidSeriesError(
+            f"a region of the report has {counted(len(values), 'number')} for a {graphic or 'nothing'}"
+        )
     image, frame = ("", 1) if axes > 2 else _image(coordinates, root)  # noqa: PLR2004 the axes of an image
     shift = 0.5 if image else 0.0
     points = tuple(tuple(part - shift for part in values[at : at + axes]) for at in range(0, len(values), axes))

@@ -34,7 +34,7 @@ def read_text(paths: Sequence[Path], limits: Limits = _LIMITS) -> str:
         limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
-        InvalidSeriesError: An object is no structured report, or is damaged.
+        InvalidSeriesError: An object is not a structured report, or is damaged.
     """
     advice = "choose a series whose kind is structured report; an encapsulated document is bytes, series.documents()"
     return "\n\n".join(read_each(paths, SeriesKind.STRUCTURED_REPORT, advice, _report, limits))

@@ -17,6 +17,7 @@ from dcm_processor_service.derived.reading.structure_mask import StructureMask
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as
 from dcm_processor_service.imaging.headers.values import integer, item, items, numbers, text
+from dcm_processor_service.models.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,7 +67,7 @@ def read_rtstruct(instance: InstanceFile, grid: MaskGrid, limits: Limits, *, may
     Raises:
         InvalidSeriesError: The structure set contradicts itself.
     """
-    message = f"{instance.label} is no structure set that can be read, its header is damaged: get it again"
+    message = f"{instance.label} is not a structure set that can be read, its header is damaged: get it again"
     with foreign_errors_as(lambda: InvalidSeriesError(message)), contained():
         header = instance.header
         contours = _by_number(header, "ROIContourSequence", "ReferencedROINumber")
@@ -221,8 +222,8 @@ class _Drawing:
             values = _coordinates(contour)
             if len(values) % 3 or len(values) < 3 * _FEWEST_POINTS or not np.isfinite(values).all():
                 raise InvalidSeriesError(
-                    f"{self._what} has a contour of {len(values)} coordinates, and one that encloses an area has three "
-                    "finite ones for each of three points at least: get it again"
+                    f"{self._what} has a contour of {counted(len(values), 'coordinate')}, and one that encloses an "
+                    "area has three finite ones for each of three points at least: get it again"
                 )
             yield values.reshape(-1, 3), kind != "CLOSED_PLANAR"
 

@@ -46,7 +46,7 @@ def read_seg(instance: InstanceFile, like: MaskGrid | None, limits: Limits) -> l
     Raises:
         InvalidSeriesError: The SEG contradicts itself, or lies in another frame of reference than the grid.
     """
-    message = f"{instance.label} is no segmentation that can be read, its header is damaged: get it again"
+    message = f"{instance.label} is not a segmentation that can be read, its header is damaged: get it again"
     with foreign_errors_as(lambda: InvalidSeriesError(message)), contained():
         frames = SegFrames.of(instance, limits)
         described = _described(instance, frames)
@@ -169,7 +169,7 @@ class _SegReader:
                 return self._like.volume_of(self._on_grid(number, frames, self._like), name, "SEG")
             if self._lattice is None:
                 raise InvalidSeriesError(
-                    f"{label} has no place in the patient (it may be of a radiograph), so its masks are no volumes: "
+                    f"{label} has no place in the patient (it may be of a radiograph), so its masks are not volumes: "
                     "call pixels()"
                 )
             header = self.frames.instance.header

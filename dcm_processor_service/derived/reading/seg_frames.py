@@ -14,6 +14,7 @@ from dcm_processor_service.imaging.frames.frame import frames_of
 from dcm_processor_service.imaging.headers.instance_file import foreign_errors_as, open_regular, read_dataset
 from dcm_processor_service.imaging.headers.values import in_groups, integer, text
 from dcm_processor_service.imaging.volumes.pixels import read_pixels
+from dcm_processor_service.models.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,8 +66,8 @@ class SegFrames:
         declared = integer(header, "NumberOfFrames") or 1
         if instance.is_cut_off or len(frames) != declared or not frames:
             raise InvalidSeriesError(
-                f"{instance.label} declares {declared} frames and describes {len(frames)}, or ends inside its pixels: "
-                "get it again"
+                f"{instance.label} declares {counted(declared, 'frame')} and describes {len(frames)}, or ends inside "
+                "its pixels: get it again"
             )
         numbers = () if kind == "LABELMAP" else tuple(_segment_of(frame) for frame in frames)
         found = cls(instance, frames, numbers, kind, integer(header, "MaximumFractionalValue") or 255, limits)

@@ -103,8 +103,8 @@ class StructureMask:
     def pixels(self) -> NDArray[Any]:
         """Returns the mask as an array: (column, row, slice) as in :meth:`mask`, or (column, row) for a radiograph.
 
-        A segmentation of an image that has no place in the patient, such as a radiograph or ultrasound, is no volume.
-        Its pixels correspond to the pixels of that image.
+        A segmentation of an image that has no place in the patient, such as a radiograph or ultrasound, is not a
+        volume. Its pixels correspond to the pixels of that image.
 
         Raises:
             InvalidSeriesError: As for :meth:`mask`; or the segment is in several images without a place.

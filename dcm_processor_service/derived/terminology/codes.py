@@ -142,7 +142,7 @@ def find_unit(unit: Code | str) -> Code:
     """Returns the code of a unit in UCUM, such as ``mm2/s`` (PS3.16, section 7.2.2).
 
     Raises:
-        DerivedObjectError: ``unit`` is no unit of UCUM; the message names a similar one.
+        DerivedObjectError: ``unit`` is not a unit of UCUM; the message names a similar one.
 
     Example:
         >>> find_unit("ml").meaning, find_unit("HU").value, find_unit("1").meaning
@@ -157,7 +157,7 @@ def find_unit(unit: Code | str) -> Code:
     if known is None and not is_unit(unit):
         near = nearest_unit(unit)
         raise DerivedObjectError(
-            f"{unit!r} is no unit of UCUM"
+            f"{unit!r} is not a unit of UCUM"
             + (f": {near!r} is" if near else "")
             + "; give a unit as UCUM writes it, '1' for a pure number, or a Code of your own"
         )

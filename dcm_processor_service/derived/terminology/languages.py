@@ -44,7 +44,7 @@ def language_code(language: Code | str) -> Code:
     if isinstance(language, Code):
         return checked_code(language)
     if not isinstance(language, str):
-        raise DerivedObjectError("the language is no name: give a tag such as 'de' or 'pt-BR', or a Code")
+        raise DerivedObjectError("the language is not a name: give a tag such as 'de' or 'pt-BR', or a Code")
     given = language.strip().lower()
     found = _TAG.fullmatch(_BY_NAME.get(given, given.replace("_", "-")))
     if found is None or found[1] not in _NAMES:

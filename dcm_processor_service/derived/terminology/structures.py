@@ -216,7 +216,7 @@ def _text(name: str) -> str:
 def label_names(table: str) -> dict[int, str]:
     """Returns the names of a model's labels: ``totalsegmentator``, or ``totalsegmentator:`` and one of its tasks.
 
-    ``monai:`` and the name of a bundle, such as ``monai:swin_unetr_btcv_segmentation``, stand for MONAI's model zoo.
+    ``monai:`` and the name of a bundle, such as ``monai:swin_unetr_btcv_segmentation``, name a table of MONAI's zoo.
 
     Raises:
         DerivedObjectError: There is no such table; the message names similar ones.

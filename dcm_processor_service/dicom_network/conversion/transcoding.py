@@ -107,7 +107,7 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
 
     Raises:
         UnsupportedTransferSyntaxError: No codec for the conversion is installed, the pixel data is faulty, or the
-            instance is no still image.
+            instance is not a still image.
     """
     if own_uid == wanted_uid:
         return dataset
@@ -229,7 +229,7 @@ def _mark_as_lossy(dataset: Dataset, own_uid: str, encoded_bytes: int) -> None:
 
 @contextmanager
 def _whole_words(dataset: Dataset, wanted_uid: str) -> Iterator[None]:
-    """Makes pydicom's RLE encoder write both bytes of a 16-bit word; if 8 bits are stored, it would write only one."""
+    """Makes pydicom's RLE encoder write both bytes of a 16-bit word; it would write one if up to 8 bits are stored."""
     stored, high = dataset.BitsStored, dataset.HighBit
     if wanted_uid == RLELossless and dataset.BitsAllocated == _WORD_BITS:
         dataset.BitsStored, dataset.HighBit = _WORD_BITS, _WORD_BITS - 1
@@ -256,7 +256,7 @@ def _remedy(uid: str) -> str:
     try:
         get_decoder(UID(uid))
     except NotImplementedError:
-        return "it is no still image that could be decoded"
+        return "it is not a still image that could be decoded"
     return "its pixel data is faulty" if is_decodable(uid) else f"install decoders: {NEEDS_CODECS}"
 
 

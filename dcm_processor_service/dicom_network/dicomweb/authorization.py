@@ -119,7 +119,7 @@ class Authorization(httpx.Auth):
         if auth.ca_file is None:
             return ssl.create_default_context()
         if not is_file(auth.ca_file):
-            raise ConfigurationError(f"the ca_file of the token service of the peer {self._peer.name!r} is no file")
+            raise ConfigurationError(f"the ca_file of the token service of the peer {self._peer.name!r} is not a file")
         try:
             return ssl.create_default_context(cafile=auth.ca_file)
         except (ssl.SSLError, OSError) as error:

@@ -22,7 +22,7 @@ def from_xml(content: bytes) -> dict[str, Any]:
     """Returns the attributes by tag, in the structure of DICOM JSON; all values are text.
 
     Raises:
-        ValueError: The content is no ``NativeDicomModel``, or declares entities, which could exhaust memory.
+        ValueError: The content is not a ``NativeDicomModel``, or declares entities, which could exhaust memory.
 
     Example:
         >>> told = b'<NativeDicomModel><DicomAttribute tag="00081155" vr="UI"><Value number="1">1.2</Value>'
@@ -34,9 +34,9 @@ def from_xml(content: bytes) -> dict[str, Any]:
     try:
         root = ET.fromstring(content)  # noqa: S314  # nosec B314  without entities there is nothing to expand
     except (ET.ParseError, LookupError) as error:  # LookupError: the XML names an encoding that does not exist
-        raise ValueError("the answer is no XML") from error
+        raise ValueError("the answer is not XML") from error
     if _name(root) != "NativeDicomModel":
-        raise ValueError("the answer in XML is no NativeDicomModel")
+        raise ValueError("the answer in XML is not a NativeDicomModel")
     return _data_set(root, 0)
 
 

@@ -89,7 +89,7 @@ def read_answer(content: bytes) -> Answer:
         unbelievable = {uid for uid, reason in reasons if reason and not explain(reason).outcome.acknowledged}
         return Answer(stored, failed, frozenset(unbelievable | (stored.keys() & failed.keys())))
     except (TypeError, OverflowError, RecursionError) as error:
-        raise ValueError("the answer is no DICOM data set in JSON or XML") from error
+        raise ValueError("the answer is not a DICOM data set in JSON or XML") from error
 
 
 def _module(decoded: Any) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _module(decoded: Any) -> dict[str, Any]:
     merged: dict[str, Any] = {_REFERENCED_SOP: {"Value": []}, _FAILED_SOP: {"Value": []}}
     for module in modules:
         if not isinstance(module, dict):
-            raise TypeError(f"a {type(module).__name__} is no data set")
+            raise TypeError(f"a {type(module).__name__} is not a data set")
         for sequence, element in merged.items():
             element["Value"] += _values(module, sequence)
     return merged

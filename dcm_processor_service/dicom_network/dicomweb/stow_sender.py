@@ -280,7 +280,7 @@ class WebDelivery:
         try:
             answer = read_answer(content)
         except ValueError as error:
-            raise _TemporaryError("the peer's answer acknowledges nothing; it is no DICOM JSON or XML") from error
+            raise _TemporaryError("the peer's answer acknowledges nothing; it is not DICOM JSON or XML") from error
         if response.status_code == _NONE_STORED:
             return replace(answer, contradicted=answer.contradicted | answer.stored.keys())
         return answer

@@ -43,7 +43,7 @@ def public_url(peer: Peer) -> str:
     """Returns the peer's URL without its secrets: user name, password, and the query, which may hold a token.
 
     Raises:
-        ConfigurationError: The peer's URL is no http or https URL.
+        ConfigurationError: The peer's URL is not an http or https URL.
     """
     return str(_checked(peer).copy_with(username=None, password=None, query=None, fragment=None)).rstrip("/")
 
@@ -287,14 +287,14 @@ class _Watch:
 
 
 def certificate_wish(response: httpx.Response, content: bytes) -> str:
-    """Returns a message if a server refuses a request because it requires a certificate of ours; otherwise empty.
+    """Returns a message if a server refuses a request because it requires a client certificate; otherwise empty.
 
     Many archives run behind nginx, which does not report this in the TLS handshake, but by HTTP 400 and an HTML page.
     """
     if response.status_code not in _CERTIFICATE_WISHES or b"SSL certificate" not in content:
         return ""
     return (
-        "it wants a certificate of ours, or another one: set the peer's cert_file and key_file to a certificate that "
+        "it wants a client certificate, or another one: set the peer's cert_file and key_file to a certificate that "
         "its operator has issued"
     )
 

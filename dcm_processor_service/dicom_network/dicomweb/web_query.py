@@ -99,10 +99,10 @@ def answers(client: WebClient, path: str, query: str = "") -> list[Dataset]:
         with contained():
             return _data_sets(json.loads(content))
     except Exception as error:  # pydicom may raise any error for odd JSON
-        raise NotAnsweredError("the peer's answer to the query is no DICOM JSON") from error
+        raise NotAnsweredError("the peer's answer to the query is not DICOM JSON") from error
 
 
 def _data_sets(decoded: object) -> list[Dataset]:
     if not isinstance(decoded, list):  # must not count as no answers: if nothing matches, the answer is an empty list
-        raise TypeError(f"a {type(decoded).__name__} is no list of answers")
+        raise TypeError(f"a {type(decoded).__name__} is not a list of answers")
     return [Dataset.from_json(one) for one in decoded]

@@ -130,7 +130,7 @@ class Association:
             acceptance = negotiation.accepted(body, contexts)
         except ValueError as error:
             raise PeerUnreachableError(
-                f"{self._peer.address}: the peer's answer is no DICOM message; is it a DICOM peer?"
+                f"{self._peer.address}: the peer's answer is not a DICOM message; is it a DICOM peer?"
             ) from error
         self.agreed = acceptance.agreed
         bearable = self._peer.max_pdu_bytes or _LARGEST_PDU_BYTES
@@ -255,7 +255,7 @@ class Association:
         return self.reports.pop(0)
 
     def release(self) -> None:
-        """Releases the association; it is no error if the peer just closes the connection, as all answers are there."""
+        """Releases the association; a peer may just close the connection, since all answers have come."""
         deadline = time.monotonic() + self._options.acse_timeout_s
         try:
             self._stream.write(encoded_pdu(PduKind.RELEASE_RQ, EMPTY_BODY))

@@ -208,7 +208,7 @@ def decode(encoded: bytes) -> CommandSet:
     """Decodes a command set.
 
     Raises:
-        ValueError: The bytes are no command set.
+        ValueError: The bytes are not command set.
     """
     command: CommandSet = {}
     position = 0

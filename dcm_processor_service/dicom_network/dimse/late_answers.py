@@ -1,6 +1,6 @@
 """Waits for late answers to requests for storage commitment, often in another process than the one that asked.
 
-The peer answers over an association that it opens to a port of ours. An answer is acknowledged only after it was
+The peer answers over an association that it opens to one of our ports. An answer is acknowledged only after it was
 stored, so that the peer can send it again if storing it failed.
 """
 
@@ -136,7 +136,7 @@ def _port_tls(peers: Sequence[Peer]) -> ssl.SSLContext | None:
     """Returns the TLS settings for the port; None if the peers are reached without TLS.
 
     Raises:
-        ConfigurationError: The peers need different settings, or a certificate of ours is missing.
+        ConfigurationError: The peers need different settings, or a client certificate is missing.
     """
     ways = {(one.tls, *((one.cert_file, one.key_file, one.ca_file) if one.tls else ())) for one in peers}
     if len(ways) > 1:

@@ -63,11 +63,11 @@ _REASONS = {
 
 _BY_PROVIDER = 2
 _PROVIDER_REASONS = {
-    1: "it did not know a PDU of ours",
-    2: "it did not expect a PDU of ours",
-    4: "it did not know a parameter of ours",
-    5: "it did not expect a parameter of ours",
-    6: "a parameter of ours was invalid",
+    1: "it did not know a PDU that we sent",
+    2: "it did not expect a PDU that we sent",
+    4: "it did not know a parameter that we sent",
+    5: "it did not expect a parameter that we sent",
+    6: "a parameter that we sent was invalid",
 }
 
 
@@ -147,7 +147,7 @@ def accepted(body: bytes, contexts: tuple[ProposedContext, ...]) -> Acceptance:
     """Decodes the body of an A-ASSOCIATE-AC (PS3.8, 9.3.3).
 
     Raises:
-        ValueError: The bytes are no A-ASSOCIATE-AC.
+        ValueError: The bytes are not A-ASSOCIATE-AC.
     """
     if len(body) < _FIRST_ITEM:
         raise ValueError("the answer is cut off")
@@ -200,7 +200,7 @@ def rejection(body: bytes, *, called: str, calling: str) -> tuple[bool, str]:
     """Returns whether a rejection is transient, and its reason (PS3.8, table 9-21).
 
     Raises:
-        ValueError: The bytes are no rejection.
+        ValueError: The bytes are not rejection.
     """
     if len(body) < _REJECTION_BYTES:
         raise ValueError("the rejection is cut off")

@@ -133,7 +133,7 @@ class PduStream:
         """Reads one PDU; returns its type and its body.
 
         Raises:
-            AssociationLostError: The bytes are no PDU, or the peer closed the connection.
+            AssociationLostError: The bytes are not PDU, or the peer closed the connection.
             OSError: The connection broke, or the deadline passed.
         """
         head = self._read(6, deadline)
@@ -141,7 +141,7 @@ class PduStream:
             raise AssociationLostError(SPEAKS_TLS)
         kind, _, length = struct.unpack(">BBI", head)
         if length > _LARGEST_RECEIVED_BYTES:
-            raise AssociationLostError("the peer sent something that is no DICOM message")
+            raise AssociationLostError("the peer sent something that is not a DICOM message")
         return kind, self._read(length, deadline)
 
     def _read(self, count: int, deadline: float) -> bytes:

@@ -140,12 +140,12 @@ def decoded_identifier(encoded: bytes, *, implicit: bool) -> Dataset:
     """Decodes the data set of an answer.
 
     Raises:
-        AssociationLostError: The bytes are no data set.
+        AssociationLostError: The bytes are not data set.
     """
     try:
         return read_dataset(BytesIO(encoded), is_implicit_VR=implicit, is_little_endian=True)
     except Exception as error:  # pydicom may raise any error for damaged bytes
-        raise AssociationLostError("the peer's answer is no DICOM data set") from error
+        raise AssociationLostError("the peer's answer is not a DICOM data set") from error
 
 
 def _refused(status: int | None) -> NoReturn:

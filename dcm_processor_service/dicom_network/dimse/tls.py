@@ -3,7 +3,7 @@
 The peer's certificate must be valid for the host to which we connect, or for ``tls_server_name``. It must be signed by
 the authority in ``ca_file``, or be the certificate in that file; without ``ca_file``, it must be signed by an authority
 that this machine trusts. If ``certificate_sha256`` is set, the fingerprint is checked instead, or in addition if
-``ca_file`` is set too. A certificate of ours is optional, because many peers require none.
+``ca_file`` is set too. A client certificate is optional, because many peers require none.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _REASONS = {
     "HTTP_REQUEST": "it does not speak TLS on this port",
     "UNSUPPORTED_PROTOCOL": "protocol check: it supports only versions before TLS 1.2",
     "TLSV1_ALERT_PROTOCOL_VERSION": "protocol check: it does not accept TLS 1.2 or 1.3",
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it found no common cipher, or wants a certificate of ours (cert_file, key_file)",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it found no common cipher, or wants a client certificate (cert_file, key_file)",
     "NO_SHARED_CIPHER": "cipher check: no cipher in common",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a certificate of ours: set the peer's cert_file and key_file",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a client certificate: set the peer's cert_file and key_file",
     "TLSV1_ALERT_UNKNOWN_CA": "it does not trust the authority of our certificate",
     "SSLV3_ALERT_BAD_CERTIFICATE": "it refused our certificate",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it refused our certificate",
@@ -78,7 +78,7 @@ def client_context(peer: Peer) -> ssl.SSLContext:
 
 
 def server_context(peer: Peer) -> ssl.SSLContext:
-    """Returns the TLS settings for a port of ours, to which a peer sends; both sides need a certificate.
+    """Returns the TLS settings for one of our ports, to which a peer sends; both sides need a certificate.
 
     Raises:
         ConfigurationError: A file is missing, unreadable, or not of the right kind; the message names the field.
@@ -124,7 +124,7 @@ def explain_failure(error: OSError) -> str:
 
     Example:
         >>> explain_failure(ConnectionResetError())
-        'it closed the connection; it wants a certificate of ours, or does not speak TLS'
+        'it closed the connection; it wants a client certificate, or does not speak TLS'
     """
     if isinstance(error, NotPinnedError):
         return f"fingerprint check: {error.args[0]}"
@@ -134,7 +134,7 @@ def explain_failure(error: OSError) -> str:
         return "no answer to the handshake in time; it may not speak TLS on this port"
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         return _REASONS.get(error.reason, f"OpenSSL says {error.reason}")
-    return "it closed the connection; it wants a certificate of ours, or does not speak TLS"
+    return "it closed the connection; it wants a client certificate, or does not speak TLS"
 
 
 def _require_file(peer: Peer, field: str, path: str) -> None:

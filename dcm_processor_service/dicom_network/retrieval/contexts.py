@@ -77,7 +77,7 @@ _COMPRESSED = tuple(
     )
 )
 TRANSFER_SYNTAXES = (*_PLAIN, str(DeflatedExplicitVRLittleEndian), str(ExplicitVRBigEndian), *_COMPRESSED)
-"""All transfer syntaxes in which we accept instances: any that the standard defines for them, as we do not decode."""
+"""All transfer syntaxes in which we accept instances; no decoder is needed, because instances are not decoded here."""
 
 _OFTEN_COMPRESSED = (
     CTImageStorage,

@@ -31,7 +31,7 @@ _PASSED_DOWN = (*_OF_PATIENTS, "patient_sex", "study_date", "study_time")
 
 
 def ask_by_levels(ask: Callable[[FindQuery], list[FoundItem]], query: FindQuery) -> list[FoundItem]:
-    """Asks a query; if it does not name one study (and series), asks for these first.
+    """Sends a query; if it does not name one study (and one series), asks for these first.
 
     Attributes of patient and study that an answer lacks are filled in from the answer at the level above.
 

@@ -1,4 +1,4 @@
-"""Asks a peer to send instances, by C-GET over the same association or by C-MOVE to a port of ours.
+"""Asks a peer to send instances, by C-GET over the same association or by C-MOVE to one of our ports.
 
 PS3.4, sections C.4.2 and C.4.3, define the two services.
 """

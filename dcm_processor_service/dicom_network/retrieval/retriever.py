@@ -108,7 +108,7 @@ class DicomRetriever:
                 help, it is a FetchIncompleteError. Not raised with ``check=False``.
             FindError: The peer does not list the series of a study.
             PeerUnreachableError: No association could be opened.
-            ConfigurationError: A certificate file of the peer is unusable, or a port of ours is in use.
+            ConfigurationError: A certificate file of the peer is unusable, or one of our ports is in use.
             LocalFileError: A file cannot be written.
         """
         started = time.monotonic()

@@ -1,8 +1,8 @@
 """Finds where each frame lies in multi-frame objects without functional groups, as distance from the header's position.
 
-An RT dose grid has a vector of offsets (PS3.3, section C.8.8.3.2). Some programs write it in secondary captures too,
-and point at it with FrameIncrementPointer. A reconstructed nuclear medicine tomogram states the slice number of
-each frame, and the step between slices (PS3.3, sections C.8.4.11 and C.8.4.15).
+An RT dose grid has a vector of offsets (PS3.3, section C.8.8.3.2). Some programs also write this vector in secondary
+captures, to which it does not belong, and point at it with FrameIncrementPointer. A reconstructed nuclear medicine
+tomogram states the slice number of each frame, and the step between slices (PS3.3, sections C.8.4.11 and C.8.4.15).
 """
 
 from __future__ import annotations

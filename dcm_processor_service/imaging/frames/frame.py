@@ -167,7 +167,7 @@ def _orientation(dataset: Header) -> tuple[float, ...] | None:
 
 @lru_cache(maxsize=256)
 def _directions(cosines: tuple[float, ...]) -> tuple[float, ...] | None:
-    """Scales two directions, which headers round, to length 1; None if they are no unit vectors at a right angle."""
+    """Scales two directions, which headers round, to length 1; None if they are not unit vectors at a right angle."""
     row, column = np.array(cosines[:3]), np.array(cosines[3:])
     lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
     if max(abs(length - 1) for length in lengths) > _COSINE_NOISE or abs(float(row @ column)) > _COSINE_NOISE:

@@ -221,5 +221,5 @@ def _map_rescale(places: Sequence[Header], *, is_float: bool) -> tuple[float, fl
 
 
 def _fault(header: Header, keyword: str) -> bool | None:
-    """Returns True if a value is no number, or is several numbers that differ; None if it is sound or absent."""
+    """Returns True if a value is not a number, or is several numbers that differ; None if it is sound or absent."""
     return is_malformed(header, keyword) or len(set(numbers(header, keyword) or ())) > 1 or None

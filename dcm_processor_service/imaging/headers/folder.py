@@ -62,7 +62,7 @@ _IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate"
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 # the attributes that identify patient, study and series, and their character set
 _WHOSE = ("SpecificCharacterSet", *_IDENTITY, *_UIDS[:2])
-_NO_DIRECTORY = "damaged, cut off, or no DICOMDIR: get it again"
+_NO_DIRECTORY = "damaged, cut off, or not a DICOMDIR: get it again"
 _RECORDS = "DirectoryRecordSequence"
 _IN_USE = 0xFFFF
 # a new file is compared with at most so many files of the same UID; callers refuse instances that differ
@@ -88,8 +88,8 @@ def files_below(root: Path, without: Path | None = None) -> Iterator[Path | Left
     No file is opened, so the list may contain pipes and files that are not DICOM.
 
     Args:
-        root: A folder. A path that is no folder is the only entry of the list, whatever its name, even if it does not
-            exist.
+        root: A folder. A path that is not a folder is the only entry of the list, whatever its name, even if it does
+            not exist.
         without: A folder below ``root`` that is skipped without a report.
     """
     own = None if without is None else without.resolve()
@@ -132,7 +132,7 @@ def dicomdir_files(dicomdir: Path) -> list[Path | None]:
     A name that leads out of the DICOMDIR's folder becomes None.
 
     Raises:
-        InvalidSeriesError: The file is no DICOMDIR, is damaged or cut off, or cannot be opened.
+        InvalidSeriesError: The file is not a DICOMDIR, is damaged or cut off, or cannot be opened.
     """
     files: list[Path | None] = []
     damaged = foreign_errors_as(lambda: unreadable(dicomdir, _NO_DIRECTORY))
@@ -212,7 +212,7 @@ def file_attributes(path: Path, keywords: Iterable[str]) -> dict[str, str]:
     """Reads some attributes of a file, in the form in which :func:`text_attributes` returns them.
 
     Raises:
-        UnreadableFileError: The file is no DICOM instance, is damaged, or cannot be opened.
+        UnreadableFileError: The file is not a DICOM instance, is damaged, or cannot be opened.
     """
     return text_attributes(read_header(path), keywords)
 

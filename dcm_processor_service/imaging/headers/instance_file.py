@@ -118,7 +118,7 @@ def _is_raised_here(error: BaseException) -> bool:
 
 
 def unreadable(path: Path, reason: str, *, faulty: bool = True) -> UnreadableFileError:
-    """Makes the error for a file that is no readable DICOM instance."""
+    """Makes the error for a file that is not a readable DICOM instance."""
     return UnreadableFileError(f"the file {printable(path.name)} is {reason}", reason, faulty=faulty)
 
 
@@ -128,7 +128,7 @@ def open_regular(path: Path, buffering: int = -1) -> BinaryIO:
     Anything else is refused, because opening a pipe would block, and a device may react to being opened.
 
     Raises:
-        UnreadableFileError: The file cannot be opened, or is no regular file.
+        UnreadableFileError: The file cannot be opened, or is not a regular file.
     """
     try:
         mode = path.stat().st_mode
@@ -233,7 +233,7 @@ def read_instance(path: Path, *, longest_value_bytes: int | None = None, limits:
         limits: How far a deflated data set may expand.
 
     Raises:
-        UnreadableFileError: The file is no DICOM instance, is damaged, ends inside its header, or cannot be opened.
+        UnreadableFileError: The file is not a DICOM instance, is damaged, ends inside its header, or cannot be opened.
     """
     with open_regular(path) as file, foreign_errors_as(lambda: unreadable(path, _DAMAGED)), contained():
         try:
@@ -301,7 +301,7 @@ def read_header(path: Path, limits: Limits = _LIMITS) -> FileDataset:
         limits: How far a deflated data set may expand.
 
     Raises:
-        InvalidSeriesError: The file is no DICOM file or ends inside its header.
+        InvalidSeriesError: The file is not a DICOM file or ends inside its header.
 
     Example:
         >>> from pathlib import Path
@@ -338,7 +338,7 @@ def _read_open_file(path: Path, file: BinaryIO, longest_value_bytes: int | None)
 
 
 def _check_header(path: Path, header: FileDataset, file_size: int, *, has_pixels: bool) -> None:
-    """Refuses a file that is no instance or is cut off; fills in the transfer syntax if the file states none."""
+    """Refuses a file that is not an instance or is cut off; fills in the transfer syntax if the file states none."""
     if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         raise unreadable(path, DICOMDIR, faulty=False)
     has_preamble = header.preamble is not None

@@ -66,7 +66,7 @@ def after_undefined(buffer: bytes, position: int, implicit: bool, depth: int = 0
     """Returns the position after a sequence of undefined length (PS3.5, section 7.5.2), whose first item is given.
 
     Raises:
-        NeedsPydicomError: The element is no sequence, or its sequences are nested very deeply.
+        NeedsPydicomError: The element is not a sequence, or its sequences are nested very deeply.
         struct.error: The buffer ends.
     """
     if depth > _DEEPEST:

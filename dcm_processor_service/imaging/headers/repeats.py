@@ -57,8 +57,8 @@ def is_same_instance(first: Path, second: Path) -> bool:
 
     The content is what an instance shows or says: pixels and their meaning, their place and time, segments, structures,
     text. Patients, requests, descriptions and windows may differ, because archives correct them. A value of the content
-    that only one file has is a difference. An instance and its compressed copy count as different, because
-    compression may have lost something.
+    that only one file has is a difference. Copies with different compression count as different, because one of them
+    may have lost something.
 
     Example:
         >>> from pathlib import Path

@@ -68,7 +68,7 @@ def _volumes(task: ConversionTask) -> list[VoxelGrid]:
 def _gradient_tables(task: ConversionTask) -> list[GradientTable | None]:
     """Returns the gradient table of each stack that the policy chooses; None for stacks that are not 4D.
 
-    The list is empty if the series is no diffusion series.
+    The list is empty if the series is not a diffusion series.
 
     Raises:
         InvalidSeriesError: The headers of a diffusion series lack b-values or directions, or state them only in private

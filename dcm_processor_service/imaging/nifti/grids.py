@@ -16,6 +16,7 @@ from dcm_processor_service.errors import UnsupportedTransferSyntaxError
 from dcm_processor_service.imaging.frames.frame import frames_of
 from dcm_processor_service.imaging.frames.vendor import mosaic_count
 from dcm_processor_service.imaging.volumes.read import read_frames
+from dcm_processor_service.models.counts import counted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -77,7 +78,7 @@ def _difference_of_values(array: NDArray[Any], grids: list[FrameInfo], task: Con
         if same is None and alone:
             return f"none of its volumes has the values of {grid.instance.label}"
         left = [one for one in left if one is not same]
-    return "" if not left else f"it has {len(left)} volumes that no grid holds"
+    return "" if not left else f"it has {counted(len(left), 'volume')} that no grid holds"
 
 
 def _sorted(values: NDArray[Any], background: float) -> NDArray[np.float64]:

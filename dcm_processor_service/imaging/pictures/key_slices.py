@@ -23,6 +23,7 @@ from dcm_processor_service.imaging.series.policies import chosen_stacks
 from dcm_processor_service.imaging.volumes.read import display_window, read_frames
 from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window, reorient
 from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
+from dcm_processor_service.models.counts import counted
 from dcm_processor_service.models.images.limits import Limits
 from dcm_processor_service.models.images.pictures import ResultPicture
 
@@ -182,7 +183,7 @@ def _reversed(grid: VoxelGrid, turned: VoxelGrid) -> bool:
 
 
 def _draw_images_singly(inspection: Inspection, limits: Limits) -> ResultPicture:
-    """Draws the images of a series that is no volume one by one: radiographs, films, colour images."""
+    """Draws the images of a series that is not a volume one by one: radiographs, films, colour images."""
     frames = [frame for instance in inspection.instances for frame in frames_of(instance)]
     report = inspection.report
     tiles = []
@@ -199,5 +200,5 @@ def _draw_images_singly(inspection: Inspection, limits: Limits) -> ResultPicture
         tiles.append(Tile(small, (height * step, width * step), caption=str(index + 1) if len(frames) > 1 else ""))
     if not tiles:
         raise InvalidSeriesError(f"series {report.series_instance_uid} holds no image that can be shown", report)
-    caption = " · ".join(part for part in (report.modality, report.kind.value, f"{len(frames)} images") if part)
+    caption = " · ".join(part for part in (report.modality, report.kind.value, counted(len(frames), "image")) if part)
     return ResultPicture(name=report.series_instance_uid, shows="series", png=draw_mosaic(tiles), caption=caption)

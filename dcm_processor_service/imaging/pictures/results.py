@@ -131,7 +131,7 @@ def _picture(name: str, image: Any, content: bytes, names: Mapping[int, str], la
 def _may_be_labels(image: Any) -> bool:
     """Returns whether the middle slice holds only values that can be labels.
 
-    If it does not, the image is no mask, and need not be read as a whole.
+    If it does not, the image is not a mask, and need not be read as a whole.
     """
     if len(image.shape) != 3 or 0 in image.shape:  # noqa: PLR2004 the axes of a mask
         return False
@@ -140,7 +140,7 @@ def _may_be_labels(image: Any) -> bool:
 
 
 def _label_counts(array: NDArray[Any]) -> NDArray[np.int64] | None:
-    """Returns how many voxels each label has, ignoring background (0); None if the values are no labels."""
+    """Returns how many voxels each label has, ignoring background (0); None if the values are not labels."""
     counts = np.zeros(_GREATEST_LABEL + 1, np.int64)
     for k in range(array.shape[2]):  # one slice at a time, because a slice stays in the processor's cache
         values = array[:, :, k].ravel(order="K")

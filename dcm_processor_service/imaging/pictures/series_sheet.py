@@ -19,6 +19,7 @@ from dcm_processor_service.imaging.pictures.panel import Panel
 from dcm_processor_service.imaging.series.inspection import examine
 from dcm_processor_service.imaging.volumes.read import volumes_of
 from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
+from dcm_processor_service.models.counts import counted
 from dcm_processor_service.models.images.limits import Limits
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def preview_series(paths: Sequence[Path], *, layout: SheetLayout = "both", limit
 
 
 def _draw_images_singly(inspection: Inspection, limits: Limits) -> bytes:
-    """Draws the images of a series that is no volume one by one: radiographs, films, localizers, colour images."""
+    """Draws the images of a series that is not a volume one by one: radiographs, films, localizers, colour images."""
     frames = [frame for instance in inspection.instances for frame in frames_of(instance)]
     panels = []
     for index in spread(len(frames), MOST_TILES):
@@ -77,7 +78,7 @@ def _draw_images_singly(inspection: Inspection, limits: Limits) -> bytes:
             f"series {inspection.report.series_instance_uid} holds no image that can be shown", inspection.report
         )
     report = inspection.report
-    caption = f"{report.modality}   {report.kind.value}   {report.frame_count} images".strip()
+    caption = f"{report.modality}   {report.kind.value}   {counted(report.frame_count, 'image')}".strip()
     if len(panels) == 1:
         return draw_sheet(panels, [], caption)
     return draw_sheet([], panels, caption)

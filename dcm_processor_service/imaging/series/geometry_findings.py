@@ -13,6 +13,7 @@ from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, slice_norma
 from dcm_processor_service.imaging.series.scaling_findings import scaling_findings
 from dcm_processor_service.imaging.series.stack import uneven_by_mm, uniform_runs
 from dcm_processor_service.models import SeriesFinding, TransferSyntax
+from dcm_processor_service.models.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -189,9 +190,9 @@ def _position_findings(stack: Stack) -> list[SeriesFinding]:
         found.append(
             SeriesFinding(
                 code="MISSING_SLICES",
-                message=f"some of the volumes lack slices, at {len(stack.incomplete)} positions, so their other "
-                f"{len(stack.spare)} frames cannot be used ({_some(stack.spare)}): get the missing instances, or "
-                "convert with policy largest to leave these frames out",
+                message=f"some of the volumes lack slices, at {counted(len(stack.incomplete), 'position')}, so their "
+                f"other {counted(len(stack.spare), 'frame')} cannot be used ({_some(stack.spare)}): get the missing "
+                "instances, or convert with policy largest to leave these frames out",
                 positions_mm=tuple(round(position, 4) for position in stack.incomplete),
                 sop_instance_uids=uids(frame.instance for frame in stack.spare),
                 count=len(stack.incomplete),

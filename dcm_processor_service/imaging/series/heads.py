@@ -102,7 +102,7 @@ def read_headers(paths: Iterable[Path], limits: Limits = _LIMITS) -> list[FileDa
     """Reads all elements up to the pixel data of the files of one series, in slice order.
 
     Raises:
-        InvalidSeriesError: A file is no DICOM file or ends inside its header.
+        InvalidSeriesError: A file is not a DICOM file or ends inside its header.
 
     Example:
         >>> from pathlib import Path

@@ -36,6 +36,7 @@ from dcm_processor_service.imaging.series.meaning import (
 from dcm_processor_service.imaging.series.order.order_certificate import order_certificate
 from dcm_processor_service.imaging.series.pixel_findings import pixel_findings
 from dcm_processor_service.models import SeriesFinding, SeriesKind, SeriesPart, SeriesReport
+from dcm_processor_service.models.counts import counted
 from dcm_processor_service.models.images.limits import Limits
 from dcm_processor_service.models.images.series_kinds import kind_of_class
 
@@ -232,7 +233,7 @@ def _content_findings(
     if others:
         name = _class_name(others[0])
         remedy = "they are left out" if frames else "nothing can be converted"
-        message = f"{len(others)} of {len(instances)} instances hold no image ({name}): {remedy}"
+        message = f"no image in {len(others)} of {counted(len(instances), 'instance')} ({name}): {remedy}"
         findings.append(
             SeriesFinding(
                 code="NON_IMAGE",
@@ -253,9 +254,9 @@ def _content_findings(
     lost = [frame.instance for frame in slices if id(frame) not in placed_ids]
     if lost:
         message = (
-            f"{len(lost)} of {len(frames)} frames do not say where in the patient they lie (orientation, position, "
-            "pixel spacing), or are curved reformations (VolumeBasedCalculationTechnique): no volume can be made of "
-            "them, use them as pictures"
+            f"the place in the patient is unknown for {len(lost)} of {counted(len(frames), 'frame')}, which lack an "
+            "orientation, position or pixel spacing, or are curved reformations (VolumeBasedCalculationTechnique): no "
+            "volume can be made of them, use them as pictures"
         )
         findings.append(
             SeriesFinding(code="MISSING_GEOMETRY", message=message, sop_instance_uids=uids(lost), count=len(lost))
@@ -373,7 +374,7 @@ def _report(
         is_diffusion=len(bs) > 1,
         instance_count=len(instances),
         frame_count=len(frames),
-        # A segmentation has no parts: its frames are no slices of a volume, and rules about parts must not choose it.
+        # A segmentation has no parts: its frames are not slices of a volume, and rules about parts must not choose it.
         parts=() if kind is SeriesKind.SEGMENTATION else tuple(_part(stack) for stack in stacks),
         transfer_syntaxes=transfer_syntaxes(instances),
         findings=tuple(findings),

@@ -114,7 +114,7 @@ def stack_meaning_findings(stack: Stack) -> list[SeriesFinding]:
         return []
     kinds = _kinds_at_one_place(stack)
     if kinds:
-        message = f"{kinds} lie at one place and are no volumes in time: convert the files of each by themselves"
+        message = f"{kinds} lie at one place and are not volumes in time: convert the files of each by themselves"
         return [SeriesFinding(code="UNKNOWN_KIND", message=message, count=len(stack.grid))]
     name = _ge_sequence(header)
     what = next((what for part, what in _GE_KINDS.items() if part in name), "")

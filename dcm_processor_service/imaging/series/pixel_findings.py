@@ -36,15 +36,15 @@ _INT32_MAX = np.iinfo(np.int32).max
 _MOST_BITS = 64
 _SURPLUS_PART = 0.05
 _COLOUR = (
-    "is in colour, and a volume has one number a voxel: convert it to NIfTI, whose voxels can be colours, without "
-    "verify and with policy strict, split or largest"
+    "is in colour, but a volume has one number for each voxel: convert it to NIfTI, whose voxels can be colours, "
+    "without verify and with policy strict, split or largest"
 )
 _COLOURED_VALUES = (
     "has grey values, and above them values that a supplemental palette shows in colours, which mean two different "
     "things: get the series without colours"
 )
 _RESCALE_FAULT = (
-    "has a rescale that is no number, incomplete, contradictory, all zero, beyond float32, or absent though it is a "
+    "has a rescale that is not a number, incomplete, contradictory, all zero, beyond float32, or absent though it is a "
     "dose or a parametric map: correct it"
 )
 _TRAIT_KEYS = ("PhotometricInterpretation", "ImageType", "Manufacturer")
@@ -200,7 +200,7 @@ def _whole_header(frame: FrameInfo) -> Header:
 
 
 def _is_table_alone(frame: FrameInfo) -> bool:
-    """Returns whether the table can be read, and the header has no rescale besides it, or one that changes nothing."""
+    """Returns whether the table can be read and nothing else changes the values, as a rescale of 1 and 0 does not."""
     return frame.scaling == (1.0, 0.0, frame.lut) and frame.lut is not None and not frame.pixel_format.is_float
 
 

@@ -21,7 +21,7 @@ __all__ = ["scaling_findings"]
 
 _MOST_UIDS = 20
 _RESCALE = "slope or intercept that the others have"
-_PRECISE = "precise scale of Philips that the others have, so their values are others"
+_PRECISE = "precise scale of Philips that the others have, so the values cannot be compared"
 
 
 def scaling_findings(stack: Stack) -> list[SeriesFinding]:
@@ -45,7 +45,7 @@ def scaling_findings(stack: Stack) -> list[SeriesFinding]:
 
 def _missing(what: str, lacking: Sequence[FrameInfo], count: int) -> SeriesFinding:
     uids = tuple(dict.fromkeys(frame.instance.sop_instance_uid for frame in lacking))[:_MOST_UIDS]
-    message = f"{len(lacking)} of {count} slices lack the {what}: get them again"
+    message = f"{len(lacking)} of {count} slices without the {what}: get them again"
     return SeriesFinding(code="MISSING_RESCALE", message=message, sop_instance_uids=uids, count=len(lacking))
 
 

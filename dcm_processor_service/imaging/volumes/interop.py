@@ -46,7 +46,7 @@ class _Placed:
 
     frame: Frame = "RAS"
     remedy: str = ""
-    """For an error message: what restores a lost affine in the array's library."""
+    """A lost affine can be restored from this; error messages name it."""
 
     @property
     def affine_lps(self) -> FloatArray | None:
@@ -61,9 +61,9 @@ def to_nifti_image(volume: VoxelGrid) -> nib.nifti1.Nifti1Image:
 
     image = Nifti1Image(_nifti_array(volume.array), affine)
     image.set_sform(affine, code=1)
-    # a qform can only hold a rotation: code 0 says not to use it, if the axes are sheared (NIfTI-1, method 3)
+    # a qform cannot hold sheared axes; code 0 tells programs not to use it (NIfTI-1, method 3)
     image.set_qform(affine, code=0 if volume.is_sheared else 1)
-    # an unknown time between volumes is written as 0 without a unit, because programs would compute with 1 s
+    # writes an unknown time between volumes as 0 without a unit; programs would take nibabel's default of 1 as 1 s
     step_s = volume.volume_step_s
     image.header.set_xyzt_units("mm", "sec" if step_s or volume.array.ndim == _SPATIAL_AXES else "unknown")
     if volume.array.ndim > _SPATIAL_AXES:
@@ -186,7 +186,7 @@ def _placed(what: Any) -> _Placed:
         return _of_sitk(what)
     if library in {"torch", "monai"}:
         return _of_tensor(what)
-    spatial_images = sys.modules.get("nibabel.spatialimages")  # if nibabel was not imported, this is no image of it
+    spatial_images = sys.modules.get("nibabel.spatialimages")  # nobody has an image of nibabel before it is imported
     if spatial_images is not None and isinstance(what, spatial_images.SpatialImage):
         return _Placed(np.asanyarray(what.dataobj), what.affine, "RAS", "the affine of volume.to_nifti()")
     return _Placed(np.asanyarray(what))

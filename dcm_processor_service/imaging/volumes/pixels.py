@@ -45,9 +45,9 @@ def read_pixels(
 
     Args:
         frames: Frames whose pixels have the same format.
-        target: Function that is called with the index of a frame just before that is read. It returns the array for the
-            frame's values, which is contiguous, has shape (rows, columns), and is of the stored type. It may return the
-            same array each time.
+        target: A function, called with the index of a frame just before that frame is read. It returns the array for
+            the frame's values, which is contiguous, has shape (rows, columns), and is of the stored type. It may return
+            the same array each time.
         limits: Limits of the processes that decode compressed pixels.
 
     Raises:
@@ -142,7 +142,7 @@ def _clean_bits(array: NDArray[Any], frame: FrameInfo, most_bits: int) -> None:
     if before is None or np.array_equal(before, array):
         return
     if np.array_equal(before & ((1 << pixels.bits_stored) - 1), before):
-        return  # the bits were all zero: only the sign was not extended yet
+        return  # all of these bits were zero, so nothing is lost: the file just does not extend the sign
     raise InvalidSeriesError(
         f"{frame.instance.label} declares {pixels.bits_stored} bits of a value, but uses more bits, and other slices "
         f"declare {most_bits}: it is unknown which bits belong to the value, correct BitsStored"
@@ -219,7 +219,7 @@ def _extend_sign(array: NDArray[Any], pixels: PixelFormat) -> None:
 
 
 def _refuse_further_bits(array: NDArray[Any], frame: FrameInfo) -> None:
-    """Refuses values that need more bits than declared: an overlay in them, or BitsStored, is wrong.
+    """Refuses values that need more bits than declared: they hold an overlay, or BitsStored is wrong.
 
     Lossy compression may exceed the range a little.
 

@@ -58,7 +58,7 @@ def _name_problems(job: ServiceJob) -> Iterator[ServiceProblem]:
         )
     for field, entry in (("workerEntry", job.worker_entry), ("registryEntry", job.registry_entry)):
         if not entry.isidentifier() or keyword.iskeyword(entry):
-            yield ServiceProblem("entry-name", f"its {field} {entry!r} is no name of a Python function", job.name)
+            yield ServiceProblem("entry-name", f"its {field} {entry!r} is not a name of a Python function", job.name)
 
 
 def _field_problems(job: ServiceJob) -> Iterator[ServiceProblem]:
@@ -90,7 +90,8 @@ def _depends_on_problems(job: ServiceJob, manifest: Manifest) -> Iterator[Servic
             services = ", ".join(manifest.required_services)
             yield ServiceProblem(
                 "job-elsewhere",
-                f"dependsOn: {name!r} is no job of this manifest; it has to be one of a required service ({services})",
+                f"dependsOn: {name!r} is not a job of this manifest; it has to be one of a required service "
+                f"({services})",
                 job.name,
                 blocking=False,
             )
@@ -103,8 +104,8 @@ def _depends_on_problems(job: ServiceJob, manifest: Manifest) -> Iterator[Servic
             if apart:
                 yield ServiceProblem(
                     "other-event",
-                    f"dependsOn: {name!r} is no job of {', '.join(apart)}, so the job would never be created there; a "
-                    "job waits for all jobs of lower levels anyway: remove the name",
+                    f"dependsOn: {name!r} is not a job of {', '.join(apart)}, so the job would never be created there; "
+                    "a job waits for all jobs of lower levels anyway: remove the name",
                     job.name,
                 )
 

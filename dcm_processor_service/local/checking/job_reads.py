@@ -154,12 +154,15 @@ class ServiceSource:
     def _functions(
         self, file: _File, definition: Definition, use: _Use
     ) -> Iterator[tuple[Definition, dict[str, set[str]]]]:
-        """Yields a function, or the methods of a class and the class itself, each with the texts of its names."""
+        """Yields a function, or the methods of a class and the rest of the class, each with the texts of its names."""
         if isinstance(definition, ast.ClassDef):  # each method has local names of its own
             for one in definition.body:
                 if isinstance(one, _DEFINITIONS):
                     yield from self._functions(file, one, _Use(file.name, one.name))
-            shell = ast.ClassDef(definition.name, definition.bases, definition.keywords, [], definition.decorator_list)
+            rest: list[ast.stmt] = [one for one in definition.body if not isinstance(one, _DEFINITIONS)]
+            shell = ast.ClassDef(
+                definition.name, definition.bases, definition.keywords, rest, definition.decorator_list
+            )
             yield shell, {}
             return
         given: dict[str, set[str]] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ __all__ = ["local_texts", "texts_in"]
 def local_texts(
     definition: ast.AST, outside: Lookup = lambda _name: set(), given: dict[str, set[str]] | None = None
 ) -> dict[str, set[str]]:
-    """Returns, by name, the texts that assignments, loops over texts, and parameters give to a name.
+    """Returns, for each name of a function's own, the texts that assignments, loops over texts and parameters give it.
 
     Args:
         definition: The function.
@@ -28,10 +27,14 @@ def local_texts(
         >>> import ast
         >>> source = "def run(ctx, other='b'): return [name for name in ('c', other)]"
         >>> {name: sorted(texts) for name, texts in local_texts(ast.parse(source)).items()}
-        {'other': ['b'], 'name': ['b', 'c']}
+        {'ctx': [], 'other': ['b'], 'name': ['b', 'c']}
     """
     given = given or {}
-    found: dict[str, set[str]] = defaultdict(set, {name: set(texts) for name, texts in given.items()})
+    found = {name: set(given.get(name, ())) for node in ast.walk(definition) for name in _own_names(node)}
+    for node in ast.walk(definition):
+        if isinstance(node, ast.Global):
+            for name in node.names:
+                found.pop(name, None)
 
     def known(name: str) -> set[str]:
         return set(found[name]) if name in found else outside(name)
@@ -45,9 +48,17 @@ def local_texts(
     before = -1
     while before != (before := sum(map(len, found.values()))):  # a name may stand for another
         for name, value in bindings:
-            if texts := set(texts_in(value, known)):
-                found[name] |= texts
-    return dict(found)
+            if name in found:
+                found[name] |= set(texts_in(value, known))
+    return found
+
+
+def _own_names(node: ast.AST) -> Iterator[str]:
+    """Yields the name of a parameter, or one that is assigned to."""
+    if isinstance(node, ast.arg):
+        yield node.arg
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
 
 
 def texts_in(value: ast.expr, known: Lookup = lambda _name: set()) -> Iterator[str]:

@@ -86,7 +86,7 @@ def pull_session(
         StoreUnavailableError: The database cannot be reached; the workspace is empty again.
     """
     if not is_platform_id(session_id):
-        raise SessionNotFoundError(f"{session_id[:40]!r} is no id of a session, which has 24 hex digits")
+        raise SessionNotFoundError(f"{session_id[:40]!r} is not an id of a session, which has 24 hex digits")
     _require_empty(place.folder)
     with opened(Container(settings=settings)) as source, opened(Container(settings=place.settings())) as target:
         pull = _Pull(session_id.lower(), place, source.backend(), target, options)

@@ -39,7 +39,7 @@ def read_dataset(content: bytes, *, header_alone: bool = False) -> FileDataset:
     """Reads a DICOM file; with ``header_alone`` only up to the pixels, and even if it lacks the prefix ``DICM``.
 
     Raises:
-        UnreadableFileError: It is no DICOM file.
+        UnreadableFileError: It is not a DICOM file.
     """
     from pydicom import dcmread
 

@@ -119,7 +119,7 @@ class Substitution:
         return f"2.25.{int.from_bytes(self._digest(f'uid {uid}')[:_UID_BYTES], 'big')}"
 
     def moved(self, written: str) -> str:
-        """Returns a value of VR DA or DT, moved back by the days of this pull; empty if it is no date (PS3.5, 6.2)."""
+        """Returns a value of VR DA or DT, moved back by this pull's days; empty if it is not a date (PS3.5, 6.2)."""
         plain = re.sub(r"^(\d{4})\.(\d{2})\.(\d{2})", r"\1\2\3", written.strip())  # dates of ACR-NEMA have dots
         day = _day(plain[:8]) if _AFTER_DATE.fullmatch(plain[8:]) else None
         shifted = self._shifted(day) if day else None
@@ -127,7 +127,7 @@ class Substitution:
 
     @staticmethod
     def time(written: str) -> str:
-        """Returns a value of VR TM; empty where it is no time of day."""
+        """Returns a value of VR TM; empty where it is not a time of day."""
         return written if _TIME.fullmatch(written.strip()) else ""
 
     def _shifted(self, day: date) -> date | None:
@@ -152,7 +152,7 @@ class Substitution:
         return self._scrubber.text(text)
 
     def _standalone_id(self) -> re.Pattern[str]:
-        """Returns the pattern of an id that is no part of a longer number or UID."""
+        """Returns the pattern of an id that is not a part of a longer number or UID."""
         if self._whole_pattern is None:
             choices = "|".join(map(re.escape, sorted(self._whole, key=len, reverse=True)))
             alone = rf"(?<![0-9A-Za-z])(?<!\d\.)(?:{choices})(?![0-9A-Za-z])(?!\.\d)"
@@ -249,7 +249,7 @@ class Substitution:
     def content(self, content: bytes) -> bytes:
         """Returns bytes of text with the replacements of :meth:`text`, and other bytes unchanged.
 
-        Bytes that are no text but hold a known value become empty.
+        Bytes that are not text but hold a known value become empty.
         """
         try:
             return self.text(content.decode("utf-8")).encode("utf-8")

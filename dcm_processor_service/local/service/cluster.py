@@ -40,7 +40,7 @@ def scheduler_address(url: str) -> str:
     """Returns where the scheduler listens, in Dask's own form.
 
     Raises:
-        ConfigurationError: It is no ``dask://HOST:PORT``.
+        ConfigurationError: It is not ``dask://HOST:PORT``.
 
     Example:
         >>> scheduler_address("dask://10.0.0.5:8786")

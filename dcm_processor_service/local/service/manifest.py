@@ -127,7 +127,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Reads the manifest of a service's folder.
 
     Raises:
-        ConfigurationError: There is none, it is no JSON, or a field is missing or wrong; the message names all of them.
+        ConfigurationError: There is none, it is not JSON, or a field is missing or wrong; the message names each.
         LocalFileError: It cannot be opened.
     """
     path = manifest_path(folder)
@@ -141,14 +141,14 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         written = json.loads(content.decode("utf-8"))
         if not isinstance(written, dict):
-            raise ConfigurationError(f"{str(path)!r} is no manifest of a service: it has to be a JSON object, {{…}}")
+            raise ConfigurationError(f"{str(path)!r} is not a manifest of a service: it has to be a JSON object, {{…}}")
         document = _Document.model_validate(written)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ConfigurationError(f"{str(path)!r} is no JSON: {error}") from error
+        raise ConfigurationError(f"{str(path)!r} is not JSON: {error}") from error
     except ValidationError as error:
         faults = error.errors(include_input=False, include_url=False, include_context=False)
         lines = "".join(f"\n  {'.'.join(map(str, fault['loc'])) or 'the document'}: {fault['msg']}" for fault in faults)
-        raise ConfigurationError(f"{str(path)!r} is no manifest of a service; correct:{lines}") from error
+        raise ConfigurationError(f"{str(path)!r} is not a manifest of a service; correct:{lines}") from error
     section = document.service
     place = path.parent.resolve()  # Python caches relative folders, even if the working folder changes
     return Manifest(

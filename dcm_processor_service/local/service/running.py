@@ -130,7 +130,7 @@ class ServiceRun:
         """Asks the workers of the cluster, if there is one, whether they can run this service.
 
         Args:
-            scans: Folders of scans, which are no code even if they lie in the service's folder.
+            scans: Folders of scans, which are not code even if they lie in the service's folder.
 
         Raises:
             ConfigurationError: A worker cannot; the message says why.

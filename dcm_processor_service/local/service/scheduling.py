@@ -22,6 +22,7 @@ from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED
 from dcm_processor_service.local.service.worker_arguments import platform_document
 from dcm_processor_service.local.workspace import job_id_of, session_id_of
 from dcm_processor_service.models import Job, JobEvent, Patient, SeriesRecord, Study
+from dcm_processor_service.registry import Decision, deciding
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.execution.results import json_safe
 from dcm_processor_service.runtime.logs.printed_errors import formatted
@@ -178,8 +179,9 @@ class _Planner:
             decisions.accepted.append(one)
             return
         name = one.job.name
+        decide = deciding(one.decide)
         try:
-            answer = one.decide(
+            answer = decide(
                 session_id=session_id,
                 job_name=name,
                 headers=headers,
@@ -187,9 +189,14 @@ class _Planner:
                 params=copy.deepcopy(one.job.params),
             )
         except (Exception, SystemExit) as error:  # noqa: BLE001  an error declines, as in the platform
+            answer = Decision(accepted=False, error=error)
+        if isinstance(answer, Decision) and answer.error is not None:
             scrubber = container.scrubber()
-            reason = scrubber.text(f"its registry function raised {type(error).__name__}: {error}")
-            decisions.leave_out(name, reason, faulty=True, traceback_text=scrubber.text(formatted(error)))
+            reason = scrubber.text(f"its registry function raised {type(answer.error).__name__}: {answer.error}")
+            decisions.leave_out(name, reason, faulty=True, traceback_text=scrubber.text(formatted(answer.error)))
+            return
+        if isinstance(answer, Decision) and not answer.accepted:
+            decisions.leave_out(name, container.scrubber().text(f"its registry function declined: {answer.reason}"))
             return
         if inspect.iscoroutine(answer):
             answer.close()
@@ -261,18 +268,18 @@ class _Planner:
                 return self._why_unknown(name), True
             if known and not any(event in job.events for job in known):
                 return (
-                    f"it depends on {name!r}, which is no job of {event.value}: a job waits for those of lower levels "
-                    "anyway; remove the name from dependsOn"
+                    f"it depends on {name!r}, which is not a job of {event.value}: a job waits for those of lower "
+                    "levels anyway; remove the name from dependsOn"
                 ), True
         return None
 
     def _why_unknown(self, name: str) -> str:
         others = self._service.required_services
         if not others:
-            return f"it depends on {name!r}, which is no job of this service"
+            return f"it depends on {name!r}, which is not a job of this service"
         return (
-            f"it depends on {name!r}, which is no job of this service and of none that has run in this workspace; run "
-            f"{' or '.join(others)} first, with the same --workspace"
+            f"it depends on {name!r}, which is not a job of this service and of none that has run in this workspace; "
+            f"run {' or '.join(others)} first, with the same --workspace"
         )
 
 
@@ -292,6 +299,8 @@ def _unstorable(added: dict[str, Any]) -> str:
 
 def _read_answer(answer: object) -> tuple[bool, dict[str, Any]]:
     """Reads a registry function's answer as the scheduler does: a truth value, or a list of it and a dictionary."""
+    if isinstance(answer, Decision):
+        return answer.accepted, answer.added
     if not isinstance(answer, (list, tuple)):
         return bool(answer), {}
     added = answer[1] if len(answer) > 1 and isinstance(answer[1], dict) else {}

@@ -218,7 +218,7 @@ def _function(module: ModuleType, name: str, what: str) -> Callable[..., Any]:
     function = getattr(module, name, None)
     if not callable(function):
         known = [one for one, item in vars(module).items() if callable(item) and not one.startswith("_")]
-        state = "is no function" if hasattr(module, name) else "is not there"
+        state = "is not a function" if hasattr(module, name) else "is not there"
         raise CallbackNotFoundError(
             f"the {what}, {name!r}, {state} in {module.__file__}; it has: {', '.join(sorted(known)) or 'no function'}"
         )

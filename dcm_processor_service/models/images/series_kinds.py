@@ -40,7 +40,7 @@ class SeriesKind(str, Enum):
     PRESENTATION_STATE = "presentation state"
     NON_IMAGE = "non-image"
     """Any other object without pixels, such as a plan or a waveform. In a rule of a service, it stands for every kind
-    that is no image."""
+    that is not an image."""
 
     UNKNOWN = "unknown"
 

@@ -25,7 +25,7 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_CHARACTERS = 64
 _LONGEST_TEXT = 64  # characters of a Long String, and of each part of a person's name (PS3.5, table 6.2-1)
 _CODE = re.compile(r"[A-Z0-9 _?*]{1,16}")
-_NO_DATE = "is no date: give a date, YYYYMMDD, or a range such as YYYYMMDD-YYYYMMDD, YYYYMMDD- or -YYYYMMDD"
+_NO_DATE = "is not a date: give a date, YYYYMMDD, or a range such as YYYYMMDD-YYYYMMDD, YYYYMMDD- or -YYYYMMDD"
 _DATES = re.compile(r"(?P<first>[0-9]{8})?(?P<dash>-)?(?P<last>[0-9]{8})?")
 
 
@@ -41,7 +41,9 @@ def _text(value: object) -> object:
 
 def _code(value: object) -> object:
     if isinstance(value, str) and not _CODE.fullmatch(value):
-        raise ValueError("is no code: 1 to 16 upper-case letters, digits, spaces or underscores; wildcards are * and ?")
+        raise ValueError(
+            "is not a code: 1 to 16 upper-case letters, digits, spaces or underscores; wildcards are * and ?"
+        )
     return value
 
 
@@ -52,7 +54,7 @@ def _uids(value: object) -> object:
     if not found or not all(
         isinstance(one, str) and len(one) <= _UID_CHARACTERS and _UID.fullmatch(one) for one in found
     ):
-        raise ValueError("is no UID, and no list of UIDs: digits and dots, at most 64, no wildcards")
+        raise ValueError("is not a UID and not a list of UIDs: digits and dots, at most 64, no wildcards")
     return tuple(found)
 
 
@@ -85,7 +87,7 @@ def _day(value: object) -> str:
         return ""
     if isinstance(value, date):
         return value.strftime("%Y%m%d")
-    raise ValueError("is no date")
+    raise ValueError("is not a date")
 
 
 _Text = Annotated[str, BeforeValidator(_text)]

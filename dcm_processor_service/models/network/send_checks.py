@@ -54,7 +54,7 @@ class CheckedInstance(BaseModel):
 
 
 class SendCheck(BaseModel):
-    """The results of a check: one record for each instance, in the given order, and the files that are no instances.
+    """The results of a check: one record for each instance, in the given order, and the files that are not instances.
 
     Example:
         >>> check = SendCheck(peer="PACS@127.0.0.1:104", records=(CheckedInstance(verdict="unsound", meaning="empty"),))

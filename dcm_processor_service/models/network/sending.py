@@ -85,10 +85,10 @@ class InstanceRecord(BaseModel):
 
 
 class SendReport(BaseModel):
-    """The results of a sending: one record for each instance, in the given order, and the files that are no instances.
+    """The results of a sending: one record for each instance, in the given order, and the files that are not instances.
 
     In a folder, files that are not DICOM, hidden ones, a DICOMDIR, and a second file of the same instance are
-    ``left_out``, which is no failure. A damaged DICOM file, or one that cannot be opened, has a record: ``failed``.
+    ``left_out``, which is not a failure. A damaged DICOM file, or one that cannot be opened, has a record: ``failed``.
 
     Example:
         >>> stored = InstanceRecord(sop_instance_uid="1.2.3", outcome="stored")

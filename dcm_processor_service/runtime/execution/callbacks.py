@@ -123,9 +123,9 @@ def _import_file(path: Path) -> ModuleType:
         raise CallbackNotFoundError(f"there is no file {str(path)!r}")
     spec = importlib.util.spec_from_file_location(_module_name(path), path)
     if spec is None or spec.loader is None:
-        raise CallbackNotFoundError(f"{str(path)!r} is no Python file")
+        raise CallbackNotFoundError(f"{str(path)!r} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pydantic look their module up
+    sys.modules[spec.name] = module  # dataclasses and pydantic look the module of a class up there
     _search(path.parent.resolve())
     try:
         spec.loader.exec_module(module)
@@ -159,7 +159,7 @@ def inspect_callback(function: CallbackFunction) -> Callback:
     function = getattr(function, CALLBACK_ATTRIBUTE, function)
     name = getattr(function, "__qualname__", type(function).__qualname__)
     if not inspect.isroutine(function):
-        raise CallbackSignatureError(f"{name} is no function; give a function, as in {_EXAMPLE}")
+        raise CallbackSignatureError(f"{name} is not a function; give a function, as in {_EXAMPLE}")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise CallbackSignatureError(
             f"{name} has a yield, so calling it would run nothing; return its results, or store them in the session"
@@ -185,7 +185,7 @@ def inspect_callback(function: CallbackFunction) -> Callback:
 
 def _parameter_types(function: CallbackFunction) -> dict[str, Any]:
     """Reads all annotations except the result's, whose type is often imported for type checkers alone."""
-    annotations = {**getattr(function, "__annotations__", {})}  # a built-in function has none
+    annotations = {**getattr(function, "__annotations__", {})}  # a built-in function has no annotations
     annotations.pop("return", None)
     namespace = getattr(inspect.unwrap(function), "__globals__", {})
     return get_type_hints(SimpleNamespace(__annotations__=annotations), namespace)

@@ -71,7 +71,7 @@ class MemoryLimit:
         return min(found, key=lambda one: one.limit_bytes, default=None)
 
     def used_bytes(self) -> int | None:
-        """Returns the memory in use that the kernel cannot drop; None if the files can no longer be read."""
+        """Returns the memory in use that the kernel cannot free; None if the files can no longer be read."""
         usage = _number_in(self.folder / self.usage)
         if usage is None:
             return None
@@ -85,7 +85,7 @@ class MemoryLimit:
 
 
 def _limits(mount: Path, path: str, limit: str, usage: str, events: str, inactive: str) -> Iterator[MemoryLimit]:
-    """Lists the limits of a group and of those above it; in a container the mount is the container's own group."""
+    """Yields the limits of a group and of the groups above it; in a container, the mount is the container's group."""
     own = mount / path.strip("/")
     for folder in {mount, own, *(one for one in own.parents if mount in one.parents)}:
         value = _number_in(folder / limit)

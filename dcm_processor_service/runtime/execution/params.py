@@ -3,11 +3,11 @@
 A param that no model of the callback knows is most likely misspelt, and the default would be used without a message:
 
 =======================================  ==========================================================================
-the model forbids others                 the job is refused (``ConfigurationError``), with what was probably meant
-it ignores others, as pydantic does      a warning in the job's log, with what was probably meant
-it ignores others, the param is given    refused before anything runs
+the model forbids unknown params         the job is refused (``ConfigurationError``), with the probable name
+it ignores them, as pydantic does        a warning in the job's log, with the probable name
+it ignores them, the param is given      the param is refused before anything runs
 by hand: ``run --param NAME=VALUE``
-it allows others, or has a model         nothing: the model takes them
+it allows them, or has a model           nothing is reported, because the model accepts them
 validator that runs before the fields
 are read (mode ``before`` or ``wrap``)
 =======================================  ==========================================================================

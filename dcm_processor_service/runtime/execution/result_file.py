@@ -1,6 +1,6 @@
 """The result file of the platform's worker: written when the job begins, in case its process is killed.
 
-The worker runs a ``main.py`` that it has written, drops the process's exit status, and reads ``result.json`` beside it.
+The worker runs a ``main.py`` that it has written, ignores the exit status, and reads ``result.json`` beside it.
 If there is none, because the process was killed, ran out of memory or crashed, the queue records the job as an
 error and never runs it again: the jobs that depend on it, the post-service and the removal of the patient's images wait
 for ever. If the file holds an error, the queue records the job as done and the session goes on; a read of the job's

@@ -1,7 +1,7 @@
 """A callback's result as JSON that every reader can parse.
 
 The platform's worker writes a job's result with plain ``json``: a numpy array, a datetime or an id makes the job fail
-after its work is done, and an integer beyond 64 bits ends the queue itself.
+after its work is done, and an integer beyond 64 bits ends the process of the queue.
 """
 
 from __future__ import annotations

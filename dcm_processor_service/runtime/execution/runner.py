@@ -204,7 +204,7 @@ class _Run:
         self,
         job: Job | None,
         customise: Callable[[Container], None] | None,
-        own_process: bool,  # noqa: FBT001  handed on
+        own_process: bool,  # noqa: FBT001  passed on
         ended_by: Callable[[TimeLimit], AbstractContextManager[None]] | None,
     ) -> None:
         self.began_s = time.monotonic()

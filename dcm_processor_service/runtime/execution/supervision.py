@@ -80,7 +80,7 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
         stream.flush()
     with tempfile.TemporaryFile() as file:
         parent = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is a child to pass it on to
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is a child that gets it
         process = os.fork()
         if process == 0:
             _end_with(parent)

@@ -2,8 +2,8 @@
 
 A callback may be inside of a library that holds the interpreter's lock, so nothing here waits for Python code of this
 process. First a small second process writes the result file. Then faulthandler's own thread, which needs no lock,
-prints where each thread is and ends this process. The second process could not end it: in a container, the job is
-process 1, which signals from inside of the container do not end.
+prints the stack of each thread and ends this process. The second process could not end it, because in a container the
+job is process 1, which signals from inside of the container do not end.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ It is the standard library's logging with a formatter and a scrubber, and no oth
 pynetdicom, drivers and ``warnings`` log through the standard library too. The scrubber removes this session's names,
 ids and dates from every record when it is made, before any handler, ours or another's, sees it.
 
-A line is JSON when the output is no terminal: ``time``, ``level``, ``logger``, ``message``, ``session``, ``job``,
+A line is JSON when the output is not a terminal: ``time``, ``level``, ``logger``, ``message``, ``session``, ``job``,
 ``event``, ``service``, then the fields that were given, then ``traceback``.
 """
 
@@ -88,7 +88,7 @@ class JobLog(_Adapter):
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Separates the arguments of logging itself from fields."""
         fields = {name: kwargs.pop(name) for name in list(kwargs) if name not in _OWN_ARGUMENTS}
-        given = self._scrubber.value(json_safe({**self._bound, **fields}))  # here, so that no handler sees the values
+        given = self._scrubber.value(json_safe({**self._bound, **fields}))  # cleaned before any handler sees it
         kwargs["extra"] = {**(kwargs.get("extra") or {}), "job_fields": given}
         return msg, kwargs
 
@@ -103,7 +103,7 @@ class JobLog(_Adapter):
 
 
 def _without_values(text: str) -> str:
-    """Returns a DICOM library's message without the values that it quotes, which may be of any element."""
+    """Returns a DICOM library's message without the values that it quotes, which may be values of any element."""
     return _QUOTED.sub("'…'", _ELEMENT_LINE.sub("(element)", text))
 
 

@@ -1,4 +1,4 @@
-"""The names and ids that a scrubber knows, found in a text in a time that does not grow with their number.
+"""Finds in a text the names and ids that a scrubber knows, in a time that does not grow with their number.
 
 Each name or id has signs: short texts, at least one of which is in every text with that name or id. A search for signs
 by their first characters finds the few names and ids that a line may contain. Only these become a regular expression.
@@ -30,14 +30,14 @@ _LABEL = (
 
 
 class _Known(NamedTuple):
-    """A pattern, or a text that is a word of its own (``word``) or one after a label (``labelled``)."""
+    """A pattern, a text that is removed as a word (``word``), or one that is removed after a label (``labelled``)."""
 
     kind: str
     text: str
 
 
 class KnownTexts:
-    """Patterns, words and ordinary numbers, by their signs; not to be used by two threads at once."""
+    """Patterns, words, and texts that need a label, with their signs; not to be used by two threads at once."""
 
     def __init__(self) -> None:
         self._signs: dict[_Known, frozenset[str]] = {}
@@ -57,7 +57,7 @@ class KnownTexts:
         self._add(_Known("word", text), [text])
 
     def add_labelled(self, text: str) -> None:
-        """Adds a text that means the patient only after a word such as ``patient``."""
+        """Adds a text that identifies the patient only after a word such as ``patient``."""
         self._add(_Known("labelled", text), [text])
 
     def is_labelled(self, text: str) -> bool:

@@ -69,7 +69,7 @@ def scrub_error(error: BaseException, scrubber: Scrubber) -> None:
         if any(new is not old for new, old in zip(cleaned, one.args, strict=True)):
             one.args = cleaned
         if isinstance(one, SystemExit) and one.code is not None and not isinstance(one.code, int):
-            text = str(one.code)  # what the interpreter prints
+            text = str(one.code)  # the interpreter prints this text
             if scrubber.text(text) != text:
                 one.code = scrubber.text(text)
         for name in {*_PARTS, *getattr(one, "__dict__", {})}:

@@ -90,7 +90,7 @@ class Scrubber:
             for item in value:
                 self._learn(keyword, item)
         elif value is not None:
-            for text in str(value).split("\\"):  # how DICOM writes several values as one text
+            for text in str(value).split("\\"):  # in DICOM, a backslash separates values
                 self._learn_text(keyword, text.strip())
 
     def _learn_text(self, keyword: str, text: str) -> None:

@@ -103,7 +103,7 @@ def _escaped(text: str) -> Iterator[str]:
 
 
 def _misread(text: str) -> Iterator[str]:
-    """Yields a text as programs show it that decode it with a wrong character set."""
+    """Yields a text as it looks in programs that decode it with a wrong character set."""
     yield text.encode("ascii", "replace").decode()
     yield text.encode("latin-1", "replace").decode("utf-8", "replace")
     yield text.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
@@ -150,7 +150,10 @@ def between_letters(names: Iterable[str]) -> Iterator[str]:
 
 
 def joined_names(parts: list[str], vocabulary: frozenset[str]) -> Iterator[tuple[str, set[str]]]:
-    """Yields the patterns of two parts of a name side by side, in both orders, each with its signs."""
+    """Yields the patterns of two parts of a name side by side, in both orders.
+
+    With each pattern come the spellings of its longer part: only a text that holds one of them can match.
+    """
     for pair in permutations(parts[:_MOST_PAIRED], 2):
         length = sum(map(len, pair))
         if max(map(len, pair)) == 1:

@@ -39,7 +39,7 @@ async def input_digest(parts: Mapping[str, object], offload: Offload) -> str:
 
 
 async def _described(value: object, offload: Offload) -> Any:
-    # a job without a step loads no series
+    # imported here, so that a job without steps does not load the code of series
     from dcm_processor_service.session.images.series import DicomSeries
     from dcm_processor_service.session.images.series_async import AsyncDicomSeries
 
@@ -69,7 +69,7 @@ def _array(array: Any) -> list[object]:
     """
     if array.dtype.hasobject:
         raise UnsupportedValueError(
-            "an array of Python objects is no input of a step; give a list, or an array of numbers or text"
+            "an array of Python objects is not an input of a step; give a list, or an array of numbers or text"
         )
     mask = getattr(array, "mask", None)
     contents = [array] if mask is None else [array.data, mask]

@@ -149,14 +149,14 @@ class AsyncStep:
     async def _stop_beating(self) -> None:
         """Ends the renewal of the lease.
 
-        If this task is cancelled, that is raised. The cancellation of the renewal itself is not: ``asyncio.wait`` keeps
-        the two apart.
+        If this task is cancelled, CancelledError is raised. The cancellation of the renewal, which this method
+        requests, raises nothing: ``asyncio.wait`` keeps the two apart.
         """
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.wait({self._beating})
             if not self._beating.cancelled():
-                self._beating.exception()  # marks it as retrieved; the next change fails for the same reason
+                self._beating.exception()  # marks it as retrieved; the next write fails for the same reason
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -190,7 +190,7 @@ class AsyncStep:
             await lease.give_up()
             return
         giving_up = asyncio.ensure_future(lease.give_up())
-        await asyncio.wait({giving_up}, timeout=_GIVING_UP_S)  # else the lease expires by itself
+        await asyncio.wait({giving_up}, timeout=_GIVING_UP_S)  # after that, the lease expires by itself
 
 
 class Step:
@@ -264,7 +264,7 @@ class Step:
         """Reports to the queue how far the job is, as ``ctx.progress`` does, and keeps it in the step's record.
 
         Raises:
-            UnsupportedValueError: The fraction is below 0, above 1 or no number.
+            UnsupportedValueError: The fraction is below 0, above 1 or not a number.
         """
         run_inline(self._async.progress(fraction, message))
 

@@ -123,7 +123,7 @@ class Catalogue:
         """Adds a file as :meth:`add` does; reads only its UIDs if its series is known already.
 
         Raises:
-            UnreadableFileError: It is no DICOM instance, is damaged, or cannot be opened or filed.
+            UnreadableFileError: It is not a DICOM instance, is damaged, or cannot be opened or filed.
         """
         glance = imaging.glance(path)
         if not glance.sop_instance_uid:

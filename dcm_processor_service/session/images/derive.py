@@ -653,7 +653,7 @@ class Derive:
             modality: Modality (0008,0060).
 
         Raises:
-            DerivedObjectError: The content is no PDF, or the concept has no code.
+            DerivedObjectError: The content is not a PDF, or the concept has no code.
             UnsupportedValueError: The recipe has an unknown field.
         """
         return run_inline(

@@ -367,7 +367,7 @@ class AsyncDerive:
             if self._made.setdefault(dataset.SOPInstanceUID, content) != content:  # atomic between threads
                 raise DerivedObjectError(
                     "this job has made another result with the same role from the same source, and both would have "
-                    "one UID: give each a role of its own, or a corrected result the next revision"
+                    "one UID: give each a role of its own, or, for a corrected result, the next revision"
                 )
             self._recording.add_derived(_described(dataset, content), dataset)
         return made

@@ -198,7 +198,7 @@ class Dicom:
         """Fetches studies, series and instances that a peer found, each as it is stored there.
 
         Fetches by WADO-RS if the peer has a URL, or else by C-GET. If only C-MOVE works, fetches by C-MOVE, for which
-        the options must name a port of ours. Checks that each instance is complete and belongs to a series that was
+        the options must name one of our ports. Checks that each instance is complete and belongs to a series that was
         asked for. Counts the instances that the peer announces, and asks again for those that did not arrive. The files
         lie in the job's scratch folder and are removed with it.
 

@@ -164,7 +164,7 @@ class AsyncDicom:
         """Chooses series by rules; see :meth:`Dicom.select`."""
         found = [(await series.inspect(), series) for series in await self.series()]
         selection = select_series([report for report, _series in found], rules)
-        by_report = {id(report): series for report, series in found}  # two series may share a UID
+        by_report = {id(report): series for report, series in found}  # not by UID, which two series may share
         return AsyncSeriesChoice(tuple(by_report[id(report)] for report in selection.chosen), selection)
 
     async def send(

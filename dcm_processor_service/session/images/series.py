@@ -85,7 +85,7 @@ class DicomSeries:
         """Reads every instance up to its pixel data, in slice order; reads only the first bytes where these are enough.
 
         Raises:
-            InvalidSeriesError: A file is no DICOM file or is cut off; the message names the instance.
+            InvalidSeriesError: A file is not a DICOM file or is cut off; the message names the instance.
         """
         return run_inline(self._async.headers())
 
@@ -104,7 +104,7 @@ class DicomSeries:
         Raises:
             SeriesNotFoundError: No instance of the series is stored.
             StoredFileNotFoundError: A file was moved or removed since it was stored; the message names it.
-            InvalidSeriesError: A file is no DICOM file, or ends inside its header.
+            InvalidSeriesError: A file is not a DICOM file, or ends inside its header.
         """
         return run_inline(self._async.paths())
 
@@ -238,9 +238,9 @@ class DicomSeries:
         """Reads the segments of a SEG, or the structures of an RTSTRUCT, of any vendor, each with its mask.
 
         Each segment is placed by its own frames; segments may overlap or be empty. Contours are filled by the even-odd
-        rule, so that one within another is a hole. An object that cannot be placed without guessing is refused: because
-        it is in another frame of reference, its contours lie between slices, cross the slices or cross each other, or
-        its frames lie on no regular grid.
+        rule, so that one within another is a hole. An object is refused if it cannot be placed without guessing: if it
+        is in another frame of reference, if its contours lie between slices, cross the slices or cross each other, or
+        if its frames lie on no regular grid.
 
         Args:
             like: The images or the volume whose grid the masks get. A SEG on that grid is copied voxel by voxel; from a

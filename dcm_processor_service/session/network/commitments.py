@@ -106,7 +106,7 @@ class Commitments:
     def wait(
         self, *, options: SendOptions | None = None, ask_again: bool = False, peer: str = ""
     ) -> list[StorageCommitment]:
-        """Waits for the answers that are still missing, and keeps them in the session as they come.
+        """Waits for the answers that are still missing, and stores them in the session as they arrive.
 
         A peer that answers late opens an association to the port that it has in its configuration for us. Some peers
         try only once, perhaps while nothing listens. ``ask_again`` starts a new transaction, which replaces the old

@@ -34,7 +34,7 @@ class _Segment:
 
 
 class Journal:
-    """Records one sending, for this process, for later ones, and for those that send at the same time."""
+    """Records one sending for this process, for later processes and for processes that send at the same time."""
 
     def __init__(self, repository: DataRepository, job: JobKey, key: str) -> None:
         self._repository = repository
@@ -94,7 +94,7 @@ class Journal:
         await self._write()
 
     async def may_hold(self, sop_instance_uid: str) -> bool:
-        """Returns whether another process of ours has sent the instance, or may have, so that the peer may hold it."""
+        """Returns whether another of our processes has sent the instance, or may have; the peer may hold it then."""
         if sop_instance_uid not in self._others:
             found = await self._read()
             others = [segment for name, segment in found.items() if _writer(name) != self._own]
@@ -104,7 +104,8 @@ class Journal:
     async def finish(self) -> None:
         """Removes the records, because the peer has stored all instances.
 
-        If another process is still sending them, it needs the records; then only marks this process's as finished.
+        If another process is still sending them, it needs the records. Then these are kept, and the records of this
+        process are marked as finished.
         """
         now = await self._read()
         others = {writer for writer in _writers(now) if writer != self._own}

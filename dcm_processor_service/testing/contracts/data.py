@@ -350,10 +350,10 @@ class DataContract(Contract):
         assert await data.increment("count", 0.5) == 3.5
         assert await data.get("count") == 3.5
         await data.set("text", "x")
-        with pytest.raises(StoredValueError, match="no number"):
+        with pytest.raises(StoredValueError, match="not a number"):
             await data.increment("text")
         await data.set("flag", value=True)
-        with pytest.raises(StoredValueError, match="no number"):
+        with pytest.raises(StoredValueError, match="not a number"):
             await data.increment("flag")
 
     async def test_compare_and_set_replaces_only_the_expected_value(self, store: StoreUnderTest) -> None:
@@ -365,7 +365,7 @@ class DataContract(Contract):
         assert await data.compare_and_set("owner", "a", {"x": 1, "y": [1.5, None]})
         assert await data.compare_and_set("owner", {"x": 1, "y": [1.5, None]}, None)
         assert await data.compare_and_set("owner", None, 1)
-        assert not await data.compare_and_set("owner", True, 2)  # a bool is no number
+        assert not await data.compare_and_set("owner", True, 2)  # a bool is not a number
         assert await data.compare_and_set("owner", 1.0, 2)
         assert await data.get("owner") == 2
 

@@ -91,7 +91,7 @@ class SendingContract(Contract):
             pacs.faults = Faults()
             assert caught.value.report is not None
             assert caught.value.report.count(Outcome.STORED) == 4
-            assert await session.data.keys() == []  # the journal is no result of the job
+            assert await session.data.keys() == []  # the journal is not a result of the job
             again = store.session("10" * 12)
             report = await again.dicom.send(await again.dicom.get_series(), to=pacs.peer)
             assert (report.ok, report.stored) == (True, 5)

@@ -119,7 +119,7 @@ def test_a_server_that_asks_for_a_certificate_of_ours_is_said_to(
 ) -> None:
     url = mutual.url.partition("&tlsCertificateKeyFile")[0]
     url += "" if ours == "none" else f"&tlsCertificateKeyFile={files.other_client}"
-    assert "certificate of ours (tlsCertificateKeyFile)" in refused(url, opener, StoreUnavailableError)
+    assert "client certificate (tlsCertificateKeyFile)" in refused(url, opener, StoreUnavailableError)
 
 
 def test_a_server_without_tls_is_said_to_be_one_perhaps(standalone: Mongod, files: Files, opener: Opener) -> None:

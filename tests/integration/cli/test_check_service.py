@@ -81,7 +81,7 @@ def test_names_and_dependencies_that_drop_jobs_are_found(tmp_path: Path) -> None
         "a: dependsOn leads in a circle through 'a' and 'b', so none of them is ever created"
     ]
     assert "did you mean 'b'?" in found.pop("unknown-job")[0]
-    assert "'c' is no job of stable-study" in found.pop("other-event")[0]
+    assert "'c' is not a job of stable-study" in found.pop("other-event")[0]
     assert "'off' is disabled" in found.pop("disabled-job")[0]
     assert "2 jobs of stable-series are named 'twice'" in found.pop("duplicate-job")[0]
     assert found.pop("job-name")[0].startswith("dotted.name: its name has a dot")
@@ -94,7 +94,8 @@ def test_a_job_of_a_required_service_is_a_note(tmp_path: Path) -> None:
     ran = check(folder)
     assert ran.code == 0
     assert (
-        "note a: dependsOn: 'x' is no job of this manifest; it has to be one of a required service (lung)" in ran.stdout
+        "note a: dependsOn: 'x' is not a job of this manifest; it has to be one of a required service (lung)"
+        in ran.stdout
     )
 
 
@@ -102,7 +103,7 @@ def test_a_job_of_a_required_service_is_a_note(tmp_path: Path) -> None:
     ("source", "code", "message"),
     [
         ("", "entry", "'worker', is not there"),
-        ("worker = 3", "entry", "'worker', is no function"),
+        ("worker = 3", "entry", "'worker', is not a function"),
         ("import missing_library", "import", "is it in requirements.txt and installed here?"),
         ("def worker(session_id): ...", "entry", "does not take the worker's keyword arguments"),
         ("async def worker(**kwargs): ...", "entry", "is async def, which the worker does not await"),
@@ -301,6 +302,31 @@ def worker(ctx: RuntimeContext):
     assert one_job(tmp_path, source) == {}
 
 
+@pytest.mark.parametrize("more", ["", "    names = name\n    name = [*names]\n"])
+def test_a_constant_with_the_name_of_a_parameter_is_not_taken_for_what_it_is_given(tmp_path: Path, more: str) -> None:
+    source = (
+        "from dcm_processor_service import get_session_data\n\nname = 'b'\n\n\n"
+        f"def read(name):\n{more}    return [get_session_data('v', job_name=one) for one in name]\n\n\n"
+        "def worker(headers, **kwargs):\n    return read(headers)\n\n\ndef other(**kwargs):\n    return 1\n"
+    )
+    assert one_job(tmp_path, source, job("one"), job("b", workerEntry="other")) == {}
+
+
+@pytest.mark.parametrize(
+    "stated", ["reads = staticmethod(read)", "if True:\n        def reads(self):\n            return read()"]
+)
+def test_a_read_by_what_a_class_states_beside_its_methods_is_found(tmp_path: Path, stated: str) -> None:
+    source = (
+        "from dcm_processor_service import get_session_data\n\n\n"
+        "def read():\n    return get_session_data('v', job_name='b')\n\n\n"
+        f"class Store:\n    {stated}\n\n\n"
+        "def worker(**kwargs):\n    return Store().reads()\n\n\ndef other(**kwargs):\n    return 1\n"
+    )
+    found = one_job(tmp_path, source, job("one"), job("b", workerEntry="other"))
+    assert ["reads the output of the job 'b'" in one for one in found.pop("read-unordered")] == [True]
+    assert found == {}
+
+
 @pytest.mark.parametrize(
     ("source", "missing"),
     [
@@ -423,7 +449,11 @@ def test_a_folder_without_a_manifest_is_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "code", "message"),
     [
-        ({"timeout": "ten"}, "timeout", "its timeout has no effect: 'ten' is no duration; write 90s, 10m, 2h or 1h30m"),
+        (
+            {"timeout": "ten"},
+            "timeout",
+            "its timeout has no effect: 'ten' is not a duration; write 90s, 10m, 2h or 1h30m",
+        ),
         ({"dependOn": ["a"]}, "job-field", "knows no field 'dependOn' of a job; did you mean 'dependsOn'?"),
         ({"depends_on": ["a"]}, "job-field", "did you mean 'dependsOn'?"),
         ({"Params": {"a": 1}}, "job-field", "did you mean 'params'?"),
@@ -444,10 +474,10 @@ def test_a_field_of_the_authors_own_is_no_problem(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "is no JSON"),
-        (b'{"name": ', "is no JSON"),
-        (b'{"name": "\xe9"}', "is no JSON"),
-        (b'\xef\xbb\xbf{"name": "a"}', "is no JSON: Unexpected UTF-8 BOM"),
+        (b"", "is not JSON"),
+        (b'{"name": ', "is not JSON"),
+        (b'{"name": "\xe9"}', "is not JSON"),
+        (b'\xef\xbb\xbf{"name": "a"}', "is not JSON: Unexpected UTF-8 BOM"),
         (b"[]", "it has to be a JSON object"),
         (b"null", "it has to be a JSON object"),
         (b'{"name": 3}', "name: Input should be a valid string"),

@@ -102,8 +102,8 @@ def test_an_open_transaction_is_not_written_over(folder: Path, tmp_path: Path) -
     ("arguments", "reason"),
     [
         (("commitment", "none.json"), "cannot be read"),
-        (("commitment", "other.json"), "is no file of send --commit-later"),
-        (("send", "scans", "--to", "A@h:1", "--commit-later", "other.json"), "is no file of send --commit-later"),
+        (("commitment", "other.json"), "is not a file of send --commit-later"),
+        (("send", "scans", "--to", "A@h:1", "--commit-later", "other.json"), "is not a file of send --commit-later"),
         (("send", "scans", "--to", "A@h:1", "--commit", "--commit-later", "new.json"), "give one of them"),
         (("send", "scans", "--to", "http://127.0.0.1:1/web", "--commit"), "give AET@HOST:PORT, or --verify"),
         (("send", "scans", "--to", "http://127.0.0.1:1/web", "--commit-later", "new.json"), "give AET@HOST:PORT, or"),

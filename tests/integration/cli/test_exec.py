@@ -272,6 +272,21 @@ def test_a_process_that_dies_has_its_result_and_its_last_line_all_the_same(tmp_p
     assert f"error: {record['error']['message']}" in errors
 
 
+def test_a_result_that_nobody_reads_is_a_failure_without_a_traceback(tmp_path: Path) -> None:
+    write(tmp_path, HEAD + "def run(ctx: RuntimeContext):\n    return 1\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "dcm_processor_service", "exec", "callback.py"]
+    environment = {**os.environ, **job_variables(tmp_path), "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert ran.returncode == 1
+    assert "the job has ended" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 def test_the_start_names_the_job_and_the_end_what_it_took(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "def run(ctx: RuntimeContext):\n    return 1\n")
     ran = run_process("exec", "callback.py", folder=tmp_path, variables=job_variables(tmp_path, JOB_SERVICE_NAME="s"))

@@ -1,4 +1,4 @@
-"""No file is named by a header as it stands there: what is no UID is written under a digest of it."""
+"""No file is named by a header as it stands there: what is not a UID is written under a digest of it."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def checked(ran: Ran, *codes: int) -> Ran:
 
 @pytest.fixture
 def scans(tmp_path: Path) -> Path:
-    """A series whose texts and whose place are hostile, and a file that is no DICOM."""
+    """A series whose texts and whose place are hostile, and a file that is not DICOM."""
     folder = tmp_path / HOSTILE.replace("/", "") / "scans"
     folder.mkdir(parents=True)
     with warnings.catch_warnings():

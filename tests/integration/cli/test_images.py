@@ -45,7 +45,7 @@ def lines(ran: Ran) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def scans(tmp_path: Path) -> Path:
-    """One clean series, one with a slice missing, at different depths, beside what is no DICOM file."""
+    """One clean series, one with a slice missing, at different depths, beside what is not a DICOM file."""
     folder = tmp_path / "scans"
     shutil.copytree(sample_folder(), folder / "deep" / "ct")
     for dataset in synthetic_series(slices=8):
@@ -199,7 +199,7 @@ def test_a_label_map_becomes_a_segmentation(tmp_path: Path) -> None:
     assert "no voxel of the label 7" in refused.stderr
     assert not (tmp_path / "absent").exists()
     assert segments("allowed", "--segment", "7=liver", "--allow-empty") == [("liver", "10200004")]
-    assert "is no code" in here(*wanted, tmp_path / "x", "--segment", "1=liver^SCT", expected=2).stderr
+    assert "is not a code" in here(*wanted, tmp_path / "x", "--segment", "1=liver^SCT", expected=2).stderr
     again = here(*wanted, tmp_path / "names", "--segment", "5=liver", expected=1)
     assert "holds another result" in again.stderr
     assert len(lines(here(*wanted, tmp_path / "names", "--segment", "5=liver", "--replace", "--json"))) == 1
@@ -254,7 +254,7 @@ def test_a_node_of_a_workspace_is_known_by_its_name(tmp_path: Path) -> None:
     [
         (("convert", "nowhere", "out"), "there is no folder 'nowhere'"),
         (("inspect", "examples", "--json"), "no DICOM file was found"),
-        (("echo", "PACS"), "'PACS' is no peer; give AET@HOST:PORT"),
+        (("echo", "PACS"), "'PACS' is not a peer; give AET@HOST:PORT"),
         (("echo", "PACS@host:99999"), "a port lies between 1 and 65535"),
         (("derive", "missing.nii", "--like", "{sample}", "--out", "out"), "there is no NIfTI file 'missing.nii'"),
         (("pdf", "missing.pdf", "--like", "{sample}", "--out", "out"), "there is no file 'missing.pdf'"),

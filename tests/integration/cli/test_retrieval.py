@@ -44,6 +44,14 @@ def test_find_lists_what_matches_without_the_patient(level: str, uid: str) -> No
     assert "\u202e" not in ran.stdout
 
 
+def test_a_narrow_terminal_cuts_no_uid_off() -> None:
+    with FakePacs(holds=holding()) as pacs:
+        ran = run_here("find", pacs.peer.address, "--patient-id", "TEST", variables={"COLUMNS": "80"})
+    cells = [line.split("\u2502")[1].strip() for line in ran.stdout.splitlines() if line.startswith("\u2502")]
+    assert "".join(cells) == STUDY
+    assert "\u2026" not in ran.stdout
+
+
 def test_find_prints_a_line_of_json_for_each_with_its_patient() -> None:
     with FakePacs(holds=holding()) as pacs:
         ran = run_process("find", pacs.peer.address, "--study-date", "20240101-20240201", "--json")
@@ -67,7 +75,7 @@ def test_find_prints_nothing_where_nothing_matches() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--study-date", "yesterday"), CONFIGURATION, "study_date is no date"),
+        (("--study-date", "yesterday"), CONFIGURATION, "study_date is not a date"),
         (("--patient-id", "a\\b"), CONFIGURATION, "patient_id holds a backslash"),
         (("--limit", "1", "--level", "instance", "--patient-id", "TEST"), FAILED, "found more than 1; ask for less"),
     ],

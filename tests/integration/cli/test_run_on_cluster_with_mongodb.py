@@ -208,7 +208,7 @@ def test_the_database_that_the_platform_fills_is_refused_and_stays_as_it_is(
         platform.settings.insert_one({"name": "port"})
         ran = run(folder, "--store", database)
         assert ran.code == 2
-        assert "is no workspace; name an empty database" in ran.stderr
+        assert "is not a workspace; name an empty database" in ran.stderr
         assert platform.list_collection_names() == ["settings"]
 
 
@@ -244,7 +244,7 @@ def test_workers_whose_environment_names_the_database_use_it(
         ("mongodb://user:secret@127.0.0.1/w", "shows a password"),
         ("mongodb://127.0.0.1:27017", "names no database"),
         ("postgres://127.0.0.1/w", "names no database"),
-        ("mongodb://localhost:no/w", "--store is no usable MongoDB connection string"),
+        ("mongodb://localhost:no/w", "--store is not a usable MongoDB connection string"),
         ("mongodb", "is not set, but must name the workspace's database"),
     ],
 )

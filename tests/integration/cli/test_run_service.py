@@ -161,6 +161,45 @@ def test_a_registry_function_that_raises_declines_and_its_author_sees_it(service
     assert "Synthetic" not in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("made", "told", "code"),
+    [
+        ("accepts(SeriesRules(min_slices=3))", "its registry function declined: it has 2 slices, fewer than 3", 0),
+        ("accepts(broken)", "its registry function raised KeyError", 1),
+        ("accepts(lambda params: True, params=Params)", "its registry function raised ", 1),
+    ],
+    ids=["declined", "own function", "params"],
+)
+def test_a_made_registry_function_says_why_once_and_its_errors_are_seen(
+    service: Path, scans: Path, made: str, told: str, code: int
+) -> None:
+    registry = (
+        "from dcm_processor_service import SeriesRules, accepts\nfrom pydantic import BaseModel\n\n\n"
+        "class Params(BaseModel):\n    needed: int\n\n\n"
+        "def broken(headers):\n    return headers['Nothing']['PatientName']\n\n\n"
+        f"callback = {made}\n"
+    )
+    write_service(service, [job("count", "count")], FILES, registry=registry)
+    ran = run_process("run", service, "--dicom", scans, "--no-preview", folder=scans.parent)
+    assert ran.code == code
+    (line, *others) = [line for line in ran.stderr.splitlines() if told in line]
+    assert line.startswith("count is not created for series CT, 2 instances: ")
+    assert len(others) == code  # an error declines the job of the other series too
+    assert ("in broken" in ran.stderr) is ("broken" in made)
+    assert "the registry declines" not in ran.stderr
+
+
+def test_a_function_that_wraps_a_made_registry_function_decides_itself(service: Path, scans: Path) -> None:
+    registry = (
+        "import functools\n\nfrom dcm_processor_service import SeriesRules, accepts\n\n"
+        "made = accepts(SeriesRules(modality='CT'))\n\n\n"
+        "@functools.wraps(made)\ndef callback(**given):\n"
+        "    accepted, added = made(**given)\n    return accepted and len(given['headers']['Instances']) == 3, added\n"
+    )
+    write_service(service, [job("count", "count")], FILES, registry=registry)
+    assert [one["count"] for _, one in results(run(service, scans))] == [6]
+
+
 def test_a_registry_function_that_ends_the_scheduler_declines_here(service: Path, scans: Path) -> None:
     write_service(service, [job("count", "count")], FILES, registry="def callback(**rest):\n    exit(4)\n")
     ran = run(service, scans)
@@ -355,9 +394,9 @@ def test_dependencies_that_cannot_be_met_are_reported(service: Path, scans: Path
     assert ran.code == 1
     told = {row["job"]["name"]: row["reason"] for row in rows(ran) if not row.get("created", True)}
     assert told["a"] == told["b"] == "its dependsOn leads in a circle"
-    assert told["c"] == "it depends on 'nobody', which is no job of this service"
+    assert told["c"] == "it depends on 'nobody', which is not a job of this service"
     assert told["e"] == "it depends on 'c', which is not created"
-    assert "'of_study', which is no job of stable-series" in told["d"]
+    assert "'of_study', which is not a job of stable-series" in told["d"]
     assert results(ran) == [("of_study", 1)]
 
 
@@ -410,12 +449,15 @@ def test_a_callback_that_is_no_entry_runs_with_a_note(service: Path, scans: Path
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({"dcm-processor.json": "{"}, "is no JSON"),
+        ({"dcm-processor.json": "{"}, "is not JSON"),
         ({"dcm-processor.json": '{"name": "x"}'}, "version: Field required"),
         ({"module/__init__.py": "import helper"}, "write from .helper import …"),
         ({"module/__init__.py": "import surely_not_installed"}, "is it in requirements.txt and installed here?"),
         ({"module/__init__.py": ""}, "the workerEntry of the job 'total', 'total', is not there"),
-        ({"registry/__init__.py": "callback = 1"}, "the registryEntry of the job 'total', 'callback', is no function"),
+        (
+            {"registry/__init__.py": "callback = 1"},
+            "the registryEntry of the job 'total', 'callback', is not a function",
+        ),
     ],
 )
 def test_a_service_that_cannot_be_loaded_is_one_sentence(

@@ -119,8 +119,8 @@ def test_of_several_sessions_one_must_be_named(place: Path) -> None:
         (["5" * 24], "dcm-workspace has no job of the session 555"),
         (["no-id"], "the session's id is not well-formed: it has 24 hex digits"),
         (["--job", "segment"], "the session has no job 'segment'; it has callback"),
-        (["--workspace", "scans"], "scans is no workspace; run … --workspace scans makes one"),
-        (["--workspace", "scans", "5" * 24], "scans is no workspace; run … --workspace scans makes one"),
+        (["--workspace", "scans"], "scans is not a workspace; run … --workspace scans makes one"),
+        (["--workspace", "scans", "5" * 24], "scans is not a workspace; run … --workspace scans makes one"),
     ],
 )
 def test_what_is_not_there_is_reported(place: Path, arguments: list[str], sentence: str) -> None:

@@ -80,7 +80,7 @@ def dcmtk_structures(kind: str, made: Made, folder: Path) -> None:
     written = dcmread(made.paths[0]).ContributingEquipmentSequence[-1].ContributionDateTime
     if str(written).endswith("+0000"):  # UTC, which DCMTK 3.6.7 takes for no offset; PS3.5, section 6.2 allows it
         said = [line for line in said if "ContributionDateTime" not in line]
-    source = dcmread(made.source.paths[0], stop_before_pixels=True)  # whose flaw is no fault of the result
+    source = dcmread(made.source.paths[0], stop_before_pixels=True)  # whose flaw is not a fault of the result
     if source.get("PatientIdentityRemoved") == "YES" and not source.get("DeidentificationMethod"):
         said = [line for line in said if "DeidentificationMethod" not in line]
     assert said == []

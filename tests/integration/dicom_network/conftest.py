@@ -1,4 +1,4 @@
-"""What the tests of sending share."""
+"""Fixtures that the tests of sending share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def pauses() -> list[float]:
-    """What was to be waited for between attempts; nobody waits."""
+    """Records the pauses between attempts, without waiting."""
     return []
 
 

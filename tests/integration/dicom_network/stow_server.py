@@ -1,4 +1,4 @@
-"""A STOW-RS service on the loopback interface that answers as it is told."""
+"""A STOW-RS service on the loopback interface that gives the answers that a test orders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 def store_response(stored: dict[str, int], failed: dict[str, int] | None = None) -> bytes:
-    """The body of an answer: status codes by SOPInstanceUID."""
+    """Returns the body of an answer with these status codes by SOPInstanceUID."""
 
     def items(codes: dict[str, int], reason: str) -> dict[str, Any]:
         values = []
@@ -51,7 +51,7 @@ class StowService:
 
     @property
     def peer(self) -> Peer:
-        """How to reach it."""
+        """The peer with which to reach the service."""
         url = f"{self.scheme}://localhost:{self.port}/dicom-web/"
         return Peer(name="WEB", ae_title="WEB", host="localhost", port=self.port, url=url)
 
@@ -66,11 +66,11 @@ class StowService:
 
 @contextmanager
 def running_stow_service(context: ssl.SSLContext | None = None) -> Iterator[StowService]:
-    """Runs the service while the block runs."""
+    """Runs the service while the ``with`` block runs."""
     service = StowService()
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # for a client that connects and says nothing
+        timeout = 10  # a time-out for clients that connect but send nothing
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -100,7 +100,7 @@ def running_stow_service(context: ssl.SSLContext | None = None) -> Iterator[Stow
             """Says nothing."""
 
     class Server(ThreadingHTTPServer):
-        daemon_threads = False  # closing the server waits for them
+        daemon_threads = False  # closing the server waits for these threads
 
         def handle_error(self, *_arguments: object) -> None:
             """Says nothing."""

@@ -1,4 +1,4 @@
-"""Against real archives: what arrives there is what was sent, bit by bit."""
+"""Instances that are sent to real archives arrive there unchanged, bit by bit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NAMES = [
     "CT_small.dcm",  # explicit VR
     "rtplan.dcm",  # implicit VR
     "MR_small_bigendian.dcm",
-    "image_dfl.dcm",  # deflated, of an odd length
+    "image_dfl.dcm",  # deflated, with an odd length
     "693_J2KR.dcm",
     "JPEG2000.dcm",
     "JPEG-lossy.dcm",
@@ -55,7 +55,7 @@ def data_files() -> list[Path]:
 
 
 def assert_same(sent: Mapping[str, Dataset], held: Mapping[str, Dataset]) -> None:
-    """The same syntax and the same bytes are the same voxels."""
+    """Compares transfer syntax and bytes, which are then the same voxels."""
     assert set(sent) == set(held)
     for uid, dataset in sent.items():
         assert held[uid].file_meta.TransferSyntaxUID == dataset.file_meta.TransferSyntaxUID
@@ -97,7 +97,7 @@ def test_storescp_has_every_syntax_as_it_was(tmp_path: Path) -> None:
         ("--prefer-jpeg8", JPEGBaseline8Bit),
     ],
 )
-def test_storescp_with_likings_has_the_same_voxels(tmp_path: Path, option: str, syntax: str) -> None:
+def test_storescp_with_preferred_syntaxes_has_the_same_voxels(tmp_path: Path, option: str, syntax: str) -> None:
     names = ["CT_small.dcm", "693_J2KR.dcm", "MR_small_RLE.dcm"]
     paths = [Path(str(get_testdata_file(name))) for name in names]
     sent = by_uid(paths)
@@ -147,7 +147,7 @@ def test_orthanc_commits_over_an_association_to_us(orthanc: Orthanc) -> None:
 def test_orthanc_commits_when_a_later_process_asks_again(orthanc: Orthanc, tmp_path: Path) -> None:
     series = [make_ct(number) for number in range(3)]
     with open_session(str(tmp_path), ae_title="OURS") as session:
-        # Orthanc tries once to tell us, while nothing listens
+        # Orthanc tries once to send its answer, while nothing listens
         session.dicom.send(series, to=orthanc.peer, options=SendOptions(commit=True, wait_for_commitment=False))
     listening = SendOptions(commitment_timeout_s=30, listen_host="127.0.0.1", listen_port=COMMITMENT_PORT)
     with open_session(str(tmp_path), ae_title="OURS") as session:
@@ -191,7 +191,9 @@ def test_real_scans_arrive_whole(orthanc: Orthanc, tmp_path: Path, over: str) ->
         for path in sorted((scans / name).rglob("*.dcm*"))[::2]:
             content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
             uid = dcmread(BytesIO(content), specific_tags=["SOPInstanceUID"]).SOPInstanceUID
-            if not (tmp_path / uid).exists():  # one of the sets has different images under one UID, which are refused
+            if not (
+                tmp_path / uid
+            ).exists():  # one of the data sets has different images under one UID, which are refused
                 (tmp_path / uid).write_bytes(content)
     sent = by_uid(sorted(tmp_path.iterdir()))
     peer = orthanc.peer.model_copy(update={"url": f"{orthanc.url}/dicom-web"}) if over == "web" else orthanc.peer

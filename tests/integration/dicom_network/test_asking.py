@@ -34,7 +34,7 @@ def test_an_echo_does_not_wait_for_ever() -> None:
     assert result.reason == "the peer did not answer in time"
 
 
-def test_a_probe_lists_what_is_taken() -> None:
+def test_a_probe_lists_what_is_accepted() -> None:
     faults = Faults(
         refuse_classes=["1.2.840.10008.5.1.4.1.1.4"], accept_syntaxes=[str(ExplicitVRLittleEndian), str(RLELossless)]
     )
@@ -51,7 +51,7 @@ def test_a_probe_lists_what_is_taken() -> None:
     assert not pacs.arrivals
 
 
-def test_a_probe_of_nobody_is_an_error() -> None:
+def test_a_probe_without_a_peer_is_an_error() -> None:
     with FakePacs() as pacs:
         gone = pacs.peer
     with pytest.raises(PeerUnreachableError):

@@ -1,4 +1,4 @@
-"""Instances that cannot be sent, or that a peer cannot bear: each fails by itself, and all others arrive."""
+"""Instances that cannot be sent, or that make a peer fail: each fails alone, and all others arrive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def outcomes(report: SendReport) -> list[str]:
 
 
 def lose_the_end(path: Path) -> None:
-    """Cuts a file off where only a walk to its end finds it: in the element behind its pixels."""
+    """Cuts a file off in the element after its pixels, which only a walk to its end can find."""
     with path.open("ab") as file:
         file.write(b"\xfc\xff\xfc\xffOB\0\0\x40\0\0\0cut")
 
@@ -177,7 +177,7 @@ def test_a_class_that_makes_the_peer_abort_the_association_keeps_no_other_from_i
         report = sender.send(datasets, seen.peer, options=UNCHECKED)
     failed = {number for number, record in enumerate(report.records) if record.outcome is not Outcome.STORED}
     assert failed == {4, 12, 20}
-    assert "a parameter of ours was invalid" in report.records[4].meaning
+    assert "a parameter that we sent was invalid" in report.records[4].meaning
 
 
 def test_a_conversion_that_outlasts_the_association_costs_no_attempt(

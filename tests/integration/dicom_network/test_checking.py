@@ -1,4 +1,4 @@
-"""What a check before sending tells; it must come true when the same is sent."""
+"""The result of a check before sending, which must come true when the same instances are sent."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_check_tells_each_kind_of_trouble(sender: PynetdicomSender, items: l
     assert str(items[1].parent) not in str(check) + repr(check)
 
 
-def test_nothing_is_converted_where_that_is_not_wanted(sender: PynetdicomSender) -> None:
+def test_without_transcoding_nothing_is_converted(sender: PynetdicomSender) -> None:
     with FakePacs(Faults(accept_syntaxes=[EXPLICIT])) as pacs:
         path = data_file("693_J2KR.dcm")
         (record,) = sender.check_sending(path, pacs.peer, options=SendOptions(transcode=False)).records

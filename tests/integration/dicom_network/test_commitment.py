@@ -101,7 +101,7 @@ def test_a_peer_that_never_answers_is_waited_for_so_long(where: str) -> None:
 
 
 def commits(*contents: Callable[[Dataset], Dataset], status: int = 0x0000, times: int = 1) -> Callable[[Wire], None]:
-    """A script that answers the request for commitment, and then reports what is made from that request."""
+    """Makes a script that answers the request for commitment, and then sends the report that a function makes of it."""
 
     def script(wire: Wire) -> None:
         wire.accept()
@@ -267,7 +267,7 @@ def test_who_speaks_no_tls_at_the_port_commits_to_nothing_and_holds_nobody_up(
 
 
 def knock(port: int) -> None:
-    """Asks for an association in the clear, as soon as somebody listens."""
+    """Requests an association without TLS, as soon as something listens at the port."""
     for _ in range(200):
         try:
             connection = socket.create_connection(("127.0.0.1", port), timeout=5)
@@ -298,7 +298,7 @@ def test_late_answers_come_over_tls_too_and_one_port_does_not_speak_two_ways(
 
 
 def test_the_fake_archive_reports_once_its_answer_to_the_request_is_written() -> None:
-    """Otherwise the parts of the two messages could mingle on the association."""
+    """Otherwise the parts of the two messages could be mixed on the association."""
     order: list[str] = []
 
     class Seen(FakePacs):

@@ -1,4 +1,4 @@
-"""Two instances that share a SOPInstanceUID by mistake: neither goes out, however they are given; copies go once."""
+"""Of two different instances with one SOPInstanceUID, neither is sent, however they are given; copies are sent once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def service() -> Iterator[StowService]:
         yield running
 
 
-def test_of_a_folder_neither_goes_and_each_is_named(sender: PynetdicomSender, folder: Path) -> None:
+def test_two_different_instances_in_a_folder_are_not_sent_and_both_are_named(
+    sender: PynetdicomSender, folder: Path
+) -> None:
     with FakePacs() as pacs:
         with pytest.raises(SendRejectedError) as caught:
             sender.send(folder, pacs.peer)
@@ -64,7 +66,7 @@ def test_of_a_folder_neither_goes_and_each_is_named(sender: PynetdicomSender, fo
 
 
 @pytest.mark.parametrize("given", ["files", "datasets", "mixed"])
-def test_neither_of_two_that_are_named_goes(sender: PynetdicomSender, folder: Path, given: str) -> None:
+def test_two_different_instances_in_a_list_are_not_sent(sender: PynetdicomSender, folder: Path, given: str) -> None:
     files = [folder / name for name in ("0", "1", "2", "9")]
     choices: dict[str, list[Any]] = {"files": files, "datasets": datasets(), "mixed": [*datasets()[:3], files[3]]}
     items = choices[given]
@@ -74,14 +76,16 @@ def test_neither_of_two_that_are_named_goes(sender: PynetdicomSender, folder: Pa
         assert pacs.arrivals == [UIDS[0], UIDS[2]]
 
 
-def test_neither_goes_to_a_peer_with_a_url(sender: PynetdicomSender, folder: Path, service: StowService) -> None:
+def test_two_different_instances_are_not_sent_to_a_peer_with_a_url(
+    sender: PynetdicomSender, folder: Path, service: StowService
+) -> None:
     with pytest.raises(SendRejectedError):
         sender.send(folder, service.peer)
     assert [[one.SOPInstanceUID for one in request] for request in service.requests] == [[UIDS[0], UIDS[2]]]
 
 
 @pytest.mark.parametrize("given", ["folder", "datasets"])
-def test_a_check_says_it_before(sender: PynetdicomSender, folder: Path, given: str) -> None:
+def test_a_check_reports_two_different_instances(sender: PynetdicomSender, folder: Path, given: str) -> None:
     with FakePacs() as pacs:
         check = sender.check_sending(folder if given == "folder" else datasets(), pacs.peer)
     refused = [record for record in check.records if not record.verdict.can_be_sent]

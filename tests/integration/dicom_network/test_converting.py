@@ -78,7 +78,11 @@ def test_a_refused_syntax_is_converted_without_loss(
 
 
 def test_a_peer_that_takes_big_endian_alone_gets_the_same_values(sender: PynetdicomSender) -> None:
-    names = ["MR_small_bigendian.dcm", "MR_small.dcm", "MR_small_RLE.dcm"]  # the context of the first takes the others
+    names = [
+        "MR_small_bigendian.dcm",
+        "MR_small.dcm",
+        "MR_small_RLE.dcm",
+    ]  # the context of the first instance is used for the others
     items = [dcmread(data_file(name)) for name in names]
     for number, item in enumerate(items):
         item.SOPInstanceUID = f"1.2.3.{number}"
@@ -93,7 +97,7 @@ def test_a_peer_that_takes_big_endian_alone_gets_the_same_values(sender: Pynetdi
 
 def test_compressed_and_plain_of_one_class_go_as_they_are(sender: PynetdicomSender) -> None:
     items = [dcmread(data_file(f"MR_small{name}.dcm")) for name in ("", "_RLE", "_jpeg_ls_lossless")]
-    for number, item in enumerate(items):  # copies of one instance would be refused
+    for number, item in enumerate(items):  # with new UIDs, because different instances of one UID would be refused
         item.SOPInstanceUID = UID(f"{item.SOPInstanceUID}.{number}")
         item.file_meta.MediaStorageSOPInstanceUID = item.SOPInstanceUID
     with FakePacs() as pacs:
@@ -113,7 +117,7 @@ def test_transcoding_can_be_forbidden(sender: PynetdicomSender) -> None:
 def test_without_transcoding_each_instance_is_stored_as_it_is_or_refused_with_the_reason(
     sender: PynetdicomSender,
 ) -> None:
-    # the peer would take the refused ones in explicit VR little endian, and in RLE
+    # the peer would accept the refused instances in explicit VR little endian, and in RLE
     names = ["CT_small.dcm", "JPEGLSNearLossless_16.dcm", "MR_small_RLE.dcm", "693_J2KR.dcm", "JPEG-lossy.dcm"]
     items: list[Sendable] = [*map(data_file, names), make_ct()]
     before = [Path(data_file(name)).read_bytes() for name in names]
@@ -150,7 +154,7 @@ def test_what_cannot_be_converted_is_refused_and_the_others_are_not(sender: Pyne
     assert "only images can be compressed" in report.records[0].meaning
 
 
-def test_what_is_sent_stays_as_it_is(sender: PynetdicomSender) -> None:
+def test_sending_does_not_change_what_is_sent(sender: PynetdicomSender) -> None:
     dataset = dcmread(data_file("CT_small.dcm"))
     before = deepcopy(dataset)
     for faults in (Faults(), Faults(accept_syntaxes=[IMPLICIT]), Faults(accept_syntaxes=[RLE]), Faults(status=0xC000)):

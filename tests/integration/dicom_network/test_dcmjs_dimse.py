@@ -1,4 +1,4 @@
-"""Beside an archive in JavaScript (dcmjs-dimse): what goes there and comes back has the values that it had."""
+"""Instances that are sent to an archive in JavaScript (dcmjs-dimse) and fetched again have their original values."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ OURS = "OURS"
 COUNT = 4
 PLAIN = frozenset({ExplicitVRLittleEndian, ImplicitVRLittleEndian})
 FILES = ("MR_small.dcm", "SC_rgb.dcm", "JPEG2000.dcm", "MR_small_RLE.dcm", "rtplan.dcm", "test-SR.dcm")
-# it keeps text as UTF-8, and no padding
+# the archive stores text in UTF-8 and without padding
 NOT_COMPARED = frozenset({"SpecificCharacterSet", "DataSetTrailingPadding"})
 
 
 class Archive:
-    """Where it is, and the port of ours that a C-MOVE may go to."""
+    """The archive as a peer, and our port to which a C-MOVE may go."""
 
     def __init__(self, port: int, ours: int) -> None:
         self.peer = Peer(name="DCMJS", ae_title="DCMJS", host="127.0.0.1", port=port)
@@ -64,7 +64,7 @@ def series() -> list[Dataset]:
 
 
 def values(dataset: Dataset) -> dict[str, Any]:
-    """All values: numbers as numbers, for it writes them in its own way, text without padding, pixels as bytes."""
+    """Returns all values: numbers as numbers (the archive rewrites them), text without padding, pixels as bytes."""
     found: dict[str, Any] = {}
     for element in dataset:
         if element.tag.is_private or element.tag.element == 0 or element.keyword in NOT_COMPARED:

@@ -1,4 +1,4 @@
-"""Our conversions beside DCMTK's: every compressed file that pydicom ships has the same values, of colours in RGB."""
+"""Our conversions of pydicom's compressed test files have the same values as DCMTK's; colours are compared in RGB."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ PROGRAMS = {
     JPEGLSNearLossless: "dcmdjpls",
     RLELossless: "dcmdrle",
 }
-# a malformed scan that libjpeg refuses, and elements that neither DCMTK nor pydicom can make sense of
+# a malformed file that libjpeg refuses, and one with elements that neither DCMTK nor pydicom can read
 REFUSED = {"JPEG-lossy.dcm", "SC_rgb_jpeg.dcm"}
 
 
@@ -91,7 +91,7 @@ def test_values_are_those_of_dcmtks_conversion(tmp_path: Path, path: Path, progr
         ours = dcmread(BytesIO(part10(convert(copy_of(dataset, own), own, str(ExplicitVRLittleEndian)))))
         expected = in_rgb(dcmread(theirs))
         found = in_rgb(ours)
-    # the cosine transform of 12 bits is not the same in both libraries to the last digit
+    # the two libraries round the cosine transform of 12 bits differently
     tolerance = 1 if own == JPEGExtended12Bit else 0
     assert found.shape == expected.shape
     assert np.abs(found.astype(np.int64) - expected.astype(np.int64)).max() <= tolerance

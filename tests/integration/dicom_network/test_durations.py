@@ -1,4 +1,4 @@
-"""Durations in reports: no longer than the call that they are of, as a clock beside it shows."""
+"""Durations in reports are not longer than the call, as measured by another clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def timed(call: Callable[[], object]) -> float:
-    """The seconds that a call takes."""
+    """Returns the seconds that a call takes."""
     began = time.perf_counter()
     call()
     return time.perf_counter() - began + 0.05  # two clocks may differ a little

@@ -1,4 +1,4 @@
-"""Fetching from an archive that does as it is told, wrong things too: nothing is silently missing or another's."""
+"""Fetching from an archive that makes the mistakes that a test orders: nothing is silently missing or wrong."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def holding() -> list[Dataset]:
 
 
 class Place:
-    """An archive that is found in, and fetched from, in one of the three ways."""
+    """An archive, and one of the three ways to find and fetch instances."""
 
     def __init__(self, way: str, folder: Path, faults: Faults, held: list[Dataset]) -> None:
         self._port = free_port()
@@ -110,11 +110,11 @@ def test_all_comes_as_it_is_held_a_file_for_each(way: str, level: FindLevel, tmp
 
 
 @WAYS
-def test_what_is_reported_and_not_sent_is_missing_by_name(way: str, tmp_path: Path) -> None:
+def test_instances_that_are_listed_but_not_sent_are_named_as_missing(way: str, tmp_path: Path) -> None:
     place = Place(way, tmp_path, Faults(withholds=[UIDS[2]]), holding())
     with place.pacs:
         report = place.fetch()
-    absent = "failed" if way == "WADO-RS" else "missing"  # there it is asked for by itself, and refused
+    absent = "failed" if way == "WADO-RS" else "missing"  # with WADO-RS, it is asked for singly, and refused
     assert outcomes(report) == {uid: absent if uid == UIDS[2] else "fetched" for uid in UIDS}
     assert not report.ok
     assert report.fetched == COUNT - 1
@@ -139,7 +139,7 @@ def test_an_archive_that_names_no_instances_gives_all_where_it_has_all(tmp_path:
 
 
 @WAYS
-def test_what_is_dropped_midway_is_fetched_by_asking_for_the_rest(way: str, tmp_path: Path) -> None:
+def test_instances_after_a_lost_association_are_fetched_by_asking_for_the_rest(way: str, tmp_path: Path) -> None:
     place = Place(way, tmp_path, Faults(drop_after=2), holding())
     with place.pacs:
         report = place.fetch()
@@ -147,7 +147,7 @@ def test_what_is_dropped_midway_is_fetched_by_asking_for_the_rest(way: str, tmp_
     assert len(place.told) == COUNT
     asked = [query.get("SOPInstanceUID") for query in place.pacs.retrievals]
     assert asked[0] is None
-    assert asked[1] is not None  # what has come already is not sent again
+    assert asked[1] is not None  # instances that have arrived are not sent again
 
 
 def test_an_archive_that_drops_after_each_two_gives_all_in_the_end(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ ALTERED = [
 
 @WAYS
 @pytest.mark.parametrize(("changes", "reason"), ALTERED)
-def test_what_is_not_what_was_asked_for_is_rejected_and_not_kept(
+def test_instances_that_were_not_asked_for_are_rejected_and_not_kept(
     way: str, changes: dict[str, str], reason: str, tmp_path: Path
 ) -> None:
     place = Place(way, tmp_path, Faults(alters={UIDS[1]: changes}), holding())
@@ -216,7 +216,7 @@ def test_two_that_differ_under_one_uid_are_neither_kept(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(f"{UIDS[0]}.dcm"))
 
 
-def test_an_instance_that_comes_twice_is_one(tmp_path: Path) -> None:
+def test_an_instance_that_comes_twice_counts_once(tmp_path: Path) -> None:
     changes = {"SOPInstanceUID": UIDS[0], "InstanceNumber": "1"}
     held = [make_ct(0), make_ct(0)]
     held[1].SOPInstanceUID = UIDS[1]
@@ -224,7 +224,7 @@ def test_an_instance_that_comes_twice_is_one(tmp_path: Path) -> None:
     with place.pacs:
         report = place.fetch()
     assert outcomes(report)[UIDS[0]] == "fetched"
-    assert report.count(FetchOutcome.MISSING) == 1  # the peer counts two
+    assert report.count(FetchOutcome.MISSING) == 1  # the peer counts two instances
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_a_class_that_a_peer_does_not_send_by_c_get_keeps_no_other_from_coming(r
 def test_c_move_brings_what_c_get_does_not(tmp_path: Path) -> None:
     held = two_classes()
     kinds = [str(held[0].SOPClassUID), *(f"1.2.840.10008.5.1.4.1.1.{number}" for number in (1, 4, 6, 7, 20))]
-    for dataset, kind in zip(held, kinds, strict=True):  # more than one association has room for
+    for dataset, kind in zip(held, kinds, strict=True):  # more classes than one association has room for
         dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID(kind)
         dataset.SeriesInstanceUID = f"1.5.{kind}"
     place = Place("C-MOVE", tmp_path, Faults(refuse_classes=[kinds[5]]), held)
@@ -427,7 +427,7 @@ def test_what_nobody_lists_or_counts_is_asked_for_until_a_request_ends_well(way:
 def test_the_archive_waits_for_a_destination_that_a_busy_machine_keeps_from_answering(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it says that it does not know us, which ends a fetch for good."""
+    """Otherwise it says that it does not know our AE title, which ends a fetch permanently."""
 
     def late(*named: Any) -> PresentationContext:
         time.sleep(2.2)

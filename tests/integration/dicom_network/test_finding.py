@@ -1,4 +1,4 @@
-"""What a peer tells when it is asked, by C-FIND and by QIDO-RS, and what is made of one that misbehaves."""
+"""What a peer answers to C-FIND and QIDO-RS, and how wrong answers are treated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OVER = pytest.mark.parametrize("web", [False, True], ids=["dimse", "web"])
 
 
 def holding() -> list[Dataset]:
-    """Two studies: one of a CT series of three and a report, one of MR of another patient."""
+    """Makes two studies: one with a CT series of three slices and a report, and one with MR of another patient."""
     held = [make_ct(number) for number in range(5)]
     for dataset in held:
         dataset.StudyDate, dataset.StudyTime, dataset.PatientSex = "20240131", "1015", "F"
@@ -69,7 +69,7 @@ def test_more_answers_than_the_limit_are_refused(*, web: bool) -> None:
         pytest.raises(FindError, match="found more than 7; ask for less"),
     ):
         DicomRetriever().find(place(pacs, web=web), FindQuery(level="instance", patient_id="TEST", limit=7))
-    assert web or pacs.cancelled == 1  # a C-CANCEL, and the association goes on
+    assert web or pacs.cancelled == 1  # the query is cancelled (C-CANCEL), and the association stays open
 
 
 def test_as_many_answers_as_the_limit_are_taken() -> None:
@@ -83,7 +83,7 @@ def test_a_web_service_that_gives_pages_is_asked_for_all_of_them() -> None:
     with FakePacs(holds=[make_ct(number) for number in range(120)]) as pacs:
         found = DicomRetriever().find(pacs.web_peer, FindQuery(level="instance", patient_id="TEST", limit=120))
     assert len(found) == 120
-    assert len(pacs.queries) == 3  # the last one is empty
+    assert len(pacs.queries) == 3  # the last page is empty
 
 
 @OVER
@@ -149,7 +149,7 @@ def test_no_log_shows_who_is_asked_for(caplog: pytest.LogCaptureFixture, *, web:
     assert not [line for line in ours if "4711" in line or "19790131" in line or "AAAA" in line]
 
 
-def test_an_answer_to_another_query_is_none_to_this_one() -> None:
+def test_an_answer_to_another_query_is_not_used() -> None:
     def script(wire: Wire) -> None:
         wire.accept()
         request = wire.read_request()
@@ -164,5 +164,5 @@ def test_an_answer_to_another_query_is_none_to_this_one() -> None:
 def test_what_is_no_list_of_answers_does_not_say_that_there_is_nothing(content: bytes) -> None:
     with running_stow_service() as service:
         service.told = 200, content
-        with pytest.raises(FindError, match="no DICOM JSON"):
+        with pytest.raises(FindError, match="not DICOM JSON"):
             DicomRetriever().find(service.peer, FindQuery(patient_id="TEST"))

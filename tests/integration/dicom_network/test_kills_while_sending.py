@@ -76,7 +76,7 @@ for place in sorted(root.iterdir()):
 
 
 def write_series_of(place: Path) -> dict[str, bytes]:
-    """Writes a series for one point, with UIDs of its own; returns its pixels by SOPInstanceUID."""
+    """Writes a series for one point of time, with its own UIDs; returns its pixels by SOPInstanceUID."""
     (place / "series").mkdir(parents=True)
     written = {}
     for number in range(COUNT):
@@ -88,14 +88,14 @@ def write_series_of(place: Path) -> dict[str, bytes]:
 
 
 def remembered(place: Path, peer: Peer, uids: Iterable[str]) -> set[str]:
-    """What the journal that a killed process left says is stored."""
+    """Returns which instances are stored according to the journal that a killed process left."""
     with opened_store(str(place)) as container:
         journal = Journal(container.data_repository(), container.job_key(), journal_key(peer, uids))
         return set(run_inline(journal.read()))
 
 
 def finish(place: Path, peer: Peer) -> SendReport:
-    """Sends again what a killed process was sending; nothing of its journal is left then."""
+    """Sends again what a killed process was sending; afterwards, its journal is empty."""
     with opened_store(str(place)) as container:
         report: SendReport = container.session().dicom.send(place / "series", to=peer)
         assert run_inline(container.data_repository().scan(container.job_key(), values=False)) == []

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LATER = SendOptions(commit=True, wait_for_commitment=False)
 COUNT = 3
 
-# sends a folder from a session of a workspace and asks for commitment; is killed on its way to ask, if it is to be
+# sends a folder from a session of a workspace and asks for commitment; kills itself before it asks, if told so
 SCRIPT = """
 import os, signal, sys
 from dcm_processor_service.dicom_network.dimse import commitment
@@ -48,7 +48,7 @@ with open_session(workspace) as session:
 
 
 def listening(port: int, *, timeout_s: float = 30, check: bool = True) -> SendOptions:
-    """At a port of the loopback interface."""
+    """Options to listen at a port of the loopback interface."""
     return SendOptions(listen_host="127.0.0.1", listen_port=port, commitment_timeout_s=timeout_s, check=check)
 
 
@@ -63,7 +63,7 @@ def test_a_later_process_takes_the_answer_to_one_that_is_gone(tmp_path: Path, en
         with open_session(str(tmp_path)) as session:
             (asked,) = session.dicom.commitments.list()
             assert (asked.is_open, asked.ok, len(asked.records)) == (True, False, COUNT)
-            # what was asked is answered to the port; who was killed before asks again
+            # a request is answered to the port; a process that was killed before must ask again
             (settled,) = session.dicom.commitments.wait(options=listening(port), ask_again=end == "killed")
         with open_session(str(tmp_path)) as session:
             assert session.dicom.commitments.list() == [settled]
@@ -211,7 +211,7 @@ def test_who_asks_again_asks_for_what_was_refused_too_and_not_for_what_is_promis
         with pytest.raises(SendRejectedError):
             ctx.session.dicom.send(make_ct(1), to=known, options=SendOptions(commit=True))
         before = ctx.session.dicom.commitments.list()
-        assert ctx.session.dicom.commitments.wait(options=listening(port)) == []  # none is open
+        assert ctx.session.dicom.commitments.wait(options=listening(port)) == []  # no transaction is open
         asked_again = ctx.session.dicom.commitments.wait(options=SendOptions(check=False), ask_again=True)
     assert [one.peer.name for one in asked_again] == ["SAME"]
     assert not asked_again[0].ok

@@ -1,4 +1,4 @@
-"""Sending keeps in memory what is under way: neither the number of instances nor the size of one adds to it."""
+"""Sending needs memory only for the data under way, whatever the number and the size of instances."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIB = 2**20
 
 
 def peak_bytes(folder: Path, peer: Peer, *, count: int, size_bytes: int) -> int:
-    """Sends instances of a size; returns what Python had allocated at most meanwhile."""
+    """Sends instances of a size; returns the most bytes that Python had allocated meanwhile."""
     folder.mkdir()
     for number in range(count):
         dataset = make_ct(number, rows=math.isqrt(size_bytes // 2))

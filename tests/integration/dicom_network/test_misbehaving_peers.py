@@ -1,4 +1,4 @@
-"""What a peer may do wrong on the wire: nothing counts as stored without an answer that says so, and nothing hangs."""
+"""Mistakes of a peer in the protocol: nothing counts as stored without an answer that says so, and nothing hangs."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ NO_ANSWERS = {
     ),
     "no status": (lambda request: answer(request, None), "without a status"),
     "an abort": (lambda _: abort(), "the peer aborted the association; see its log"),
-    "an abort with a reason": (lambda _: abort(2, 6), "a parameter of ours was invalid"),
+    "an abort with a reason": (lambda _: abort(2, 6), "a parameter that we sent was invalid"),
     "a release": (lambda _: pdu(RELEASE_RQ, bytes(4)), "released the association"),
     "an answer over another context": (lambda request: answer(request, context_id=3), "presentation context"),
     "an answer for another instance": (lambda request: answer(request, uid=b"1.2.3\0"), "another instance"),
     "a PDU of an unknown type": (lambda _: pdu(9, b"?"), "unexpected PDU of type 9"),
-    "a PDU of two gigabytes": (lambda _: b"\4\0\x7f\xff\xff\xff", "no DICOM message"),
+    "a PDU of two gigabytes": (lambda _: b"\4\0\x7f\xff\xff\xff", "not a DICOM message"),
 }
 
 
@@ -129,7 +129,7 @@ def resets(after_pdus: int) -> Callable[[Wire], None]:
 def test_a_connection_that_is_reset_within_a_request_costs_one_attempt(
     sender: PynetdicomSender, after_pdus: int
 ) -> None:
-    big = make_ct(0, rows=2000)  # longer than what the two ends of a connection hold back
+    big = make_ct(0, rows=2000)  # longer than the buffers at both ends of a connection
     with scripted_peer(resets(after_pdus), stores()) as seen:
         report = sender.send([big, *series(3)[1:]], seen.peer, options=TWICE)
     assert outcomes(report) == ["stored"] * 3
@@ -144,7 +144,7 @@ def test_connections_that_are_always_reset_end_the_sending_with_every_record(
         sender.send(series(4), seen.peer, options=TWICE)
     assert outcomes(caught.value.report) == ["failed"] * 2 + ["not_attempted"] * 2
     assert caught.value.retryable
-    assert len(seen.wires) == 3  # the last one asks whether the peer is there at all
+    assert len(seen.wires) == 3  # the last association asks whether the peer is alive
     assert pauses == [0.5]
 
 
@@ -214,7 +214,7 @@ def test_an_association_without_an_accepted_context_sends_nothing(
     assert {(record.attempts, record.status) for record in report.records} == {(0, None)}
     assert not any(wire.requests for wire in seen.wires)
     assert all(RELEASE_RQ in wire.kinds and wire.closed for wire in seen.wires)
-    # a refused class is refused in every syntax; anything else is asked once more with lossless compressions
+    # a refused class is refused in every syntax; otherwise, lossless compressions are proposed as well
     assert len(seen.wires) == (1 if result == 3 else 2)
 
 
@@ -280,7 +280,7 @@ def test_a_peer_that_is_gone_is_not_asked_for_commitment(sender: PynetdicomSende
         (abort(), "the peer aborted the association"),
         (pdu(RELEASE_RP, bytes(4)), "it sent a PDU of type 6"),
         (pdu(ASSOCIATE_AC, b"no answer"), "is it a DICOM peer"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no DICOM message"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "not a DICOM message"),
     ],
 )
 def test_what_is_no_answer_to_the_association_request_is_reported(
@@ -420,7 +420,7 @@ def test_a_lane_that_is_aborted_takes_nothing_from_the_others(sender: Pynetdicom
     if attempts == 1:
         assert report.count(Outcome.STORED) == 5
         assert by_uid[lost].outcome is Outcome.FAILED
-        assert "a parameter of ours was invalid" in by_uid[lost].meaning
+        assert "a parameter that we sent was invalid" in by_uid[lost].meaning
     else:
         assert report.ok
         assert by_uid[lost].attempts == 2
@@ -440,7 +440,7 @@ def test_a_lane_that_is_refused_takes_nothing_from_the_others(sender: Pynetdicom
 
     def bad(wire: Wire) -> None:
         wire.read_pdu()
-        wire.send(pdu(ASSOCIATE_RJ, bytes((0, 1, 1, 7))))  # for good: the called title is unknown
+        wire.send(pdu(ASSOCIATE_RJ, bytes((0, 1, 1, 7))))  # permanently, because the called title is unknown
         refused.set()
 
     with scripted_peer(good, bad) as seen:
@@ -529,7 +529,7 @@ def test_the_reason_of_an_abort_is_heard_while_the_instance_is_written(sender: P
     def script(wire: Wire) -> None:
         wire.accept()
         wire.read_pdu()
-        wire.send(abort(2, 6))  # and reads no more
+        wire.send(abort(2, 6))  # the peer stops reading
         released.wait(PATIENCE_S)
 
     released.clear()
@@ -539,7 +539,7 @@ def test_the_reason_of_an_abort_is_heard_while_the_instance_is_written(sender: P
         finally:
             released.set()
     assert outcomes(report) == ["failed"]
-    assert report.records[0].meaning == "the peer aborted the association: a parameter of ours was invalid"
+    assert report.records[0].meaning == "the peer aborted the association: a parameter that we sent was invalid"
 
 
 def test_items_that_nobody_knows_are_passed_over_in_the_acceptance(sender: PynetdicomSender) -> None:
@@ -560,7 +560,7 @@ def test_an_acceptance_that_is_cut_off_is_no_dicom(sender: PynetdicomSender, cut
         _, body = wire.read_pdu()
         wire.send(pdu(ASSOCIATE_AC, acceptance(body)[:cut]))
 
-    with scripted_peer(script) as seen, pytest.raises(PeerUnreachableError, match="no DICOM message"):
+    with scripted_peer(script) as seen, pytest.raises(PeerUnreachableError, match="not a DICOM message"):
         sender.send(make_ct(), seen.peer, options=ONCE)
 
 
@@ -569,7 +569,7 @@ def test_a_rejection_that_is_cut_off_is_no_dicom(sender: PynetdicomSender) -> No
         wire.read_pdu()
         wire.send(pdu(ASSOCIATE_RJ, b"\0\1"))
 
-    with scripted_peer(script) as seen, pytest.raises(PeerUnreachableError, match="no DICOM message"):
+    with scripted_peer(script) as seen, pytest.raises(PeerUnreachableError, match="not a DICOM message"):
         sender.send(make_ct(), seen.peer, options=ONCE)
 
 
@@ -615,7 +615,7 @@ def test_what_is_acknowledged_before_it_has_gone_is_not_stored(
         while True:
             wire.read_pdu()
 
-    large = make_ct(rows=5000)  # more than the buffers on the way hold
+    large = make_ct(rows=5000)  # more bytes than all buffers on the way hold
     with scripted_peer(hasty) as seen:
         report = sender.send(large, seen.peer, options=ONCE)
     assert outcomes(report) == [outcome]

@@ -1,4 +1,4 @@
-"""What a peer asks for in its own fields is obeyed by whoever talks to it, and can be found out by asking."""
+"""What the fields of a peer require is respected by all functions, and can be found out by asking the peer."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ C_ECHO_RSP = 0x8030
 
 
 def asking(peer: Peer, **fields: object) -> Peer:
-    """The peer with values in its fields, checked."""
+    """Returns the peer with values in its fields, which are checked."""
     return Peer.model_validate(peer.model_dump() | fields)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("transfer_syntax_uid", "1.2.840.10008.1.2.4.50"),  # cannot be had without loss
+        ("transfer_syntax_uid", "1.2.840.10008.1.2.4.50"),  # the instance cannot be converted to it without loss
         ("timeout_s", 0),
         ("connection_timeout_s", -1),
         ("max_associations", 33),
@@ -183,13 +183,13 @@ def elsewhere(authority: FakeAuthority) -> Certificate:
 
 
 def pin_of(certificate: Certificate) -> str:
-    """The fingerprint of a certificate's file."""
+    """Returns the fingerprint of the certificate in a file."""
     with open(certificate.cert_file, encoding="ascii") as file:  # noqa: PTH123
         return fingerprint(ssl.PEM_cert_to_DER_cert(file.read()))
 
 
 def talks(peer: Peer) -> bool:
-    """Whether a peer can be echoed, sent to, asked and searched."""
+    """Returns whether C-ECHO, sending, a probe and a search succeed at a peer."""
     sender, options = PynetdicomSender(), SendOptions(attempts=1)
     return (
         sender.echo(peer).ok
@@ -261,7 +261,7 @@ def test_the_syntax_and_the_associations_that_a_peer_bears_are_proposed() -> Non
 
 
 def slow(delay_s: float, *, at: str) -> Script:
-    """A peer that takes long to accept an association, or to answer a C-ECHO."""
+    """Runs a peer that takes long to accept an association, or to answer a C-ECHO."""
 
     def script(wire: Wire) -> None:
         if at == "association":

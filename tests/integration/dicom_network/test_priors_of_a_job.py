@@ -174,7 +174,7 @@ def test_both_modes_do_the_same() -> None:
 
 
 class OneStudy:
-    """A retriever of a test: it finds one study, and fetches a file that is there."""
+    """A retriever for a test: it finds one study, and fetches a file that exists already."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "one.dcm"

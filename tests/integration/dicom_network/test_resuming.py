@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 COUNT = 12
 KILLED_AFTER = 5
 
-# sends a folder, keeps each record in a file, and is killed by one of them
+# sends a folder, writes each record into a file, and kills itself after one of them
 SCRIPT = f"""
 import os, signal, sys
 from pathlib import Path
@@ -125,7 +125,7 @@ def test_when_all_is_acknowledged_nobody_is_asked(tmp_path: Path) -> None:
 
 @contextmanager
 def opened_store(workspace: str, *, ae_title: str = DEFAULT_AE_TITLE) -> Iterator[Container]:
-    """What one job has, in a store of SQLite."""
+    """Opens the store of one job in SQLite."""
     url = f"sqlite:///{workspace}/store.db"
     settings = RuntimeSettings.without_environment(
         db_provider="sqlite", db_url=url, db_name="store", session_id="5" * 24, job_id="1" * 24, ae_title=ae_title
@@ -165,7 +165,7 @@ def test_two_processes_that_send_the_same_at_once_both_succeed(tmp_path: Path) -
         for thread in threads:
             thread.join()
         with open_session(str(tmp_path)) as session:
-            # nothing is left that would keep a third sending from trying
+            # no lock is left that would prevent a third sending
             refused = session.dicom.send(folder, to=pacs.peer, options=SendOptions(check=False))
     assert [report.ok for report in reports] == [True, True]
     assert len(pacs.arrivals) == COUNT

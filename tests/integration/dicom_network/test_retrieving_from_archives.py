@@ -1,4 +1,4 @@
-"""Finding and fetching from real archives: what comes back is what was sent, in every transfer syntax."""
+"""Instances that are fetched from real archives are those that were sent, in every transfer syntax."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def test_orthanc_is_asked_at_each_level(orthanc: Orthanc, way: str) -> None:
     assert isinstance(study, FoundStudy)
     assert (study.modalities, study.series_count, study.instance_count) == (("CT",), 1, 5)
     assert (study.patient_name, str(study.patient_birth_date)) == ("Müller^Jörg", "1979-01-31")
-    name = "M*ller*" if way == "WADO-RS" else "Müller*"  # its DICOMweb plug-in finds nothing by letters outside ASCII
+    name = (
+        "M*ller*" if way == "WADO-RS" else "Müller*"
+    )  # Orthanc's DICOMweb plug-in finds nothing by letters outside ASCII
     (series,) = RETRIEVER.find(peer, FindQuery(level="series", patient_name=name))
     assert isinstance(series, FoundSeries)
     assert (series.modality, series.instance_count, series.patient_sex) == ("CT", 5, "F")
@@ -115,7 +117,9 @@ def test_all_that_dcmqrscp_holds_comes_back_with_its_values(dcmqrscp: Peer, way:
     came = fetched(report)
     assert set(sent) < set(came)
     for uid, dataset in came.items():
-        assert dataset.file_meta.TransferSyntaxUID != JPEG2000Lossless  # it takes and gives what is not compressed
+        assert (
+            dataset.file_meta.TransferSyntaxUID != JPEG2000Lossless
+        )  # dcmqrscp accepts and sends only uncompressed instances
         if uid in sent:
             assert (dataset.pixel_array == sent[uid].pixel_array).all()
             assert str(dataset.PatientName) == "Müller^Jörg"

@@ -63,7 +63,7 @@ def test_files_folders_and_datasets_arrive_bit_by_bit(sender: PynetdicomSender, 
         assert received == dataset
 
 
-def test_it_is_the_port_and_pynetdicom_logs_no_identifiers() -> None:
+def test_the_sender_implements_the_port_and_pynetdicom_logs_no_identifiers() -> None:
     port: Sender = PynetdicomSender()
     assert port.identify([make_ct()]) == [make_ct().SOPInstanceUID]
     assert not _config.LOG_REQUEST_IDENTIFIERS
@@ -95,7 +95,7 @@ def test_more_than_128_kinds_need_a_second_association(sender: PynetdicomSender)
     assert len(pacs.titles) == 2
 
 
-def test_titles_are_ours_and_theirs(sender: PynetdicomSender) -> None:
+def test_calling_and_called_titles_are_sent(sender: PynetdicomSender) -> None:
     with FakePacs(Faults(check_titles=True, calling_ae_titles=["SPECIAL"]), ae_title="PACS") as pacs:
         assert sender.send(make_ct(), pacs.peer.model_copy(update={"calling_ae_title": "SPECIAL"})).ok
         with pytest.raises(PeerUnreachableError, match="does not know our AE title 'OURS'") as ours:
@@ -183,13 +183,13 @@ def test_a_peer_that_never_answers_ends_the_sending(sender: PynetdicomSender, pa
     assert pauses == [0.5, 1.0]
 
 
-def test_a_passing_rejection_is_waited_out(sender: PynetdicomSender, pauses: list[float]) -> None:
+def test_after_a_temporary_rejection_the_sending_goes_on(sender: PynetdicomSender, pauses: list[float]) -> None:
     with FakePacs(Faults(reject=(2, 3, 2), reject_times=2)) as pacs:
         assert sender.send(make_ct(), pacs.peer).ok
     assert pauses == [0.5, 1.0]
 
 
-def test_a_passing_rejection_that_does_not_pass_tells_its_reason(sender: PynetdicomSender) -> None:
+def test_a_temporary_rejection_that_stays_is_reported_with_its_reason(sender: PynetdicomSender) -> None:
     with FakePacs(Faults(reject=(2, 3, 1))) as pacs, pytest.raises(PeerUnreachableError, match="congested") as caught:
         sender.send(make_ct(), pacs.peer)
     assert caught.value.retryable

@@ -88,7 +88,7 @@ def test_an_expired_certificate_is_refused(authority: FakeAuthority) -> None:
 
 def test_a_peer_that_wants_our_certificate_says_so(authority: FakeAuthority, certificate: Certificate) -> None:
     with FakePacs(tls=True, authority=authority, certificate=certificate, require_client_certificate=True) as pacs:
-        assert "it wants a certificate of ours" in str(refusal(pacs.peer))
+        assert "it wants a client certificate" in str(refusal(pacs.peer))
 
 
 def test_our_certificate_of_another_authority_is_refused_there(
@@ -97,7 +97,7 @@ def test_our_certificate_of_another_authority_is_refused_there(
     foreign = make_authority(folder, "foreign").issue("foreign-client", ["client.example"])
     with FakePacs(tls=True, authority=authority, certificate=certificate, require_client_certificate=True) as pacs:
         peer = pacs.peer.model_copy(update={"cert_file": foreign.cert_file, "key_file": foreign.key_file})
-        assert "our certificate" in str(refusal(peer)) or "certificate of ours" in str(refusal(peer))
+        assert "our certificate" in str(refusal(peer)) or "client certificate" in str(refusal(peer))
 
 
 def test_a_peer_without_tls_is_reported(authority: FakeAuthority) -> None:
@@ -136,7 +136,7 @@ def test_the_peers_own_certificate_may_be_pinned(authority: FakeAuthority, certi
     with FakePacs(tls=True, authority=authority, certificate=certificate) as pacs:
         pinned = pacs.peer.model_copy(update={"ca_file": certificate.cert_file})
         assert PynetdicomSender().send(make_ct(), pinned).ok
-        # nobody else's, though of the same authority and for the same hosts
+        # no other certificate is accepted, even of the same authority and for the same hosts
         assert "authority check" in str(refusal(pacs.peer.model_copy(update={"ca_file": other.cert_file})))
 
 

@@ -1,4 +1,4 @@
-"""Verified sending: what a peer says that it holds, after it acknowledged it."""
+"""Verified sending: after a peer has acknowledged instances, it is asked whether it holds them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_what_the_peer_lists_is_verified_by_one_query_for_each_series(
     assert [(query.QueryRetrieveLevel, bool(query.SOPInstanceUID)) for query in pacs.queries] == [("IMAGE", False)] * 2
     assert [record.outcome.value for record in told] == ["stored"] * 5 + ["verified"] * 5
     assert not pauses
-    assert "verified" not in str(report)  # there is nothing to remark
+    assert "verified" not in str(report)  # the records have no remark
 
 
 def test_what_the_peer_acknowledged_and_does_not_hold_failed(sender: PynetdicomSender, pauses: list[float]) -> None:
@@ -60,7 +60,7 @@ def test_what_the_peer_acknowledged_and_does_not_hold_failed(sender: PynetdicomS
     assert report.records[1].meaning == "acknowledged, but the peer does not list it: send it again"
     assert not report.ok
     assert report.retryable
-    assert pauses == [0.5, 1.0]  # it may list it a little later
+    assert pauses == [0.5, 1.0]  # the peer may list the instance a little later
     assert len(pacs.queries) == 3
 
 

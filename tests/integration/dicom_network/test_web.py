@@ -88,7 +88,7 @@ def test_an_instance_that_was_made_anew_under_its_uid_goes_again(
 
 
 def test_an_answer_in_xml_acknowledges_what_it_names(service: StowService, sender: PynetdicomSender) -> None:
-    """Some services know no JSON, whatever is asked for."""
+    """Some services cannot answer in JSON, even if that is requested."""
 
     def in_xml(uids: list[str]) -> tuple[int, dict[str, str], bytes]:
         items = "".join(
@@ -526,7 +526,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> FakeAuthority:
 
 @pytest.fixture
 def guarded(authority: FakeAuthority) -> Iterator[StowService]:
-    """A service that wants a certificate of the authority from whoever asks it."""
+    """Runs a service that requires a certificate of the authority from each client."""
     certificate = authority.issue("service", ["localhost"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.cert_file, certificate.key_file)

@@ -1,4 +1,4 @@
-"""How a DICOMweb peer knows us: tokens, credentials, certificates; and the proxy on the way."""
+"""Authorization at a DICOMweb peer: tokens, credentials and certificates; and requests through a proxy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SECRET = "s3cr3t"
 
 
 class Service:
-    """A DICOMweb service that wants a token, the service that grants tokens, and a proxy, in one."""
+    """A DICOMweb service that requires a token, a token service and a proxy, all in one."""
 
     def __init__(self) -> None:
         self.accepted = {"Bearer good"}
@@ -226,6 +226,6 @@ def test_without_the_wish_no_proxy_of_the_environment_is_asked(monkeypatch: pyte
         ask(service.peer(BearerToken(token="good")))
 
 
-def test_a_proxy_that_is_none_is_reported() -> None:
+def test_a_malformed_proxy_is_reported() -> None:
     with running() as service, pytest.raises(ConfigurationError, match="proxy of the peer 'WEB' is not valid"):
         ask(service.peer(proxy="nonsense"))

@@ -1,4 +1,4 @@
-"""Orthanc's DICOMweb behind a server that asks for certificates: this build of Orthanc crashes where it asks itself."""
+"""Orthanc's DICOMweb behind a server that requires certificates, because this build of Orthanc crashes if it does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> FakeAuthority:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory, authority: FakeAuthority) -> Iterator[tuple[Orthanc, Peer]]:
-    """An archive, and the way to it that asks for a certificate."""
+    """Runs an archive behind a server that requires a certificate."""
     folder = tmp_path_factory.mktemp("front")
     certificate = authority.issue("front", ["localhost"])
     with (
@@ -64,9 +64,9 @@ def test_who_has_none_or_a_strange_one_is_told_so(
     if certificate != "none":
         strange = make_authority(tmp_path, "stranger").issue("ours", ["client.example"])
         peer = peer.model_copy(update={"cert_file": strange.cert_file, "key_file": strange.key_file})
-    with pytest.raises(PeerUnreachableError, match="wants a certificate of ours") as caught:
+    with pytest.raises(PeerUnreachableError, match="wants a client certificate") as caught:
         PynetdicomSender().send([make_ct(0), make_ct(1)], peer)
     assert not caught.value.retryable
-    with pytest.raises(FindError, match="wants a certificate of ours"):
+    with pytest.raises(FindError, match="wants a client certificate"):
         DicomRetriever().find(peer, FindQuery(patient_id="TEST"))
     assert archive.count() == 0

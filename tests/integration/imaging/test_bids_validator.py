@@ -1,4 +1,4 @@
-"""A dataset of converted scans before the validator of BIDS itself, which may not use the network here."""
+"""A dataset of converted scans is checked by the BIDS validator, which may not use the network here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every compressed file that pydicom brings, by the decoders that are chosen for it, against DCMTK's programs."""
+"""Every compressed test file of pydicom is decoded by the chosen decoders, and compared with DCMTK's programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ OF_PYDICOM_DATA = (
     *("JPEG-LL.dcm", "JPGLosslessP14SV1_1s_1f_8b.dcm", "OBXXXX1A_rle_2frame.dcm", "color3d_jpeg_baseline.dcm"),
     *("emri_small_RLE.dcm", "emri_small_jpeg_2k_lossless.dcm", "emri_small_jpeg_ls_lossless.dcm"),
 )
-DAMAGED = {"JPEG2000-embedded-sequence-delimiter.dcm"}  # pydicom ends its pixel data at a marker inside of it
+DAMAGED = {
+    "JPEG2000-embedded-sequence-delimiter.dcm"
+}  # in this file, pydicom ends the pixel data too early, at a marker inside of it
 
 
 def compressed_files() -> list[Path]:
@@ -79,9 +81,9 @@ def test_every_chosen_decoder_gives_the_values_of_dcmtk(tmp_path: Path, path: Pa
             decoded(path, decoders_of(str(uid))[0])
         return
     reference = by_dcmtk(path, uid, tmp_path / "plain.dcm")
-    for decoder in decoders_of(str(uid))[:2]:  # no other is ever asked
+    for decoder in decoders_of(str(uid))[:2]:  # no other decoder is ever used
         if (uid, decoder) == (JPEGExtended12Bit, "pylibjpeg"):
-            continue  # a library that the extra does not bring, and that is off by one
+            continue  # a library that the extra does not install, and whose values differ by one
         values = decoded(path, decoder)
         reference = values if reference is None else reference
         np.testing.assert_array_equal(values, reference, err_msg=decoder)

@@ -1,4 +1,4 @@
-"""Real scans against results that are known: voxels identical and affine equal, or the right refusal."""
+"""Real scans compared with known results: identical voxels and equal affines, or the right refusal."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_philips_enhanced_holds_two_kinds_of_image(tmp_path: Path) -> None:
     with pytest.raises(InvalidSeriesError, match="MULTI_VOLUME"):
         read_volumes(paths)
     field_map, magnitude = read_volumes(paths, "split")
-    # the reference's scaling factors are float32 with an error of their own
+    # the reference's scaling factors are float32, with rounding errors
     same(magnitude.to_nifti(), Path("dcm_qa_enh/Ref/Philips_WIP_B0_NS_801_e1.nii"), relative=1e-6)
     same(field_map.to_nifti(), Path("dcm_qa_enh/Ref/Philips_WIP_B0_NS_801_e2_fieldmaphz.nii"), relative=1e-5)
     result = AutoConverter().convert(paths, tmp_path / "x.nii", engine="dcm2niix", policy="split")
@@ -146,7 +146,7 @@ def test_philips_diffusion_comes_with_its_gradients(tmp_path: Path) -> None:
 
 
 def directions_ras(image: Path) -> NDArray[np.float64]:
-    """Gradient directions in the patient, shape (3, volumes), of the table beside an image, as FSL reads it."""
+    """Returns gradient directions in the patient, shape (3, volumes), from the FSL table beside an image."""
     affine = np.asarray(nib.nifti1.Nifti1Image.from_filename(image).affine)
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     along = np.loadtxt(image.with_name("x.bvec"))
@@ -162,7 +162,7 @@ def test_two_readings_agree_on_every_voxel(tmp_path: Path, folder: str) -> None:
 
 
 def test_the_quick_scan_finds_what_pydicom_finds(tmp_path: Path) -> None:
-    """The same record for every file, whether scanned or read whole."""
+    """Each file leads to the same record, whether it was scanned or read as a whole."""
     folders = [f"{NIH}4", f"{MOSAIC}3", "dcm_qa_ct/In/GE", "dcm_qa_philips_dwi/In/cl/DICOM", "dcm_qa_12bit/In"]
     scanned = 0
     for folder in folders:

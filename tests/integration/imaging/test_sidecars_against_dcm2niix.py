@@ -1,4 +1,4 @@
-"""The sidecar of the native engine beside that of dcm2niix: what both say is the same, in the patient.
+"""Values that are in the sidecars of both the native engine and dcm2niix are the same, in the patient.
 
 dcm2niix turns the rows of an image over, so directions are compared as directions in the patient, and slice times at
 the slice's place.
@@ -40,7 +40,7 @@ SETS = {
     "dcm_qa_agfa/Agfa": READOUT,
     "dcm_qa_philips_dwi/In/cl/DICOM": ESTIMATED,
 }
-"""What the headers of each set support."""
+"""For each data set, the fields that its headers support."""
 
 IN_THE_PATIENT = {"PhaseEncodingDirection": "a direction", "PhaseEncodingAxis": "a line", "SliceTiming": "at places"}
 WRITTEN_OTHERWISE = {
@@ -50,7 +50,7 @@ WRITTEN_OTHERWISE = {
     "Manufacturer": "dcm2niix shortens it",
 }
 ONE_TICK_S = 0.00251
-"""By which volumes of one Siemens scan differ; dcm2niix takes now the first one's times, now the second's."""
+"""By how much slice times differ between volumes of a Siemens scan; dcm2niix uses those of the first or the second."""
 
 DIRECTIONS = {
     "3": (0, 1, 0),
@@ -58,7 +58,7 @@ DIRECTIONS = {
     "5": (1, 0, 0),
     "6": (-1, 0, 0),
 }
-"""Of the Siemens scans of dcm_qa_nih, named AP, PA, RL and LR: LPS."""
+"""Phase encoding directions, LPS, of the Siemens scans in dcm_qa_nih that are named AP, PA, RL and LR."""
 
 
 class Both(NamedTuple):
@@ -76,7 +76,7 @@ class Both(NamedTuple):
 
 @pytest.fixture(scope="module")
 def read_by_both(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Both]:
-    """Reads a folder with both, once."""
+    """Converts a folder with both engines, only once."""
     return cache(lambda folder: _read_by_both(folder, tmp_path_factory.mktemp("both")))
 
 
@@ -97,7 +97,7 @@ def in_the_patient(said: str, affine_lps: NDArray[np.float64]) -> NDArray[np.flo
 
 
 def times_of(both: Both) -> list[float]:
-    """What dcm2niix says, in the order of our slices."""
+    """Returns the slice times of dcm2niix, in the order of our slices."""
     times: list[float] = both.other.metadata["SliceTiming"]
     own = both.own
     place = placement(both.other_affine_lps, both.other.shape, own.affine_lps, own.shape)
@@ -107,7 +107,7 @@ def times_of(both: Both) -> list[float]:
 
 
 @pytest.mark.parametrize("folder", SETS)
-def test_what_both_say_of_a_series_is_the_same(read_by_both: Callable[[str], Both], folder: str) -> None:
+def test_fields_in_both_sidecars_are_the_same(read_by_both: Callable[[str], Both], folder: str) -> None:
     both = read_by_both(folder)
     fields, others = both.fields, both.other.metadata
     assert SETS[folder] <= fields.keys()
@@ -172,6 +172,6 @@ def test_each_part_of_a_field_map_has_the_attributes_of_its_own_frames(tmp_path:
     assert magnitude["EchoTime"] == 0.00152
     assert "Units" not in magnitude
     assert field_map["Units"] == "Hz"
-    assert "EchoTime" not in field_map  # it stands there as 0
+    assert "EchoTime" not in field_map  # the value is 0 in that sidecar
     assert "EchoTime" not in sidecar_content(volumes[0].resample(5.0), "bids")
     assert sidecar_content(volumes[1].resample(5.0), "bids")["RepetitionTime"] == magnitude["RepetitionTime"]

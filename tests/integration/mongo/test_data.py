@@ -234,7 +234,7 @@ async def test_too_deep_a_value_is_refused_with_the_remedy(store: Store) -> None
 
 async def test_an_id_that_is_none_is_refused_for_writing_and_finds_nothing(store: Store) -> None:
     key = JobKey("session", "job")
-    with pytest.raises(StoreError, match="'session' is no id of a session"):
+    with pytest.raises(StoreError, match="'session' is not an id of a session"):
         await store.backend.data.put(key, "name", 1)
     assert await store.backend.data.find(key, "name") is None
 

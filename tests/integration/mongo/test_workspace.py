@@ -29,7 +29,7 @@ async def test_a_database_that_holds_a_document_of_anyone_is_refused_and_stays_a
     store: Store, name: str
 ) -> None:
     store.database[name].insert_one({"name": "x"})
-    with pytest.raises(ConfigurationError, match=f"the database holds '{name}' .* so it is no workspace"):
+    with pytest.raises(ConfigurationError, match=f"the database holds '{name}' .* so it is not a workspace"):
         await workspace(store).add_peer(PEER)
     assert store.database.list_collection_names() == [name]
     assert store.database[name].count_documents({}) == 1

@@ -25,8 +25,8 @@ def sessions(platform: Platform) -> Callable[..., Ran]:
         "DCM_PROCESSOR_SERVICE_DB_NAME": platform.database.name,
     }
 
-    def run(*words: str, process: bool = False) -> Ran:
-        return (run_process if process else run_here)("sessions", *words, variables=variables)
+    def run(*words: str, process: bool = False, columns: str = "200") -> Ran:
+        return (run_process if process else run_here)("sessions", *words, variables={**variables, "COLUMNS": columns})
 
     return run
 
@@ -40,10 +40,17 @@ def test_a_dead_session_is_listed_explained_retried_and_swept(platform: Platform
     assert "The job segment" in sessions("why", made.id).stdout
     assert sessions("retry", made.id, "segment").stdout.startswith("The queue may start segment (")
     ran = sessions("sweep", "--older-than", "1d12h")
-    assert (ran.code, ran.stdout.splitlines()[-1]) == (0, "1 sessions swept, 1 kept.")
+    assert (ran.code, ran.stdout.splitlines()[-1]) == (0, "1 session swept, 1 kept.")
     assert ran.stderr == f"{made.id} is kept: it is waiting\n"
     assert platform.count("sessions") == {"sessions": 1}
     assert other.id in ran.stdout
+
+
+def test_a_narrow_terminal_shows_whole_ids(platform: Platform, sessions: Callable[..., Ran]) -> None:
+    made = platform.session(segment=DIED)
+    listed = sessions("list", columns="80").stdout
+    assert f" {made.id} " in listed
+    assert "…" not in listed
 
 
 def test_json_is_a_line_for_each_record(platform: Platform, sessions: Callable[..., Ran]) -> None:
@@ -62,11 +69,11 @@ def test_json_is_a_line_for_each_record(platform: Platform, sessions: Callable[.
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["sweep", "--older-than", "a week"], "--older-than 'a week' is no length of time"),
-        (["sweep", "--older-than", "7"], "--older-than '7' is no length of time"),
+        (["sweep", "--older-than", "a week"], "--older-than 'a week' is not a length of time"),
+        (["sweep", "--older-than", "7"], "--older-than '7' is not a length of time"),
         (["sweep", "--older-than", "7d", "--policy", "some"], "--policy 'some' is not known"),
         (["why", "5e" * 12], "there is no session"),
-        (["why", "liver"], "'liver' is no id of a session"),
+        (["why", "liver"], "'liver' is not an id of a session"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence_and_exit_code_2(

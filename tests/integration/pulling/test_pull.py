@@ -361,7 +361,7 @@ def test_a_lost_instance_is_reported_and_the_exit_code_says_that_a_run_may_diffe
 def test_what_is_no_dicom_file_is_left_behind_without_a_word_of_it(session: Session, tmp_path: Path) -> None:
     lost = session.database["dicomfiles.files"].find_one({})
     assert lost is not None
-    garbage = f"{NAME_IN_VALUES} is no DICOM file".encode().ljust(lost["length"], b" ")
+    garbage = f"{NAME_IN_VALUES} is not a DICOM file".encode().ljust(lost["length"], b" ")
     session.database["dicomfiles.chunks"].update_one({"files_id": lost["_id"]}, {"$set": {"data": garbage}})
     session.database["dicomfiles.chunks"].delete_many({"files_id": lost["_id"], "n": {"$gt": 0}})
     ran = run_here("pull", session.id, "--from", session.address, "--workspace", tmp_path / "night", "--json")
@@ -380,7 +380,7 @@ def test_what_cannot_be_pulled_is_a_sentence(session: Session, tmp_path: Path) -
     (full / "mine.txt").write_text("mine")
     for ran, code, sentence in [
         (command(session, "5e" * 12, "--workspace", tmp_path / "a"), 2, "there is no session"),
-        (command(session, "liver", "--workspace", tmp_path / "a"), 2, "'liver' is no id of a session"),
+        (command(session, "liver", "--workspace", tmp_path / "a"), 2, "'liver' is not an id of a session"),
         (command(session, session.id, "--workspace", full), 2, "is not empty"),
         (command(session, session.id, "--workspace", tmp_path / "a", "--keep", "all"), 2, "--keep 'all' is not known"),
         (run_here("pull", session.id, "--from", "http://example.invalid/x"), 2, "--from names the platform's database"),
@@ -388,7 +388,7 @@ def test_what_cannot_be_pulled_is_a_sentence(session: Session, tmp_path: Path) -
         (
             run_here("pull", session.id, "--from", "mongodb://localhost:no/x"),
             2,
-            "--from is no usable MongoDB connection",
+            "--from is not a usable MongoDB connection",
         ),
     ]:
         assert (ran.code, ran.stdout) == (code, "")

@@ -121,7 +121,7 @@ ERRORS: dict[str, Callable[[str], BaseException]] = {
     "KeyError": KeyError,
     "OSError with a file name": lambda text: FileNotFoundError(2, "gone", f"/scans/{text}.dcm"),
     "an error of ours": InvalidSeriesError,
-    "arguments that are no text": lambda text: ValueError({"who": [text]}, (text,)),
+    "arguments that are not text": lambda text: ValueError({"who": [text]}, (text,)),
     "bytes": lambda text: ValueError(text.encode()),
     "an error with a text of its own": OwnError,
     "an error that cannot be cleaned": lambda _text: FrozenError(),

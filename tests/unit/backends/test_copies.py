@@ -12,7 +12,7 @@ from dcm_processor_service.models import SubjectLevel
 @pytest.mark.parametrize(
     ("level", "whose"),
     [
-        (SubjectLevel.PATIENT, "patient have that identity"),  # which is no UID: it may be made of a name
+        (SubjectLevel.PATIENT, "patient have that identity"),  # which is not a UID: it may be made of a name
         (SubjectLevel.STUDY, "study have the UID 1.2"),
         (SubjectLevel.SERIES, "series have the UID 1.2"),
     ],

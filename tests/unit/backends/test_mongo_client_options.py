@@ -86,7 +86,7 @@ def test_an_option_of_another_program_is_left_to_the_driver() -> None:
 
 
 def test_a_value_that_the_driver_fails_on_is_refused_in_a_sentence() -> None:
-    with pytest.raises(ConfigurationError, match="no usable MongoDB connection string"):
+    with pytest.raises(ConfigurationError, match="not a usable MongoDB connection string"):
         lazy("?datetime_conversion=odd").handle()
 
 

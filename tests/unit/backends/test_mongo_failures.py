@@ -111,10 +111,16 @@ def test_a_wrong_url_or_missing_rights_raise_a_configuration_error(code: int) ->
         ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] verify failed: certificate revoked", "is revoked"),
         ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] verify failed: unsuitable certificate purpose", "not for servers"),
         ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] verify failed: EE certificate key too weak", "too weak"),
-        ("h:1: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required", "asks for a certificate"),
+        (
+            "h:1: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required",
+            "asks for a client certificate",
+        ),
         ("h:1: [SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca", "does not trust the authority"),
-        ("h:1: [SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED] ssl/tls alert certificate expired", "of ours has expired"),
-        ("h:1: [SSL: SSLV3_ALERT_BAD_CERTIFICATE] ssl/tls alert bad certificate", "refuses the certificate of ours"),
+        (
+            "h:1: [SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED] ssl/tls alert certificate expired",
+            "our certificate has expired",
+        ),
+        ("h:1: [SSL: SSLV3_ALERT_BAD_CERTIFICATE] ssl/tls alert bad certificate", "refuses our certificate"),
         ("h:1: [SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version", "other versions of TLS"),
     ],
 )

@@ -228,6 +228,17 @@ def test_a_folder_that_cannot_be_made_is_unavailable(folder: Path, store: Backen
     assert isinstance(caught.value.__cause__, OSError)
 
 
+def test_a_folder_that_the_system_does_not_tell_of_is_not_read_as_an_empty_workspace(
+    folder: Path, store: Backend
+) -> None:
+    folder.parent.mkdir()
+    folder.symlink_to(folder)
+    assert store.warnings is not None
+    for read in (lambda: store.data.find(OWN, "a"), store.peers.list, store.warnings):
+        with pytest.raises(StoreUnavailableError, match="cannot be used: Too many levels of symbolic links"):
+            run_inline(read())
+
+
 def test_filing_again_replaces_and_keeps_the_place_in_the_order(store: Backend) -> None:
     workspace = store.fillable()
     first, second = (Job(id=f"{number}" * 24, session_id=OWN.session_id, name="a") for number in (2, 1))
@@ -464,11 +475,11 @@ FAULTS: list[tuple[Exception, type[Exception], str]] = [
         StoredValueError,
         r"the workspace database in '.*' is damaged: not a database; .*",
     ),
-    (OverflowError("too large"), UnsupportedValueError, r"a name or an id holds what SQLite cannot: .*"),
+    (OverflowError("too large"), UnsupportedValueError, r"a name or an id holds .* which SQLite cannot store"),
     (
         UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogate"),
         UnsupportedValueError,
-        r"a name or an id holds what SQLite cannot: .*",
+        r"a name or an id holds .* which SQLite cannot store",
     ),
     (JobNotFoundError("ours"), JobNotFoundError, "ours"),
 ]

@@ -51,7 +51,7 @@ def test_an_odd_argument_is_reported_in_a_sentence(
 
 @pytest.mark.parametrize("port", ["0", "65536", "9" * 5000, "\u0661", "-1", "1e3"])
 def test_a_port_that_is_none_is_refused(port: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no peer"):
+    with pytest.raises(ConfigurationError, match="is not a peer"):
         parse_address(f"A@h:{port}")
 
 

@@ -207,7 +207,7 @@ def test_what_cannot_be_made_is_said() -> None:
     nifti = nib.nifti1.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.eye(4))
     with pytest.raises(DerivedObjectError, match="not made from NIfTI"):
         nifti_to_dicom(nifti, "SEG", sop_class_uid="1.2.840.10008.5.1.4.1.1.66.4")
-    with pytest.raises(DerivedObjectError, match="no PDF"):
+    with pytest.raises(DerivedObjectError, match="not a PDF"):
         make_pdf_dicom(Dataset(), encoded(b"hello"))
     with pytest.raises(DerivedObjectError, match="names no study"):
         make_pdf_dicom(Dataset(), encoded())

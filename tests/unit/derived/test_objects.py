@@ -279,7 +279,7 @@ def test_all_pages_in_one_instance(shape: tuple[int, ...]) -> None:
 def test_pages_that_cannot_be_are_refused() -> None:
     with pytest.raises(DerivedObjectError, match="page 1 is an array of float64"):
         capture_pages([np.zeros((2, 2))], WHO, make_recipe())
-    with pytest.raises(DerivedObjectError, match="page 1 is no PNG"):
+    with pytest.raises(DerivedObjectError, match="page 1 is not a PNG"):
         capture_pages([b"nothing"], WHO, make_recipe())
     with pytest.raises(DerivedObjectError, match="no pages"):
         capture_pages([], WHO, make_recipe())

@@ -67,14 +67,14 @@ def test_a_role_is_a_text(role: Any) -> None:
 
 def test_text_that_no_encoding_holds_is_refused() -> None:
     ctx = context()
-    with pytest.raises(DerivedObjectError, match="no text"):
+    with pytest.raises(DerivedObjectError, match="not text"):
         ctx.session.dicom.derive.text_report("half of a character: \ud800", like=ctx.session.dicom.get_series())
 
 
 def test_a_number_is_no_pdf() -> None:
     ctx = context()
     content: Any = 5
-    with pytest.raises(DerivedObjectError, match="no PDF"):
+    with pytest.raises(DerivedObjectError, match="not a PDF"):
         ctx.session.dicom.derive.pdf(content, like=ctx.session.dicom.get_series())
 
 

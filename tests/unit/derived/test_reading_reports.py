@@ -154,7 +154,7 @@ def test_a_report_of_another_maker_loses_no_measurement(tmp_path: Path) -> None:
 
 def test_a_report_in_words_is_no_measurement_report(tmp_path: Path) -> None:
     paths = file_of(text_report("No nodules.", make_source(), make_recipe()), tmp_path)
-    with pytest.raises(InvalidSeriesError, match=r"no measurement report of TID 1500 .*series\.text\(\)"):
+    with pytest.raises(InvalidSeriesError, match=r"not a measurement report of TID 1500 .*series\.text\(\)"):
         read_measurements(paths)
 
 
@@ -231,7 +231,7 @@ def test_each_reader_names_the_other_for_what_it_does_not_read(tmp_path: Path) -
         read_text(pdf)
     with pytest.raises(InvalidSeriesError, match=r"its kind is structured report: .*series\.text\(\)"):
         read_documents(words)
-    with pytest.raises(InvalidSeriesError, match="is no structured report, its kind is image"):
+    with pytest.raises(InvalidSeriesError, match="cannot be read as structured report, since its kind is image: "):
         read_measurements(files(make_headers(), tmp_path)[:1])
 
 

@@ -351,6 +351,8 @@ def test_a_structure_set_that_cannot_be_read_is_named_as_damaged(
         raise ValueError("Test^Patient")
 
     monkeypatch.setattr("dcm_processor_service.derived.reading.rtstruct._by_number", fail)
-    with pytest.raises(InvalidSeriesError, match="no structure set that can be read, its header is damaged") as caught:
+    with pytest.raises(
+        InvalidSeriesError, match="not a structure set that can be read, its header is damaged"
+    ) as caught:
         read_segments(paths, images=images(tmp_path))
     assert "Patient" not in str(caught.value)

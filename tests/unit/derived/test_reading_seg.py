@@ -233,7 +233,7 @@ def test_a_real_segmentation_is_read_as_highdicom_reads_it(name: str) -> None:
 
 
 def test_a_real_segmentation_that_describes_more_frames_than_it_has_is_refused() -> None:
-    with pytest.raises(InvalidSeriesError, match="declares 1 frames and describes 3"):
+    with pytest.raises(InvalidSeriesError, match="declares 1 frame and describes 3"):
         read_segments([packaged("liver_1frame.dcm")])
 
 

@@ -73,7 +73,7 @@ def test_reports_of_a_callback_take_both() -> None:
 
 @pytest.mark.parametrize("name", ["", "^Anna", "a\\b", "x" * 65, "a^b^c^d^e^f", "Yamada^Tarou=x", "line\nbreak"])
 def test_what_is_no_name_of_a_person_is_refused_without_repeating_it(name: str) -> None:
-    with pytest.raises(UnsupportedValueError, match=r"no person's name: give family\^given") as caught:
+    with pytest.raises(UnsupportedValueError, match=r"not a person's name: give family\^given") as caught:
         PersonObserver(name)
     assert not name or name not in str(caught.value)
 

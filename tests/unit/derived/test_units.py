@@ -1,4 +1,4 @@
-"""What the values of an image are: a mask of a CT is no HU, an SUV no BQML."""
+"""What the values of an image are: a mask of a CT is not in HU, and an SUV is not in BQML."""
 
 from __future__ import annotations
 
@@ -134,12 +134,12 @@ def test_a_rescale_has_a_type_where_its_class_has_one_alone() -> None:
 
 @pytest.mark.parametrize("unit", ["bananas", "g/ml", "HU", "%", "gml", "BQML\\GML"])
 def test_units_that_a_pet_cannot_state_are_refused(unit: str) -> None:
-    with pytest.raises(DerivedObjectError, match=r"no unit of a PET|no line of text"):
+    with pytest.raises(DerivedObjectError, match=r"not a unit of a PET|not a line of text"):
         image(np.linspace(0, 12, 60).reshape(5, 4, 3), pet(), units=unit)
 
 
 def test_a_unit_of_two_values_is_refused() -> None:
-    with pytest.raises(DerivedObjectError, match="units is no line of text"):
+    with pytest.raises(DerivedObjectError, match="units is not a line of text"):
         image(HOUNSFIELD, ct(), units="HU\\US")
 
 

@@ -63,7 +63,7 @@ def test_a_name_has_no_backslash_which_would_make_two_of_it(where: str) -> None:
 @pytest.mark.parametrize("where", ["name of a segment", "name of a structure", "name of a layer", "name of a finding"])
 def test_a_name_is_not_empty(where: str) -> None:
     for empty in ("", "  "):
-        with pytest.raises(DcmProcessorError, match="is no line of text"):
+        with pytest.raises(DcmProcessorError, match="is not a line of text"):
             LINES[where](fake_context().session.dicom.derive, synthetic_series(slices=3), empty)
 
 
@@ -85,9 +85,9 @@ def test_tabs_of_a_report_become_spaces() -> None:
 )
 def test_a_code_that_dicom_cannot_write_is_refused(code: Code) -> None:
     derive = fake_context().session.dicom.derive
-    with pytest.raises(DcmProcessorError, match="of a code is no line of text"):
+    with pytest.raises(DcmProcessorError, match="of a code is not a line of text"):
         derive.segmentation({"liver": Segment(MASK, code=code)}, like=synthetic_series(slices=3))
-    with pytest.raises(DcmProcessorError, match="of a code is no line of text"):
+    with pytest.raises(DcmProcessorError, match="of a code is not a line of text"):
         derive.measurement_report({"liver": Finding({"Volume": (1.0, code)})}, like=synthetic_series(slices=3))
 
 

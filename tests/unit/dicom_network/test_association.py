@@ -102,13 +102,13 @@ def test_a_message_of_the_largest_size_is_accepted(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("sent", "reason", "by_end"),
     [
-        (pdu(7, b"\0\0\2\1"), "the peer aborted the association: it did not know a PDU of ours", False),
+        (pdu(7, b"\0\0\2\1"), "the peer aborted the association: it did not know a PDU that we sent", False),
         (pdu(5, bytes(4)), "the peer released the association", True),
         (pdu(2, bytes(4)), "the peer sent an unexpected PDU of type 2", False),
         (pdu(4, fragment(COMMAND | LAST, b"nonsense")), "the peer's command set is malformed", False),
         (pdu(4, fragment(COMMAND | LAST, command_set.c_echo_rq(1))), "a message that was not asked for", False),
         (b"\x15\x03\x01\0\2\2", "it speaks TLS on this port", False),
-        (struct.pack(">BBI", 4, 0, (1 << 24) + 1), "something that is no DICOM message", False),
+        (struct.pack(">BBI", 4, 0, (1 << 24) + 1), "something that is not a DICOM message", False),
     ],
     ids=["abort", "release", "other", "nonsense", "request", "tls", "endless"],
 )
@@ -203,5 +203,5 @@ def test_a_write_ignores_a_silent_peer_and_notices_an_abort() -> None:
         until = time.monotonic() + 10
         while not association._stream.has_arrived() and time.monotonic() < until:
             time.sleep(0.01)
-        with pytest.raises(AssociationLostError, match="it did not know a PDU of ours"):
+        with pytest.raises(AssociationLostError, match="it did not know a PDU that we sent"):
             association._stream._hear()

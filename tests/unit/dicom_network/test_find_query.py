@@ -27,7 +27,7 @@ SECRET = "Geheim4711"
 
 
 def query(level: FindLevel = "study", **keys: Any) -> FindQuery:
-    return FindQuery.of(level, keys)  # type: ignore[arg-type]  # what is wrong on purpose is no FindKeys
+    return FindQuery.of(level, keys)  # type: ignore[arg-type]  # what is wrong on purpose is not a FindKeys
 
 
 def answer(**values: Any) -> Dataset:
@@ -58,21 +58,21 @@ def test_a_date_or_range_is_written_as_dicom_writes_it(given: Any, written: str)
 @pytest.mark.parametrize(
     ("keys", "named"),
     [
-        ({"study_date": "2024-01-31"}, "study_date is no date"),
-        ({"study_date": "20241301"}, "study_date is no date"),
-        ({"study_date": "2024010120240131"}, "study_date is no date"),
-        ({"study_date": "-"}, "study_date is no date"),
-        ({"study_date": ""}, "study_date is no date"),
+        ({"study_date": "2024-01-31"}, "study_date is not a date"),
+        ({"study_date": "20241301"}, "study_date is not a date"),
+        ({"study_date": "2024010120240131"}, "study_date is not a date"),
+        ({"study_date": "-"}, "study_date is not a date"),
+        ({"study_date": ""}, "study_date is not a date"),
         ({"study_date": (date(2024, 2, 1), date(2024, 1, 1))}, "ends before it begins"),
         ({"study_date": (None, None)}, "without a first and a last day"),
         ({"patient_id": f"{SECRET}\\x"}, "patient_id holds a backslash"),
         ({"patient_id": f"{SECRET}\n"}, "patient_id holds a backslash or a control character"),
         ({"patient_id": " "}, "or nothing"),
         ({"patient_name": SECRET * 10}, "patient_name is longer than 64 characters"),
-        ({"patient_birth_date": SECRET}, "patient_birth_date is no date"),
-        ({"modality": "ct"}, "modality is no code"),
-        ({"study_instance_uid": "1.2.*"}, "study_instance_uid is no UID"),
-        ({"study_instance_uid": []}, "study_instance_uid is no UID"),
+        ({"patient_birth_date": SECRET}, "patient_birth_date is not a date"),
+        ({"modality": "ct"}, "modality is not a code"),
+        ({"study_instance_uid": "1.2.*"}, "study_instance_uid is not a UID"),
+        ({"study_instance_uid": []}, "study_instance_uid is not a UID"),
         ({"limit": 0}, "limit"),
         ({"patientid": SECRET}, "find has no key 'patientid'; did you mean 'patient_id'?"),
     ],

@@ -39,9 +39,9 @@ def test_values_and_items_are_read_in_order_and_other_elements_are_passed_over()
     [
         (b"<!DOCTYPE x><NativeDicomModel/>", "declares entities"),
         ("<NativeDicomModel/>".encode("utf-16"), "not in UTF-8"),
-        (b"<NativeDicomModel>", "is no XML"),
-        (b'<?xml version="1.0" encoding="rot13"?><NativeDicomModel/>', "is no XML"),
-        (b"<html/>", "no NativeDicomModel"),
+        (b"<NativeDicomModel>", "is not XML"),
+        (b'<?xml version="1.0" encoding="rot13"?><NativeDicomModel/>', "is not XML"),
+        (b"<html/>", "not a NativeDicomModel"),
     ],
 )
 def test_what_is_no_answer_is_refused(content: bytes, said: str) -> None:

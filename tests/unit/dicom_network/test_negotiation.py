@@ -173,11 +173,11 @@ def test_a_rejection_has_a_reason_and_may_be_temporary(
     [
         (0, 1, "the peer aborted the association; see its log"),
         (2, 0, "the peer aborted the association: it gives no reason"),
-        (2, 1, "the peer aborted the association: it did not know a PDU of ours"),
-        (2, 2, "the peer aborted the association: it did not expect a PDU of ours"),
-        (2, 4, "the peer aborted the association: it did not know a parameter of ours"),
-        (2, 5, "the peer aborted the association: it did not expect a parameter of ours"),
-        (2, 6, "the peer aborted the association: a parameter of ours was invalid"),
+        (2, 1, "the peer aborted the association: it did not know a PDU that we sent"),
+        (2, 2, "the peer aborted the association: it did not expect a PDU that we sent"),
+        (2, 4, "the peer aborted the association: it did not know a parameter that we sent"),
+        (2, 5, "the peer aborted the association: it did not expect a parameter that we sent"),
+        (2, 6, "the peer aborted the association: a parameter that we sent was invalid"),
     ],
 )
 def test_an_abort_says_who_and_why(source: int, reason: int, said: str) -> None:

@@ -1,4 +1,4 @@
-"""Input that is no instance, certificate or host is reported or refused with an error of this package."""
+"""Input that is not an instance, certificate or host is reported or refused with an error of this package."""
 
 from __future__ import annotations
 

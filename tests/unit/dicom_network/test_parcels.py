@@ -110,7 +110,7 @@ def test_a_ledger_keeps_the_last_record_of_a_place_and_the_first_acknowledged_of
     ("before", "sent", "unacknowledged", "ours", "meaning"),
     [
         ("", "aa-1", True, False, "stored by an earlier attempt"),
-        ("", "aa-1", False, True, "stored by another sending of ours, which was cut off or ran at the same time; "),
+        ("", "aa-1", False, True, "stored by another of our sendings, which was cut off or ran at the same time; "),
         ("aa-1", "aa-1", False, False, "stored before, because it was given twice"),
         ("aa-1", "aa-1", False, True, "stored before, because it was given twice"),
         ("aa-1", "bb-2", False, False, ""),

@@ -60,7 +60,7 @@ ENDLESS_REASON = ODD_REASON.replace(b"[{}]", b"[1e999]")
     ],
 )
 def test_a_body_that_is_no_answer_acknowledges_nothing(content: bytes) -> None:
-    with pytest.raises(ValueError, match=r"no DICOM data set|Expecting value|decode|invalid literal|in XML|no XML"):
+    with pytest.raises(ValueError, match=r"not a DICOM data set|Expecting value|decode|invalid literal|in XML|not XML"):
         read_answer(content)
 
 

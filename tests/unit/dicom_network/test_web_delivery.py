@@ -202,7 +202,9 @@ def test_each_thread_has_one_connection_that_a_late_answer_is_cut_on() -> None:
     client.close()
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "is no file"), ("garbage", "holds no certificate in PEM form")])
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "is not a file"), ("garbage", "holds no certificate in PEM form")]
+)
 def test_an_unusable_ca_file_of_the_token_service_is_reported(tmp_path: Path, content: str | None, said: str) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:

@@ -152,7 +152,7 @@ def test_a_question_without_an_answer_has_its_reason(error: Exception, said: str
 def test_what_is_no_list_of_data_sets_is_no_answer(content: bytes) -> None:
     service: Any = Service()
     service.content = content
-    with pytest.raises(NotAnsweredError, match="no DICOM JSON"):
+    with pytest.raises(NotAnsweredError, match="not DICOM JSON"):
         answers(service, "studies")
 
 

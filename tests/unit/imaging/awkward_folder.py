@@ -1,4 +1,4 @@
-"""A folder with everything that a folder of scans may hold besides scans."""
+"""A folder with everything that a folder of scans may contain besides scans."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["LEFT_OUT", "TAKEN", "make_awkward_folder"]
 
 IS_ROOT = os.geteuid() == 0
-"""Nothing is closed to root, so there no folder is."""
+"""Whether a folder can be closed to this user; root can open every folder."""
 
 _ENDLESS_SEQUENCE = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
 
@@ -46,11 +46,11 @@ LEFT_OUT = {
     "unreadable.dcm": "unreadable (OSError): check that it exists and may be read",
     "without-uid.dcm": "without a readable StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID",
 }
-"""The others, and what is said of each."""
+"""The other files, and the reason that is reported for each."""
 
 
 def make_awkward_folder(folder: Path, outside: Path) -> Path:
-    """Writes the five slices of one series and all that is left out; links lead to ``outside``, too."""
+    """Writes the five slices of one series, and files that are left out; some links lead to ``outside``."""
     (folder / "b").mkdir(parents=True)
     outside.mkdir()
     slices = synthetic_series(slices=5)
@@ -84,7 +84,9 @@ def make_awkward_folder(folder: Path, outside: Path) -> Path:
     del slices[0].StudyInstanceUID
     slices[0].SOPInstanceUID += ".9"
     slices[0].save_as(folder / "without-uid.dcm", enforce_file_format=True)
-    (folder / "unreadable.dcm").symlink_to("/proc/self/mem")  # a file that opens, and whose first bytes cannot be read
+    (folder / "unreadable.dcm").symlink_to(
+        "/proc/self/mem"
+    )  # a file that can be opened, but whose first bytes cannot be read
     if not IS_ROOT:
         (folder / "secret").mkdir(mode=0)
     return folder

@@ -1,4 +1,4 @@
-"""What tests of refusals share: series changed on disk, and the check that a refusal is the right one."""
+"""Functions for tests of refusals: they change series on disk, and check that a refusal has the right reason."""
 
 from __future__ import annotations
 

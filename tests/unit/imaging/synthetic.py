@@ -1,4 +1,4 @@
-"""Series made up on the spot, with the answer known by construction; uses nothing of the package under test."""
+"""Synthetic series whose correct result is known by construction; uses nothing of the package under test."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rotated(orientation: tuple[float, ...], degrees: tuple[float, float, float])
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a series shall be."""
+    """The description of a series to make."""
 
     columns: int = 5
     rows: int = 4
@@ -78,7 +78,7 @@ class Recipe:
 
     @property
     def affine_lps(self) -> np.ndarray[Any, Any]:
-        """PS3.3, C.7.6.2.1.1, spelled out cell by cell."""
+        """The affine, written out cell by cell (PS3.3, section C.7.6.2.1.1)."""
         affine = np.zeros((4, 4))
         positions = self.positions
         for axis in range(3):
@@ -155,7 +155,7 @@ def save(ds: Dataset, path: Path) -> Path:
 
 
 def single_frame(recipe: Recipe, folder: Path) -> list[Path]:
-    """Writes one file a slice, under names that say nothing, and gives them shuffled."""
+    """Writes one file for each slice, under meaningless names; returns the paths in random order."""
     series_uid = generate_uid()
     stored, paths = recipe.stored, []
     for volume, index in itertools.product(range(recipe.volumes), range(recipe.slices)):
@@ -163,7 +163,7 @@ def single_frame(recipe: Recipe, folder: Path) -> list[Path]:
         ds.ImageOrientationPatient = list(recipe.orientation)
         ds.ImagePositionPatient = [float(value) for value in recipe.positions[index]]
         ds.PixelSpacing = [recipe.row_distance, recipe.column_distance]
-        ds.SliceThickness = 99.0  # never the step
+        ds.SliceThickness = 99.0  # never equal to the step between slices
         number = volume * recipe.slices + index
         ds.InstanceNumber = recipe.volumes * recipe.slices - number if recipe.reversed_numbers else number + 1
         ds.AcquisitionNumber = 1

@@ -1,4 +1,4 @@
-"""What each vendor says of an MR acquisition, in headers made up in memory: what is known is exact, all else absent."""
+"""Each vendor's values for an MR acquisition, with headers made in memory: known values are exact, others absent."""
 
 from __future__ import annotations
 
@@ -138,8 +138,11 @@ CLOCK = ("20240301120000.400000", "20240301120000.500000", "20240301120000.45000
 @pytest.mark.parametrize(
     ("after_start", "expected"),
     [
-        ((7.401, 7.502, 7.4485), (0.0, 0.101, 0.0475)),  # more precise, and within milliseconds of the clock
-        ((7.401, 7.515, 7.4485), (0.0, 0.1, 0.05)),  # contradicts the clock
+        (
+            (7.401, 7.502, 7.4485),
+            (0.0, 0.101, 0.0475),
+        ),  # these times are more precise, and differ from the clock by milliseconds only
+        ((7.401, 7.515, 7.4485), (0.0, 0.1, 0.05)),  # these times contradict the clock
         ((7.401, None, 7.4485), (0.0, 0.1, 0.05)),
         ((None, None, None), (0.0, 0.1, 0.05)),
     ],
@@ -172,7 +175,7 @@ def test_siemens_slice_times_need_an_echo_planar_volume_and_its_repetition_time(
     assert siemens_readout(scan(made, shape, grid=grid)).slice_times_s == ()
 
 
-def test_the_repetition_time_of_enhanced_objects_stands_in_their_groups() -> None:
+def test_the_repetition_time_of_enhanced_objects_is_read_from_functional_groups() -> None:
     grid = [timed_frames(CLOCK, [None] * 3)]
     for milliseconds, expected in ((101.0, (0.0, 0.1, 0.05)), (100.0, ())):
         group = dataset(MRTimingAndRelatedParametersSequence=[dataset(RepetitionTime=milliseconds)])
@@ -197,7 +200,7 @@ def test_siemens_mosaics_state_the_times_of_their_slices_in_milliseconds() -> No
 
 @pytest.mark.parametrize("after_start", [(None, None, None), (7.4, 7.5, 7.45)])
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_siemens_frames_of_which_one_lacks_its_time_are_not_timed(
+def test_siemens_slice_times_are_empty_if_one_frame_lacks_its_time(
     place: int, after_start: Sequence[float | None]
 ) -> None:
     header = dataset(EchoPlanarPulseSequence="YES", RepetitionTime="2000")
@@ -206,10 +209,10 @@ def test_siemens_frames_of_which_one_lacks_its_time_are_not_timed(
 
 
 @pytest.mark.parametrize(("later", "is_timed"), [(0.0, True), (0.005, True), (0.007, False), (0.1, False)])
-def test_siemens_slices_are_timed_if_the_last_volume_keeps_their_times(later: float, *, is_timed: bool) -> None:
+def test_siemens_slice_times_need_the_same_times_in_the_last_volume(later: float, *, is_timed: bool) -> None:
     header = dataset(EchoPlanarPulseSequence="YES", RepetitionTime="2000")
     last = [f"20240301120010.{thousandth:03}000" for thousandth in (400, 500, 450 - round(later * 1000))]
-    middle = [CLOCK[0]] * 3  # of no account
+    middle = [CLOCK[0]] * 3  # without effect on the result
     grid = [timed_frames(times, [None] * 3) for times in (CLOCK, middle, last)]
     found = siemens_readout(scan(header, (8, 6, 3), grid=grid))
     assert found.slice_times_s == ((0.0, 0.1, 0.05) if is_timed else ())
@@ -229,7 +232,7 @@ def test_one_time_with_a_fraction_shows_that_the_clock_of_siemens_has_them(
 
 
 @pytest.mark.parametrize(("later", "is_timed"), [(0.0, True), (5.0, True), (7.5, False)])
-def test_siemens_mosaics_are_timed_if_the_last_keeps_the_times_of_the_first(
+def test_siemens_mosaic_times_need_the_same_times_in_the_last_mosaic(
     tmp_path: Path, later: float, *, is_timed: bool
 ) -> None:
     grid = []
@@ -244,7 +247,7 @@ def test_siemens_mosaics_are_timed_if_the_last_keeps_the_times_of_the_first(
     assert found.slice_times_s == ((0.5, 0.0, 1.0) if is_timed else ())
 
 
-def test_a_single_siemens_slice_is_not_timed() -> None:
+def test_a_single_siemens_slice_has_no_slice_times() -> None:
     header = dataset(ScanningSequence="EP", RepetitionTime="2000")
     grid = [timed_frames(CLOCK[:1], [None])]
     assert siemens_readout(scan(header, (8, 6, 1), grid=grid)) == Readout()
@@ -296,11 +299,11 @@ def test_philips_readout_is_estimated_from_the_water_fat_shift(
     ],
     ids=repr,
 )
-def test_philips_readout_is_absent_if_a_number_is(changes: dict[str, Any]) -> None:
+def test_philips_readout_is_absent_if_one_of_its_numbers_is_absent(changes: dict[str, Any]) -> None:
     assert philips_readout(philips_scan(**changes)) == Readout()
 
 
-def test_philips_frequency_and_echo_train_of_a_frame_stand_in_its_groups() -> None:
+def test_philips_frequency_and_echo_train_are_read_from_functional_groups() -> None:
     header = dataset(InPlanePhaseEncodingDirection="COL")
     private(header, 0x2001, "Philips Imaging DD 001", shift=(0x22, "FL", 13.6))
     group = dataset(
@@ -350,7 +353,7 @@ def test_ge_readout_is_absent_if_a_number_makes_no_sense(change: dict[str, Any])
     assert (found.echo_spacing_s, found.readout_s) == (None, None)
 
 
-def test_ge_lines_of_enhanced_objects_stand_in_their_groups() -> None:
+def test_ge_lines_of_enhanced_objects_are_read_from_functional_groups() -> None:
     header = ge_header()
     group = dataset(MRFOVGeometrySequence=[dataset(MRAcquisitionPhaseEncodingStepsInPlane=48)])
     assert ge_readout(scan(header, groups=[group])).readout_s == pytest.approx(23 * 0.0005)
@@ -386,7 +389,11 @@ def numbered(*numbers: str | None) -> list[list[SimpleNamespace]]:
     [
         ("0", ("1", "2", "3", "4"), (0.0, 0.5, 1.0, 1.5)),
         ("0", ("9", "8", "7", "6"), (1.5, 1.0, 0.5, 0.0)),
-        ("1", ("5", "6", "7", "8"), (0.0, 1.0, 0.5, 1.5)),  # the first, the third, the second, the fourth
+        (
+            "1",
+            ("5", "6", "7", "8"),
+            (0.0, 1.0, 0.5, 1.5),
+        ),  # slices are acquired in this order: first, third, second, fourth
         ("1", ("4", "3", "2", "1"), (1.5, 0.5, 1.0, 0.0)),
         ("0", ("1", "2", "4", "5"), ()),
         ("0", ("2", "4", "6", "8"), ()),

@@ -1,4 +1,4 @@
-"""Damaged, missing and impossible content: each a typed error that names the instance and the remedy."""
+"""Damaged, missing and impossible content leads to a typed error that names the instance and the remedy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 
-def test_one_slice_and_none(tmp_path: Path) -> None:
+def test_one_slice_and_no_slice_are_findings(tmp_path: Path) -> None:
     refused(single_frame(Recipe(slices=2), tmp_path)[:1], "SINGLE_SLICE")
     with pytest.raises(InvalidSeriesError, match="NO_INSTANCES"):
         read_volume([])
@@ -94,7 +94,7 @@ def test_colour_is_no_volume() -> None:
         ("waveform_ecg.dcm", SeriesKind.NON_IMAGE),
     ],
 )
-def test_what_holds_no_image(name: str, kind: SeriesKind) -> None:
+def test_instances_without_an_image_are_a_finding(name: str, kind: SeriesKind) -> None:
     assert refused([packaged(name)], "NON_IMAGE", "split").kind is kind
 
 
@@ -206,13 +206,13 @@ def test_damage_anywhere_is_a_finding_or_a_typed_error(tmp_path: Path, write: Ca
     [[0, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0], [1, 0.1, 0, 0, 1, 0], [2, 0, 0, 0, 2, 0]],
     ids=["none", "parallel", "skewed", "too long"],
 )
-def test_directions_that_are_none_are_missing(tmp_path: Path, orientation: list[float]) -> None:
+def test_directions_that_are_no_unit_vectors_count_as_missing(tmp_path: Path, orientation: list[float]) -> None:
     recipe = Recipe(extra={"ImageOrientationPatient": orientation})
     refused(single_frame(recipe, tmp_path), "MISSING_GEOMETRY", "split")
 
 
 def test_directions_that_a_header_rounded_have_length_one(tmp_path: Path) -> None:
-    """As dcm2niix has it; over 512 columns the third digit is a tenth of a millimetre."""
+    """The same as in dcm2niix. Over 512 columns, an error in the third digit adds up to a tenth of a millimetre."""
     recipe = Recipe(extra={"ImageOrientationPatient": [0.866, 0.5, 0, -0.5, 0.866, 0]})
     affine = read_volume(single_frame(recipe, tmp_path), "split").affine_lps
     np.testing.assert_allclose(np.linalg.norm(affine[:3, :2], axis=0), [0.6, 0.8], rtol=1e-12)
@@ -224,7 +224,7 @@ def test_a_rescale_that_is_no_number_is_not_taken_for_none(tmp_path: Path, value
     recipe = Recipe(rescale=("7531", "0"))
     paths = (multi_frame if frames else single_frame)(recipe, tmp_path)
     content = paths[0].read_bytes()
-    slope = b"\x28\x00\x53\x10DS\x04\x00"  # the element's head: the digits alone may stand in a random UID
+    slope = b"\x28\x00\x53\x10DS\x04\x00"  # with its head: a random UID may have the same digits
     assert slope + b"7531" in content
     paths[0].write_bytes(content.replace(slope + b"7531", slope + value.ljust(4), 1))
     refused(paths, "INVALID_RESCALE", "split")
@@ -238,7 +238,7 @@ def test_an_intercept_of_frames_without_a_slope_is_refused(tmp_path: Path) -> No
     ds.save_as(paths[0])
     refused(paths, "INVALID_RESCALE", "split")
     [finding] = [one for one in inspect_series(paths).findings if one.code == "INVALID_RESCALE"]
-    assert "is no number, incomplete" in finding.message
+    assert "is not a number, incomplete" in finding.message
 
 
 def test_a_frame_that_lost_its_rescale_is_refused(tmp_path: Path) -> None:
@@ -259,12 +259,12 @@ def test_a_slice_that_lost_its_rescale_is_named(tmp_path: Path) -> None:
     assert finding.sop_instance_uids == (ds.SOPInstanceUID,)
 
 
-def test_an_empty_rescale_is_none(tmp_path: Path) -> None:
+def test_an_empty_rescale_counts_as_absent(tmp_path: Path) -> None:
     recipe = Recipe(extra={"RescaleSlope": None, "RescaleIntercept": ""})
     np.testing.assert_array_equal(read_volume(single_frame(recipe, tmp_path)).array, recipe.values[..., 0])
 
 
-def test_frames_that_are_declared_and_not_described(tmp_path: Path) -> None:
+def test_frames_that_are_declared_but_not_described_are_a_finding(tmp_path: Path) -> None:
     for declared in (5, 7):
         [path] = multi_frame(Recipe(slices=6), tmp_path)
         ds = dcmread(path)
@@ -275,7 +275,7 @@ def test_frames_that_are_declared_and_not_described(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keywords", [["Rows", "Columns"], ["BitsStored", "HighBit", "PixelRepresentation"]])
-def test_elements_whose_type_an_archive_forgot(tmp_path: Path, keywords: list[str]) -> None:
+def test_elements_that_an_archive_rewrote_as_un_are_read(tmp_path: Path, keywords: list[str]) -> None:
     """UN is allowed for any of them (PS3.5, section 6.2.2); read as absent, signed values became unsigned."""
     recipe = Recipe(bits_stored=12, signed=True)
     paths = single_frame(recipe, tmp_path)
@@ -291,7 +291,7 @@ def test_elements_whose_type_an_archive_forgot(tmp_path: Path, keywords: list[st
 
 
 @pytest.mark.parametrize("photometric", ["PALETTE COLOR", "palette color", "RGB", "YBR_FULL", "YBR_RCT"])
-def test_colours_are_no_numbers(tmp_path: Path, photometric: str) -> None:
+def test_colours_are_refused_as_a_volume_of_numbers(tmp_path: Path, photometric: str) -> None:
     def edit(ds: Dataset, k: int) -> None:
         if k == 0:
             ds.add_new("PhotometricInterpretation", "LO", photometric)

@@ -1,4 +1,4 @@
-"""What an installation says of its decoders, its converters and the libraries of extras."""
+"""What an installation reports about its decoders, its converters and the libraries of extras."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def converter(name: str) -> Capability:
 
 
 def program(path: Path, *lines: str) -> str:
-    """A program of some lines of shell."""
+    """Writes a program that consists of some lines of shell script."""
     path.write_text("\n".join(("#!/bin/sh", *lines)) + "\n")
     path.chmod(0o755)
     return str(path)
@@ -60,7 +60,7 @@ def test_installed_converters_are_available_in_order() -> None:
     ]
     assert converter("native").detail
     assert converter("dicom2nifti").detail == version("dicom2nifti")
-    assert converter("dcm2niix").detail.startswith("v1.")  # as the program calls itself
+    assert converter("dcm2niix").detail.startswith("v1.")  # the version that the program prints about itself
 
 
 def test_the_last_line_of_the_program_is_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

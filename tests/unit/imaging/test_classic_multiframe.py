@@ -1,4 +1,4 @@
-"""Objects of many frames from before functional groups: dose grids and nuclear medicine tomograms."""
+"""Multi-frame objects without functional groups: dose grids and nuclear medicine tomograms."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_dose_planes_lie_where_their_offsets_say(
         np.testing.assert_allclose(place[:3], np.array([-12.5, 40.25, -7.0]) + along, atol=1e-9)
 
 
-def test_z_coordinates_of_planes_that_are_not_transverse_say_nothing(tmp_path: Path) -> None:
+def test_z_coordinates_of_planes_that_are_not_transverse_are_not_used(tmp_path: Path) -> None:
     ds = film("RTDOSE", DOSE)
     ds.ImageOrientationPatient, ds.ImagePositionPatient = CORONAL, [-12.5, 40.25, -7.0]
     ds.GridFrameOffsetVector = [-7, -4, -1]
@@ -71,7 +71,7 @@ def test_z_coordinates_of_planes_that_are_not_transverse_say_nothing(tmp_path: P
 
 
 @pytest.mark.parametrize("offsets", [[8, 6, 4], [3, 6, 9]])
-def test_z_coordinates_that_do_not_begin_at_the_position_say_nothing(tmp_path: Path, offsets: list[float]) -> None:
+def test_z_coordinates_that_do_not_begin_at_the_position_are_not_used(tmp_path: Path, offsets: list[float]) -> None:
     ds = film("RTDOSE", DOSE)
     ds.ImageOrientationPatient, ds.ImagePositionPatient = UPRIGHT, [-12.5, 40.25, -7.0]
     ds.GridFrameOffsetVector = offsets
@@ -195,9 +195,7 @@ def test_frames_lie_where_their_slice_numbers_say_or_nowhere(
         ("OT", "RECON TOMO", False),
     ],
 )
-def test_a_detector_says_where_reconstructed_tomograms_of_nuclear_medicine_lie_alone(
-    modality: str, kind: str, *, is_placed: bool
-) -> None:
+def test_only_reconstructed_tomograms_lie_where_the_detector_says(modality: str, kind: str, *, is_placed: bool) -> None:
     header, place = Dataset(), Dataset()
     header.Modality, header.ImageType, header.DetectorInformationSequence = modality, ["ORIGINAL", kind], [place]
     assert detector(header) == (place if is_placed else None)
@@ -305,5 +303,5 @@ def test_doses_and_energy_windows_at_one_place_are_no_volumes_in_time(
     [finding] = [one for one in refused(paths, "UNKNOWN_KIND", "split").findings if one.code == "UNKNOWN_KIND"]
     assert said in finding.message
     assert finding.message.endswith(
-        "lie at one place and are no volumes in time: convert the files of each by themselves"
+        "lie at one place and are not volumes in time: convert the files of each by themselves"
     )

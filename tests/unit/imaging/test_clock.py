@@ -1,4 +1,4 @@
-"""Times of headers are compared as instants, whatever their form; where their order is not certain, there is none."""
+"""Times in headers are compared as points in time, whatever their form; if their order is uncertain, there is none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OFFSETS = st.integers(-12 * 4, 14 * 4).map(lambda quarters: timedelta(minutes=15
 
 
 def written(at: datetime, offset: timedelta) -> str:
-    """As AcquisitionDateTime has it, in local time."""
+    """Writes a local time as AcquisitionDateTime does."""
     return f"{at.astimezone(timezone(offset)):%Y%m%d%H%M%S.%f%z}"
 
 
@@ -23,7 +23,7 @@ def written(at: datetime, offset: timedelta) -> str:
 @given(after_us=AFTER_US, data=st.data())
 def test_offsets_do_not_change_the_time_between(after_us: list[int], data: st.DataObject) -> None:
     values = [written(START + timedelta(microseconds=us), data.draw(OFFSETS)) for us in after_us]
-    # clocks of one date may have been given it, and half a day is more than a scan takes
+    # times of one date may have got the date later, and no scan takes half a day
     found = clock_times(values)
     if len({value[:8] for value in values}) > 1:
         assert None not in found

@@ -1,4 +1,4 @@
-"""Colour maps that lie in a patient become RGB images, voxel by voxel where dcm2niix puts them too."""
+"""Colour maps that lie in a patient become RGB images with the same voxels at the same places as in dcm2niix."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def slice_at(paths: list[Path], number: int) -> Path:
     return next(path for path in paths if tuple(dcmread(path).ImagePositionPatient) == tuple(RECIPE.positions[number]))
 
 
-def test_a_second_decoder_that_fails_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_decoder_that_fails_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_encoded: EncodedFrame, _limits: Limits) -> NDArray[np.uint8]:
         raise InvalidSeriesError("no decoder of this")
 

@@ -34,7 +34,7 @@ def scene() -> Volume:
 
 
 def bright(part: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """Where the bright corner is in a picture: rows and columns from 0 to 1."""
+    """Returns where the bright corner is in a picture: row and column, each from 0 to 1."""
     rows, columns = np.nonzero((part > 245).all(axis=2))
     return float(rows.mean()) / part.shape[0], float(columns.mean()) / part.shape[1]
 
@@ -132,7 +132,7 @@ def test_images_that_make_no_volume_are_shown_as_they_are(name: str) -> None:
     assert picture.std() > 5
 
 
-def test_nothing_to_show_is_said() -> None:
+def test_a_series_without_anything_to_show_is_refused() -> None:
     found = get_testdata_file("test-SR.dcm", download=False)
     assert isinstance(found, str)
     with pytest.raises(InvalidSeriesError, match="no image"):

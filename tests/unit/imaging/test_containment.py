@@ -25,7 +25,7 @@ def test_warnings_and_the_log_are_silent_inside_and_as_before_afterwards(caplog:
 
 
 def _speak() -> None:
-    with contained():  # would wait for ever for a lock that nobody holds here
+    with contained():  # in the child, which would wait for ever for a lock that no thread of it holds
         pass
     warnings.simplefilter("error")
     assert logging.getLogger(LOGGER).isEnabledFor(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Which engine runs, what it says of itself, and that nothing wrong of dcm2niix's is ever taken."""
+"""Which engine runs, what the result says about it, and that no wrong result of dcm2niix is ever used."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_dcm2niix_sees_the_files_that_are_asked_for_whatever_lies_beside_them_an
     assert (tmp_path / "a.nii").read_bytes() == (tmp_path / "b.nii").read_bytes() == (tmp_path / "c.nii").read_bytes()
 
 
-def test_the_result_says_why(tmp_path: Path, ct: list[Path]) -> None:
+def test_the_result_says_why_its_engine_ran(tmp_path: Path, ct: list[Path]) -> None:
     assert AutoConverter().convert(ct, tmp_path / "a.nii").reason == "one uniform volume"
     four_d = multi_frame(Recipe(volumes=2), tmp_path)
     assert AutoConverter().convert(four_d, tmp_path / "b.nii").reason == "a clean 4D stack"
@@ -105,7 +105,7 @@ def test_several_volumes_are_named_files_in_stable_order(tmp_path: Path) -> None
     assert [path.name for path in one.paths] == ["y.nii"]
 
 
-def test_sidecars_of_all_kinds(tmp_path: Path, ct: list[Path]) -> None:
+def test_sidecars_of_all_kinds_are_written(tmp_path: Path, ct: list[Path]) -> None:
     for engine in ("native", "dcm2niix", "dicom2nifti"):
         simplified = AutoConverter().convert(ct, tmp_path / f"{engine}.nii", engine=engine, sidecar="simplified")
         content = json.loads(simplified.sidecars[0].read_text())
@@ -166,7 +166,7 @@ CLEAN = (12, 10, 6)
         ({"_Eq": CLEAN, "_Tilt": CLEAN, "_ROI1": CLEAN}, "exit 0", "no image"),
     ],
 )
-def test_what_dcm2niix_says_of_itself_is_not_trusted(
+def test_an_exit_code_of_zero_from_dcm2niix_is_not_trusted(
     tmp_path: Path,
     ct: list[Path],
     images: dict[str, Made],
@@ -180,13 +180,13 @@ def test_what_dcm2niix_says_of_itself_is_not_trusted(
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_slices_that_dcm2niix_puts_elsewhere_are_not_taken(tmp_path: Path, ct: list[Path]) -> None:
+def test_slices_that_dcm2niix_puts_elsewhere_are_not_used(tmp_path: Path, ct: list[Path]) -> None:
     program = fake_dcm2niix(tmp_path, {"": CLEAN}, spacing=(0.6, 0.8, 5.0))
     with pytest.raises(NiftiConversionError, match="placed the slices"):
         AutoConverter(dcm2niix_program=program).convert(ct, tmp_path / "x.nii", engine="dcm2niix")
 
 
-def test_by_products_are_never_taken_for_the_series(tmp_path: Path, ct: list[Path]) -> None:
+def test_by_products_never_count_as_the_series(tmp_path: Path, ct: list[Path]) -> None:
     right = read_volume(ct).to_nifti()
     program = fake_dcm2niix(tmp_path, {"": right, "_Eq_1": (40, 40, 40), "_ROI2": (40, 40, 40)})
     files = AutoConverter(dcm2niix_program=program).convert(ct, tmp_path / "x.nii", engine="dcm2niix", policy="largest")
@@ -241,7 +241,7 @@ def test_diffusion_falls_back_to_native_and_says_so(tmp_path: Path) -> None:
     assert files.volumes[0].shape == (12, 10, 4, 3)
     assert [path.name for path in files.sidecars] == ["x.json", "x.bval", "x.bvec"]
     assert files.sidecars[1].read_text() == "0 1000 1000\n"
-    # the rows of the image run to the right and backwards, as in LPS: FSL's x runs the other way
+    # the image's axes run to the left and backwards, as in LPS, and FSL's first component runs the other way
     assert files.sidecars[2].read_text() == "0 -0.6 0\n0 0.8 0\n0 0 1\n"
 
 

@@ -1,4 +1,4 @@
-"""Where a file's pixels lie, whether all of it is there, and what is said of one that is not."""
+"""Where a file's pixels lie, whether the file is complete, and what is reported about a file that is not."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_long_values_stay_in_the_file_until_they_are_asked_for(tmp_path: Path) -
         (bytes(128) + b"DICX" + bytes(100), "not readable as DICOM", False),
         (b"\x1f\x8b" + bytes(300), "packed with gzip: unpack it first", False),
         (b"PK" + bytes(300), "packed as ZIP: unpack it first", False),
-        (b"\x08\0\x60\0CS\x02\0CT", "not readable as DICOM", False),  # an element, and no instance
+        (b"\x08\0\x60\0CS\x02\0CT", "not readable as DICOM", False),  # the file has an element, but is not an instance
         (bytes(128) + b"DICM", "cut off inside its header: get it again", True),
     ],
     ids=["nothing", "one byte", "zeros", "gzip", "ZIP", "one element", "preamble"],
@@ -286,13 +286,13 @@ def test_how_far_a_deflated_file_may_expand_is_that_of_its_data_set(tmp_path: Pa
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_the_end_of_a_process_is_no_bad_input(end: type[BaseException]) -> None:
+def test_the_end_of_a_process_does_not_count_as_bad_input(end: type[BaseException]) -> None:
     with pytest.raises(end), foreign_errors_as(lambda: InvalidSeriesError("damaged")):
         raise end
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyError, OSError, RecursionError, MemoryError])
-def test_what_a_library_raises_is_bad_input(error: type[Exception]) -> None:
+def test_what_a_library_raises_counts_as_bad_input(error: type[Exception]) -> None:
     cause = error("x")
     with (
         pytest.raises(InvalidSeriesError, match="damaged") as caught,

@@ -1,4 +1,4 @@
-"""The times of volumes in what dcm2niix writes: those of the headers, and none that is made up."""
+"""The times of volumes in dcm2niix's files are those of the headers, and none is invented."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def written(folder: Path, modality: str, marks: Mapping[str, Sequence[Any]]) -> 
     ],
     ids=["even", "uneven", "unknown", "echo-planar", "partitions", "several shots"],
 )
-def test_the_step_is_that_of_the_volumes_or_none(
+def test_the_time_step_is_that_of_the_volumes_or_zero(
     tmp_path: Path, marks: dict[str, Sequence[Any]], step_s: float, starts: list[float] | None
 ) -> None:
     marks = {"RepetitionTime": ["4.5"] * 3, "ScanningSequence": ["GR"] * 3, **marks}

@@ -1,4 +1,4 @@
-"""Compressed pixels: whatever a decoder does ends neither this process nor another series."""
+"""Compressed pixels: whatever a decoder does, this process and the reading of other series go on."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_threads_that_read_at_once_do_not_mix(tmp_path: Path) -> None:
 
 
 def aborting(folder: Path) -> Path:
-    """A JPEG of eight bits whose header says seven: an assertion of GDCM ends the process."""
+    """A JPEG of 8 bits whose header says 7: a failed assertion in GDCM ends its process."""
     return changed(packaged(JPEG_OF_COLOUR), folder / "abort.dcm", BitsStored=7, HighBit=6)
 
 
@@ -115,7 +115,7 @@ def test_a_contact_sheet_of_such_a_file_is_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize("policy", ["strict", "split", "largest", "resample"])
 @pytest.mark.parametrize("engine", ["auto", "native", "dicom2nifti"])
 def test_rle_of_other_length_than_declared_is_refused(tmp_path: Path, engine: Any, policy: Any) -> None:
-    """A decoder in Rust panics, which is no Exception."""
+    """A decoder in Rust would panic here, and the panic is not an ``Exception``."""
     paths = compressed(Recipe(rows=64, columns=64), tmp_path / "in")
     for path in paths:
         changed(path, path, Rows=16, Columns=16)
@@ -202,7 +202,7 @@ def test_a_deflate_bomb_is_refused_before_it_is_inflated(tmp_path: Path) -> None
     with pytest.raises(UnreadableFileError, match="expands beyond every measure"):
         read_instance(path, limits=limits)
     assert inspect_series([path], limits).codes == {"UNREADABLE"}
-    assert read_instance(path).file_size_bytes == path.stat().st_size  # small enough for the default
+    assert read_instance(path).file_size_bytes == path.stat().st_size  # small enough for the default limits
 
 
 def test_a_count_of_frames_without_end_makes_few_records(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_colours_of_16_bits_are_not_shown_as_if_they_were_rgb() -> None:
 
 
 def test_the_first_frame_and_a_further_one_are_decoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Always the same, so that each run comes to the same result."""
+    """The same frames are checked each time, so that each run comes to the same result."""
     asked: list[int] = []
 
     def counted(frame: EncodedFrame, limits: Limits) -> NDArray[Any]:
@@ -332,7 +332,7 @@ def test_processor_time_is_counted_for_each_request_by_itself(tmp_path: Path) ->
 
 def test_a_decoder_that_takes_too_much_memory_is_a_refusal(tmp_path: Path) -> None:
     [path] = compressed(Recipe(slices=1, rows=4000, columns=4000), tmp_path)
-    CHILDREN.close()  # a new one, which has not taken any yet
+    CHILDREN.close()  # so that a new process starts, which has not used any memory yet
     with pytest.raises(InvalidSeriesError, match="cannot be decoded"):
         read_volume([path], "largest", limits=Limits(decoder_memory_bytes=64 << 20))
     assert read_volume([path], "largest").shape == (4000, 4000, 1)

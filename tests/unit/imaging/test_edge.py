@@ -1,4 +1,4 @@
-"""The edge: whatever a file or an argument is, a public function raises this package's errors alone."""
+"""Whatever a file or an argument contains, public functions raise only errors of this package."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def doors(path: Path, out: Path) -> list[Callable[[], object]]:
 
 @pytest.mark.parametrize("source", range(10))
 def test_damaged_files_raise_typed_errors_alone(tmp_path: Path, source: int) -> None:
-    """Seeds are fixed: a fault that this finds once is found again."""
+    """Seeds are fixed, so that a fault that was found once is found again."""
     whole = list(sources(tmp_path))[source]
     chance = random.Random(source)
     path = tmp_path / "x.dcm"
@@ -82,19 +82,19 @@ def test_damaged_files_raise_typed_errors_alone(tmp_path: Path, source: int) -> 
 
 
 @pytest.mark.parametrize("what", [None, "abc", 5, object(), [[1, 2], [3]], np.array([["a"]]), np.zeros((2, 2), object)])
-def test_what_is_no_volume_is_refused(what: Any) -> None:
+def test_arrays_that_make_no_volume_are_refused(what: Any) -> None:
     with pytest.raises(UnsupportedValueError):
         VOLUME.like(what)
 
 
 @pytest.mark.parametrize("spacing", ["abc", None, (1, 2), (1, 2, "x"), -1, (1, 2, float("nan")), 1e-9])
-def test_what_is_no_spacing_is_refused(spacing: Any) -> None:
+def test_values_that_are_no_spacing_are_refused(spacing: Any) -> None:
     with pytest.raises(UnsupportedValueError):
         VOLUME.resample(spacing)
 
 
 @pytest.mark.parametrize("axes", [None, 5, "", "RAR", "xyz", ["R", "A", "S"]])
-def test_what_are_no_axes_is_refused(axes: Any) -> None:
+def test_values_that_name_no_axes_are_refused(axes: Any) -> None:
     with pytest.raises(UnsupportedValueError):
         VOLUME.reorient(axes)
 

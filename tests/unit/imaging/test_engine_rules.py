@@ -1,4 +1,4 @@
-"""When each engine is chosen, where its files go, and which results of other programs are kept."""
+"""When each engine is chosen, where its files are written, and which results of other programs are used."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_clean_volume_is_native(report: SeriesReport) -> None:
 
 
 @pytest.mark.parametrize("policy", ["strict", "split", "largest", "resample"])
-def test_diffusion_is_for_dcm2niix_but_where_it_would_be_wrong(report: SeriesReport, policy: str) -> None:
+def test_diffusion_is_converted_by_dcm2niix_unless_it_would_be_wrong(report: SeriesReport, policy: str) -> None:
     weighted = with_codes(report, is_diffusion=True)
     assert ("dcm2niix" in reasons(weighted, policy)) is (policy != "resample")
     assert "native" in reasons(weighted, policy)
@@ -78,7 +78,7 @@ def test_diffusion_is_for_dcm2niix_but_where_it_would_be_wrong(report: SeriesRep
         assert "dcm2niix" not in reasons(with_codes(report, code, is_diffusion=True), policy)
     assert ("dcm2niix" in reasons(with_codes(report, "OTHER", is_diffusion=True), policy)) is (policy != "resample")
     mosaic = with_codes(report, kind=SeriesKind.MOSAIC)
-    assert all(reasons(mosaic, policy)["dcm2niix"])  # with the reason for which another may take over
+    assert all(reasons(mosaic, policy)["dcm2niix"])  # with the reason for the next engine, if this one fails
 
 
 def test_which_engines_bring_decoders() -> None:
@@ -323,7 +323,7 @@ def test_a_ten_thousandth_of_the_greatest_value_is_rounding() -> None:
         assert bool(difference_of_values(values, native, any_order=True)) is differs
 
 
-def test_zeros_are_zeros() -> None:
+def test_an_image_of_zeros_only_equals_zeros() -> None:
     zeros = np.zeros((2, 2, 2, 1), np.int16)
     assert difference_of_values(zeros, zeros[..., 0]) == ""
     assert difference_of_values(zeros, zeros, any_order=True) == ""
@@ -340,7 +340,7 @@ def test_unsigned_values_below_others_differ() -> None:
     assert "differ by up to 7" in difference_of_values(values, native)
 
 
-def test_the_least_integer_is_as_great_as_it_is() -> None:
+def test_the_least_integer_of_a_type_does_not_overflow() -> None:
     least = np.full((1, 2, 1, 1), -(1 << 15), np.int16)
     assert difference_of_values(least, least) == ""
     assert difference_of_values(least.astype(np.float32) + 3, least) == ""  # a ten-thousandth is 3.27
@@ -379,7 +379,7 @@ def test_spacings_may_differ_by_what_the_far_corner_allows(part: float, *, fits:
     assert placement(wider, (2, 2, 2), affine, (2, 2, 2)) is None or part < 0.05
 
 
-def test_two_axes_along_one_are_no_place() -> None:
+def test_two_axes_along_one_axis_of_the_series_are_refused() -> None:
     flat = np.eye(4)
     flat[:3, :3] = [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
     assert placement(flat, (3, 3, 3), np.eye(4), (3, 3, 3)) is None
@@ -424,7 +424,7 @@ def test_compressed_pixels_are_decoded_for_dicom2nifti(tmp_path: Path, ct: list[
     )
 
 
-def test_one_axis_along_two_is_no_place() -> None:
+def test_one_axis_along_two_axes_of_the_series_is_refused() -> None:
     across = np.eye(4)
     across[:3, :3] = np.array([[1.0, 0.02, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     assert placement(across, (3, 5, 3), np.eye(4), (3, 3, 3)) is None

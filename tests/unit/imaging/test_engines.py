@@ -1,4 +1,4 @@
-"""The registry of engines: what it lists is what can be asked for, and one entry adds an engine."""
+"""The registry of engines: exactly the listed engines can be asked for, and one entry adds an engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The quick way through a header: what it keeps, what slices share, and what it leaves to pydicom."""
+"""The fast scan of headers: what it keeps, what slices share, and which files it leaves to pydicom."""
 
 from __future__ import annotations
 

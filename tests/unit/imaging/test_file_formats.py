@@ -1,4 +1,4 @@
-"""``files.save`` and ``files.load``: each extension takes its kind of value and refuses the rest by one error."""
+"""``files.save`` and ``files.load``: each extension accepts one kind of value, and refuses others with one error."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_image_comes_back_with_its_geometry(files: Files, name: str, dtype: A
     assert np.array_equal(loaded.affine, AFFINE)
     assert loaded.get_data_dtype() == dtype
     files.delete(name)
-    assert loaded.get_fdata().sum() == sum(range(24))  # it needs no file any more
+    assert loaded.get_fdata().sum() == sum(range(24))  # the image does not need the file any more
 
 
 @pytest.mark.parametrize("name", ["a.npy", "A.NPY"])

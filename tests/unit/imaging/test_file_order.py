@@ -1,4 +1,4 @@
-"""The order in which files come says nothing: parts, their order, their names and the report stay the same."""
+"""The order of the given files does not matter: parts, their order, their names and the report stay the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 
 
 def four_planes(folder: Path) -> list[Path]:
-    """Every part has as many voxels as the next, and its instance numbers begin at 1 too."""
+    """All parts have equally many voxels, and the instance numbers of each begin at 1."""
     return together(
         folder,
         (Recipe(), "a"),
@@ -42,7 +42,7 @@ def sizes(folder: Path) -> list[Path]:
 
 
 def alike(folder: Path) -> list[Path]:
-    """Parts that only their pixel spacing tells apart, which no name says."""
+    """Parts that differ only in their pixel spacing, which is not a part of their names."""
     return together(folder, *((Recipe(row_distance=0.5 + n, seed=n), f"{n}") for n in range(2)))
 
 
@@ -60,7 +60,7 @@ def echoes(folder: Path) -> list[Path]:
 
 
 def twice(folder: Path) -> list[Path]:
-    """Two slices at each place that nothing tells apart."""
+    """Two slices at each position that no attribute tells apart."""
     paths = single_frame(Recipe(), folder)
     for path in list(paths):
         ds = dcmread(path)
@@ -81,7 +81,7 @@ NAMES: dict[Callable[[Path], list[Path]], list[str]] = {
 
 
 def orders(paths: list[Path]) -> list[list[Path]]:
-    """By name, backwards, by part in every direction, and shuffled."""
+    """Returns the files sorted by name, reversed, sorted by part in every direction, and shuffled."""
     by_folder = [list(group) for _, group in itertools.groupby(sorted(paths), key=lambda path: path.parent)]
     shuffled = [[paths[index] for index in np.random.default_rng(seed).permutation(len(paths))] for seed in range(4)]
     by_part = [[path for part in parts for path in part] for parts in itertools.permutations(by_folder)]
@@ -89,7 +89,7 @@ def orders(paths: list[Path]) -> list[list[Path]]:
 
 
 def renamed(paths: list[Path], folder: Path) -> list[list[Path]]:
-    """The files under other names, as another archive gives them."""
+    """Copies the files to other names, as another archive might choose them."""
     found = []
     for seed in range(3):
         (folder / f"renamed-{seed}").mkdir()

@@ -1,4 +1,4 @@
-"""Attributes of files that take turns along a stack, whatever they are."""
+"""Attributes of files whose values take turns along a stack show several volumes, whatever the attribute is."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def test_files_of_other_syntaxes_are_compared_too(tmp_path: Path, syntax: str) -
 @pytest.mark.parametrize(
     ("keyword", "values", "modality"),
     [
-        ("ReceiveCoilName", ["A", "B"] * 2, "MR"),  # too few
+        ("ReceiveCoilName", ["A", "B"] * 2, "MR"),  # too few turns
         ("ReceiveCoilName", ["A"] * 4 + ["B"] * 4, "MR"),
         ("ReceiveCoilName", ["A", "B", "B", "A", "B", "A"], "MR"),
         ("ReceiveCoilName", list("ABCDEFGH"), "MR"),
-        ("ReceiveCoilName", list("ABCDE") * 3, "MR"),  # as the planes of a detector do
+        ("ReceiveCoilName", list("ABCDE") * 3, "MR"),  # as the planes of a PET detector do
         ("HeartRate", ["60", "70"] * 4, "MR"),
         ("NominalInterval", ["850", "863"] * 4, "MR"),
         ("ContentDate", ["20240101", "20240102"] * 4, "MR"),
@@ -87,7 +87,7 @@ def test_files_of_other_syntaxes_are_compared_too(tmp_path: Path, syntax: str) -
         ("SliceLocation", ["1", "2"] * 4, "CT"),
         ("RotationDirection", ["CW", "CC"] * 4, "CT"),
         ("LossyImageCompressionRatio", ["2", "3"] * 4, "CT"),
-        ("AdditionalPatientHistory", ["A" * 65, "B" * 65] * 4, "CT"),  # too long to be compared
+        ("AdditionalPatientHistory", ["A" * 65, "B" * 65] * 4, "CT"),  # values that are too long to be compared
     ],
     ids=[
         "few",
@@ -110,7 +110,7 @@ def test_files_of_other_syntaxes_are_compared_too(tmp_path: Path, syntax: str) -
         "long",
     ],
 )
-def test_what_does_not_take_turns_or_may_is_of_one_volume(
+def test_values_that_do_not_take_turns_or_may_do_so_are_of_one_volume(
     tmp_path: Path, keyword: str, values: list[Any], modality: str
 ) -> None:
     paths = stack(tmp_path, keyword, values, modality)

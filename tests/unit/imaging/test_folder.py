@@ -1,4 +1,4 @@
-"""The one walk through a folder, and the one reading of what it holds."""
+"""Walking through a folder, and reading the instances in it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def touch(root: Path, *names: str) -> None:
 
 
 def listed(root: Path, **options: Path) -> list[str]:
-    """What is not left out, below the root."""
+    """Returns the files that are not left out, relative to the root."""
     found = (one for one in files_below(root, **options) if not isinstance(one, LeftOutFile))
     return [path.relative_to(root).as_posix() for path in found]
 
@@ -47,7 +47,7 @@ def test_folders_stand_in_their_place_among_the_files(tmp_path: Path) -> None:
     assert list(files_in(tmp_path)) == [tmp_path / name for name in ("B", "a.dcm", "b.dcm")]
 
 
-def test_what_is_named_itself_is_listed_whatever_it_is(tmp_path: Path) -> None:
+def test_a_path_that_is_given_itself_is_listed_whatever_it_is(tmp_path: Path) -> None:
     touch(tmp_path, ".cache/scans/a.dcm", ".hidden.dcm")
     assert listed(tmp_path / ".cache" / "scans") == ["a.dcm"]
     for path in (tmp_path / ".hidden.dcm", tmp_path / "missing"):
@@ -77,14 +77,14 @@ def test_a_folder_that_went_away_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
-def test_what_is_no_file_is_never_opened(kind: str, tmp_path: Path) -> None:
+def test_pipes_and_sockets_are_never_opened(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "x"
     with socket.socket(socket.AF_UNIX) as one:
         if kind == "pipe":
             os.mkfifo(path)
         elif kind == "socket":
             before = Path.cwd()
-            os.chdir(tmp_path)  # the name of a socket is short
+            os.chdir(tmp_path)  # in a short path, because the name of a socket must be short
             try:
                 one.bind("x")
             finally:

@@ -85,7 +85,7 @@ def test_every_decoder_returns_the_values(uid: str, bits: int, signed: bool, dec
     values = random_values(bits, signed=signed)
     image = image_of(values, bits, PixelData=encapsulate(encoded(values, bits, uid)))
     found = EncodedImage(image, uid).decode(1, decoder, for_display=False)
-    if bits == 12 and signed:  # pydicom leaves the sign of fewer bits to whoever reads the array
+    if bits == 12 and signed:  # pydicom does not extend the sign of fewer bits in the array
         found = np.right_shift(np.left_shift(found, 4), 4)
     np.testing.assert_array_equal(found, values)
     assert found.dtype == values.dtype
@@ -235,7 +235,7 @@ def test_frames_beyond_those_declared_are_counted_in_the_message(*, has_table: b
     assert len(EncodedImage(image_of(values, 8, PixelData=content, NumberOfFrames=3), JPEGLSLossless).frames) == 3
 
 
-# ---- what a stream says of itself ----
+# ---- what a stream declares ----
 
 
 def siz(size: tuple[int, int], start: tuple[int, int], depths: Iterable[int]) -> bytes:
@@ -267,12 +267,15 @@ SOF = b"\xff\xc0\0\x0b\x08\0\x06\0\x09\1\1\x11\0"
     ("before", "expected"),
     [
         (b"", Codestream(6, 9, 1, 8)),
-        (b"\xff", Codestream(6, 9, 1, 8)),  # bytes that fill
+        (b"\xff", Codestream(6, 9, 1, 8)),  # fill bytes
         (b"\xff\xff", Codestream(6, 9, 1, 8)),
         (b"\xff\x01\xff\xd0\xff\xd7", Codestream(6, 9, 1, 8)),  # markers without content
-        (b"\xff\xc4\0\4\1\2\xff\xc8\0\2\xff\xcc\0\3\0", Codestream(6, 9, 1, 8)),  # tables, among the frame headers
+        (
+            b"\xff\xc4\0\4\1\2\xff\xc8\0\2\xff\xcc\0\3\0",
+            Codestream(6, 9, 1, 8),
+        ),  # tables, whose code lies among those of frame headers
         (b"\xff\xfe\0\x0d" + SOF[:11], Codestream(6, 9, 1, 8)),  # a comment that looks like one
-        (b"\xff\xda\0\2", None),  # pixels begin
+        (b"\xff\xda\0\2", None),  # the pixels begin before any frame header
         (b"\0", None),
     ],
 )
@@ -328,7 +331,7 @@ def test_decoded_frames_become_native_pixel_data(values: NDArray[Any], vr: str, 
     assert not ds["PixelData"].is_undefined_length
     assert ds.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     assert not {"ExtendedOffsetTable", "ExtendedOffsetTableLengths"} & {one.keyword for one in ds}
-    assert ds.PlanarConfiguration == 1  # means nothing for one sample
+    assert ds.PlanarConfiguration == 1  # has no meaning for one sample
 
 
 @pytest.mark.parametrize("samples", [2, 3, None])
@@ -382,7 +385,7 @@ def test_a_decoder_that_does_not_answer_is_a_refusal_and_is_ended(
     ds.compress(RLELossless, generate_instance_uid=False)
     ds.save_as(path)
     frame = EncodedFrame(read_instance(path), 1, "pydicom")
-    CHILDREN.close()  # a new process takes longer to start than not at all
+    CHILDREN.close()  # a time-out of zero seconds, which even the start of a process exceeds
     with monkeypatch.context() as patched:
         patched.setattr(frames, "_WALL_SECONDS_PER_CPU_SECOND", 0)
         with pytest.raises(InvalidSeriesError, match=r"frame 1 of .* does not answer"):

@@ -1,4 +1,4 @@
-"""What tells frames apart, and the numbers that stored values become: from datasets and arrays made up in memory."""
+"""Marks that tell frames apart, and the rescaling of stored values; with datasets and arrays made in memory."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def within(macro: str, **values: Any) -> Dataset:
         ("KVP", "CTXRayDetailsSequence", "KVP", (80.0, 100.0, 120.0)),
     ],
 )
-def test_the_nearest_place_tells(name: str, macro: str, inner: str, values: tuple[Any, Any, Any]) -> None:
+def test_the_mark_comes_from_the_nearest_dataset(
+    name: str, macro: str, inner: str, values: tuple[Any, Any, Any]
+) -> None:
     own, shared, header = values
     groups = (within(macro, **{inner: own}), within(macro, **{inner: shared}))
     top = dataset(**{name: header})
@@ -158,7 +160,7 @@ def test_a_gradient_is_that_of_the_frame() -> None:
     assert mark(frame(own, top), "DiffusionGradientOrientation") == (0, 1, 0)
     assert mark(frame(within("MRDiffusionSequence"), top), "DiffusionGradientOrientation") == (1, 0, 0)
     assert mark(frame(Dataset()), "DiffusionGradientOrientation") is None
-    for numbers in ([0, 1], [0, 1, 0, 0]):  # no direction
+    for numbers in ([0, 1], [0, 1, 0, 0]):  # a gradient without a direction
         macro = {"DiffusionGradientDirectionSequence": [dataset(DiffusionGradientOrientation=numbers)]}
         assert mark(frame(within("MRDiffusionSequence", **macro), top), "DiffusionGradientOrientation") is None
         malformed = dataset(DiffusionGradientOrientation=numbers)
@@ -213,7 +215,7 @@ INT16, UINT16, INT32, FLOAT = (np.dtype(name) for name in ("i2", "u2", "i4", "f4
         (stored(float_bits=64), {(2.0, 0.0, None)}, FLOAT),
         (stored(12), {(0.5, 0.0, None)}, FLOAT),
         (stored(12), {(1.0, 0.5, None)}, FLOAT),
-        (stored(12), {(1.0, -1024.0, None)}, INT16),  # -1024 to 3071
+        (stored(12), {(1.0, -1024.0, None)}, INT16),  # values from -1024 to 3071
         (stored(12), {(1.0, 61440.0, None)}, UINT16),  # to 65535
         (stored(12), {(1.0, 61441.0, None)}, INT32),  # to 65536
         (stored(15), {(1.0, -32768.0, None)}, INT16),  # -32768 to -1
@@ -309,7 +311,7 @@ def test_the_unit_of_a_parametric_map_is_that_of_its_mapping() -> None:
     top = dataset(SOPClassUID=ParametricMapStorage, Modality="MR")
     assert unit_of(frame(mapping, top)) == "mm2/s"
     assert mark(frame(mapping, top), "LUTLabel") == ("ADC", "mm2/s")
-    top.SOPClassUID = EnhancedMRImageStorage  # there a mapping is one meaning of several
+    top.SOPClassUID = EnhancedMRImageStorage  # in other objects, a mapping is only one of several meanings
     assert unit_of(frame(mapping, top)) == ""
     assert mark(frame(mapping, top), "LUTLabel") is None
 
@@ -324,7 +326,7 @@ def test_the_unit_of_a_parametric_map_is_that_of_its_mapping() -> None:
         (2.0, 8.0, "Hz", ""),
         (None, -8.0, "Hz", ""),
         (2.0, None, "Hz", ""),
-        (2.0, -8.0, "1", ""),  # no unit
+        (2.0, -8.0, "1", ""),  # the mapping has no unit
     ],
 )
 def test_values_without_a_unit_have_that_of_a_mapping_to_the_same_values(

@@ -1,4 +1,4 @@
-"""Which objects have frames, where the place of a frame stands, and what its stored values mean."""
+"""Which objects have frames, where headers state the place of a frame, and what stored values mean."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_film_has_no_more_frames_than_its_file_can_hold(tmp_path: Path, *, com
     ds.NumberOfFrames = 2_000_000
     ds.save_as(path)
     size = path.stat().st_size
-    # a plain frame has 8192 bytes, and no encoded one less than 16
+    # an uncompressed frame has 8192 bytes, and an encoded frame at least 16
     assert len(frames_of(read_instance(path))) == size // (16 if compressed else 8192)
 
 
@@ -111,7 +111,7 @@ def test_a_shared_place_counts_for_each_frame_that_has_none(tmp_path: Path) -> N
     ids=repr,
 )
 @pytest.mark.parametrize("enhanced", [False, True])
-def test_a_malformed_place_is_none(
+def test_a_malformed_place_counts_as_absent(
     tmp_path: Path, values: dict[str, list[float]], absent: str, *, enhanced: bool
 ) -> None:
     [path] = (multi_frame if enhanced else single_frame)(Recipe(slices=1), tmp_path)
@@ -144,11 +144,11 @@ def test_directions_that_a_header_rounds_have_length_one_again(tmp_path: Path) -
     assert (np.linalg.norm(row), np.linalg.norm(column)) == pytest.approx((1, 1), abs=1e-12)
 
 
-# ---- what it means ----
+# ---- what stored values and times mean ----
 
 
 @pytest.mark.parametrize("zone", ["0100", "+01", "+01000", "UTC", "+1:00", ""])
-def test_a_zone_that_is_none_is_not_appended_to_a_time(zone: str) -> None:
+def test_a_malformed_zone_is_not_appended_to_a_time(zone: str) -> None:
     top = dataset(AcquisitionDate="20240301", AcquisitionTime="120000")
     top.add_new(0x00080201, "SH", zone)
     assert mark(frame(top), "AcquisitionTime") == "20240301120000"

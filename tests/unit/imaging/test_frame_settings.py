@@ -1,4 +1,4 @@
-"""Frames of an enhanced object whose settings alternate along the stack are of volumes that interleave."""
+"""If settings of an enhanced object's frames alternate along the stack, there are several volumes that interleave."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SETTINGS: dict[str, tuple[str, list[Any]]] = {
 def enhanced(
     folder: Path, setting: str, values: list[Any], cells: Iterable[tuple[float, int]], modality: str = "MR"
 ) -> list[Path]:
-    """Writes one object of a frame for each cell: how high it lies, and which of the values it has."""
+    """Writes one object with a frame for each cell: the height of the frame, and which of the values it has."""
     [path] = multi_frame(Recipe(columns=3, rows=2, slices=SLICES, volumes=2, modality=modality), folder)
     ds = dcmread(path)
     del ds.DimensionIndexSequence
@@ -92,7 +92,7 @@ def test_settings_that_are_constant_or_change_once_are_of_one_volume(
 @pytest.mark.parametrize(
     ("name", "values"), [("InversionTimes", [[100.0], [120.0]]), ("TransmitterFrequency", [[63.1], [63.2]])]
 )
-def test_two_passes_of_an_mr_may_measure_otherwise(tmp_path: Path, name: str, values: list[Any]) -> None:
+def test_two_passes_of_an_mr_may_have_different_measurements(tmp_path: Path, name: str, values: list[Any]) -> None:
     paths = enhanced(tmp_path, name, values, half_a_step_apart())
     [volume] = read_volumes(paths)
     assert volume.shape == (3, 2, 2 * SLICES)
@@ -110,13 +110,13 @@ def test_two_passes_of_an_mr_may_measure_otherwise(tmp_path: Path, name: str, va
 def test_two_passes_of_a_converted_mr_may_have_times_of_their_own(
     tmp_path: Path, name: str, values: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A legacy converted object keeps the attributes of its files frame by frame."""
+    """A legacy converted object has the attributes of the original files in the groups of each frame."""
     monkeypatch.setitem(SETTINGS, name, ("UnassignedPerFrameConvertedAttributesSequence", values))
     [volume] = read_volumes(enhanced(tmp_path, name, values, half_a_step_apart()))
     assert volume.shape == (3, 2, 2 * SLICES)
 
 
-def test_what_belongs_to_the_planes_of_a_detector_may_repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attributes_of_detector_planes_may_repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "SliceSensitivityFactor"
     monkeypatch.setitem(SETTINGS, name, ("PETFrameCorrectionFactorsSequence", [1.0, 1.1]))
     [volume] = read_volumes(enhanced(tmp_path, name, [1.0, 1.1], half_a_step_apart()))
@@ -157,7 +157,7 @@ def test_a_malformed_value_of_a_frame_counts_as_absent(tmp_path: Path) -> None:
     ds.save_as(path)
     content = path.read_bytes()
     assert content.count(b"\x18\x00\x20\x92SH") == 2 * SLICES
-    path.write_bytes(content.replace(b"\x18\x00\x20\x92SH", b"\x18\x00\x20\x92FD"))  # which has eight bytes
+    path.write_bytes(content.replace(b"\x18\x00\x20\x92SH", b"\x18\x00\x20\x92FD"))  # FD, which needs eight bytes
     [volume] = read_volumes([path])
     assert volume.shape == (3, 2, 2 * SLICES)
 

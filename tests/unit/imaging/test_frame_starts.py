@@ -1,4 +1,4 @@
-"""When frames of a dynamic series begin, where the headers say when they were at their average, or repeat otherwise."""
+"""When frames of a dynamic series begin, computed from FrameReferenceTime or RepetitionTime."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIDDLES = [5_000, 25_000, 100_000, 310_000]
 
 
 def dynamic(folder: Path, modality: str, marks: dict[str, Sequence[Any] | None]) -> Volume:
-    """A 4D series of four volumes with marks of their own."""
+    """Makes a 4D series of four volumes, each with its own marks."""
     paths = single_frame(Recipe(slices=3, volumes=4, modality=modality), folder)
     for path in paths:
         ds = dcmread(path)
@@ -49,9 +49,9 @@ def clock(seconds: Sequence[int]) -> list[str]:
         (MIDDLES, None, clock(STARTS), STARTS),
         (MIDDLES, None, None, [0, 20, 95, 305]),
         ([30_000, 90_000, 150_000, 210_000], [60_000] * 4, None, [0, 60, 120, 180]),
-        # pauses of a minute: neither the start nor the middle is certain
+        # pauses of a minute, so that neither the start nor the middle of frames is certain
         ([5_000, 85_000, 220_000, 490_000], GROWING, None, []),
-        # frames that overlap, whatever the time means
+        # frames overlap, whatever the reference time means
         ([5_000, 6_000, 7_000, 8_000], GROWING, None, []),
         (MIDDLES, [0, 30_000, 120_000, 300_000], None, []),
     ],

@@ -40,7 +40,7 @@ def enhanced(folder: Path) -> bytes:
 
 
 def other_vr(content: bytearray, chance: random.Random) -> None:
-    """Changes the VR of an element; a type stands in front of it where the syntax is explicit."""
+    """Changes the VR of an element in a file of explicit syntax."""
     places = [place for place in range(132, len(content) - 8) if bytes(content[place : place + 2]) in VRS[:-2]]
     if places:
         place = chance.choice(places)

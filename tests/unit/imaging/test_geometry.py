@@ -1,4 +1,4 @@
-"""Places of slices, against numbers that are worked out by hand."""
+"""Places of slices, compared with numbers that were worked out by hand."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_parallel_cosines_have_no_normal() -> None:
     assert slice_normal((1e-9, 0, 0, 0, 1e-9, 0)).tolist() == [0, 0, 1]
 
 
-def test_no_positions_are_no_clusters() -> None:
+def test_an_empty_list_of_positions_has_no_clusters() -> None:
     labels, found = cluster_positions(np.zeros(0))
     assert (labels.tolist(), labels.dtype.kind, found.tolist(), found.dtype.kind) == ([], "i", [], "f")
 
@@ -63,10 +63,10 @@ def test_no_positions_are_no_clusters() -> None:
         ([5.0, 1.0, 5.0, 3.0], [2, 0, 2, 1], [1.0, 3.0, 5.0]),
         ([0.0, 2.0, 2.0 + 0.9 * LARGEST_NOISE_MM, 4.0], [0, 1, 1, 2], [0.0, 2.0, 4.0]),
         ([0.0, 2.0, 2.0 + 1.1 * LARGEST_NOISE_MM, 4.0], [0, 1, 2, 3], [0.0, 2.0, 2.0 + 1.1 * LARGEST_NOISE_MM, 4.0]),
-        # steps of micrometres, as of a microscope, are no rounding of one place
+        # steps of micrometres, as in microscopy, are not rounding errors of one position
         ([0.0, 0.02, 0.04], [0, 1, 2], [0.0, 0.02, 0.04]),
         ([0.04, 0.02, 0.0200001, 0.0], [2, 1, 1, 0], [0.0, 0.02, 0.04]),
-        # but all within the noise of one place are one
+        # but positions that all lie within the noise are one position
         ([0.0, 0.008, 0.016], [0, 0, 0], [0.0]),
     ],
 )
@@ -119,12 +119,12 @@ def test_an_even_upright_stack_deviates_nowhere() -> None:
         ((0, 2, 4, 8, 10), (2,), ((2, 1),)),
         ((0, 2, 4, 10, 12), (2,), ((2, 2),)),
         ((0, 4, 6, 8, 10, 16), (0, 4), ((0, 1), (4, 2))),
-        ((0, 2, 4, 7, 9), (2,), ()),  # a step and a half
-        ((0, 2, 4, 8.08, 10.08), (2,), ((2, 1),)),  # 2.04 steps
-        ((0, 2, 4, 8.12, 10.12), (2,), ()),  # 2.06 steps
+        ((0, 2, 4, 7, 9), (2,), ()),  # a gap of a step and a half
+        ((0, 2, 4, 8.08, 10.08), (2,), ((2, 1),)),  # a gap of 2.04 steps
+        ((0, 2, 4, 8.12, 10.12), (2,), ()),  # a gap of 2.06 steps
         ((0, 2, 4, 7.92, 9.92), (2,), ((2, 1),)),
         ((0, 2, 4, 7.88, 9.88), (2,), ()),
-        ((0, 2, 4, 6.06, 8.06), (2,), ()),  # differs, but nothing is missing
+        ((0, 2, 4, 6.06, 8.06), (2,), ()),  # the gap differs from the step, but no slice is missing
         ((0, 2, 4, 4.5, 6.5), (2,), ()),
     ],
 )
@@ -152,7 +152,7 @@ def test_deviations_are_measured_from_the_even_line_of_first_and_last() -> None:
     assert found.along_deviation_mm == pytest.approx(0.25)
     assert found.lateral_deviation_mm == pytest.approx(0.5)
     places[2, 2] = 13.5
-    assert stack_geometry(AXIAL, places).along_deviation_mm == pytest.approx(0.5)  # below as above
+    assert stack_geometry(AXIAL, places).along_deviation_mm == pytest.approx(0.5)  # deviations to both sides
 
 
 def test_the_deviation_is_that_of_the_worst_slice_and_not_of_all() -> None:

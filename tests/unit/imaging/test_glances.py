@@ -1,4 +1,4 @@
-"""What a quick look at a file and a DICOMDIR tell, and which files a folder has."""
+"""What ``glance`` and a DICOMDIR tell about files, and which files a folder has."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BY_PYDICOM = "BY_PYDICOM"
 
 
 def stored(folder: Path, **values: Any) -> Path:
-    """A file with such values; one with a functional group is left to pydicom."""
+    """Writes a file with these values; if it has a functional group, pydicom must read it."""
     (dataset,) = synthetic_series(slices=1)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     for keyword, value in values.items():
@@ -103,7 +103,7 @@ def test_an_instance_without_one_of_its_uids_is_left_out(tmp_path: Path, lacking
     assert found.faulty
 
 
-def test_of_what_belongs_to_no_patient_only_its_own_uid_is_needed(tmp_path: Path) -> None:
+def test_an_instance_of_no_patient_needs_only_its_own_uid(tmp_path: Path) -> None:
     values = {"SOPClassUID": "1.2.840.10008.5.1.4.39.1", "StudyInstanceUID": None, "SeriesInstanceUID": None}
     read = DicomFolders().read([stored(tmp_path, **values), stored(tmp_path, **values, SOPInstanceUID=None)])
     assert [isinstance(one, LeftOutFile) for one in read] == [False, True]
@@ -155,17 +155,17 @@ def test_a_directory_that_is_cut_off_is_not_read_as_a_shorter_one(tmp_path: Path
     end = whole.index(b"\x08\0\x16\0UI", begin)
     for size in (begin, begin + 1, begin + 12, begin + 30, end - 60, end - 9, end - 1):
         dicomdir.write_bytes(whole[:size])
-        with pytest.raises(UnreadableFileError, match=r"DICOMDIR is damaged, cut off, or no DICOMDIR: get it again"):
+        with pytest.raises(UnreadableFileError, match=r"DICOMDIR is damaged, cut off, or not a DICOMDIR: get it again"):
             dicomdir_files(dicomdir)
     dicomdir.write_bytes(whole)
     assert len(dicomdir_files(dicomdir)) == 2
 
 
-def test_what_is_no_directory_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_no_directory_is_named(tmp_path: Path) -> None:
     path = stored(tmp_path)
     (tmp_path / "DICOMDIR").write_bytes(b"no DICOM")
     for no_directory in (path, tmp_path / "DICOMDIR"):
-        with pytest.raises(UnreadableFileError, match="no DICOMDIR: get it again"):
+        with pytest.raises(UnreadableFileError, match="not a DICOMDIR: get it again"):
             dicomdir_files(no_directory)
 
 

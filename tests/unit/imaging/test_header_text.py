@@ -1,4 +1,4 @@
-"""Text of headers is what SpecificCharacterSet says, whichever way a header is read."""
+"""Text in headers is decoded by SpecificCharacterSet, in whichever way the header is read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DESCRIPTIONS = {
 
 
 def known_elements(path: Path) -> Iterator[tuple[str | int, ScannedElement]]:
-    """The text elements of a file, as the quick way would keep them."""
+    """Returns the text elements of a file, as the fast scan would keep them."""
     for element in dcmread(path):
         if element.VR in {"PN", "LO", "SH", "ST", "LT", "UT", "UC"} and element.keyword:
             raw = dcmread(path).get_item(element.tag)
@@ -80,7 +80,7 @@ def test_descriptions_in_any_character_set(tmp_path: Path, terms: str, descripti
 
 
 def test_files_of_one_series_in_two_character_sets(tmp_path: Path) -> None:
-    """The bytes of both are the same; what they mean is not."""
+    """Both files have the same bytes, but these mean different characters."""
     memory = SeriesMemory()
     found = []
     for index, path in enumerate(single_frame(Recipe(slices=6), tmp_path)):
@@ -139,7 +139,7 @@ def test_a_rule_in_german_leaves_out_what_it_says(tmp_path: Path, form: Literal[
         ("\\ISO 2022 IR 58", b"CT \x1b$)A" + "头颅".encode("gb2312") + b" 2", "CT 头颅 2"),
         ("ISO_IR 203", "€œ".encode("iso8859_15"), "€œ"),
         ("iso_ir 192", "schädel".encode(), "schädel"),
-        ("GBK", b"a" + "欯乗猏".encode("gbk"), "a欯乗猏"),  # with bytes that stand for a backslash elsewhere
+        ("GBK", b"a" + "欯乗猏".encode("gbk"), "a欯乗猏"),  # some bytes of its characters mean a backslash in ASCII
         ("\\ISO 2022 IR 87", b"\x1b$B" + "表予".encode("iso2022_jp")[3:], "表予"),
     ],
     ids=["GB 2312", "GB 2312 among Latin", "Latin-9", "lower case", "GBK", "JIS X 0208"],

@@ -1,4 +1,4 @@
-"""Values of headers as numbers and text: of a dataset in memory, of one from a file, and of a scanned header, alike."""
+"""Values of headers are the same from a dataset in memory, a dataset from a file, and a scanned header."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ TAGS = {
 
 
 def file_in(dataset: Dataset, syntax: str) -> bytes:
-    """A dataset as a file."""
+    """Writes a dataset into a file in memory."""
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = UID(syntax)
     dataset.file_meta.MediaStorageSOPClassUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2")
@@ -67,11 +67,11 @@ def file_of(keyword: str, content: bytes) -> bytes:
 
 
 def ways(keyword: str, content: bytes) -> Iterator[Header]:
-    """The same bytes as a scanned header, as a dataset that was not parsed yet, and as one that was."""
+    """Returns the same bytes as a scanned header, as a dataset with raw elements, and as a parsed dataset."""
     yield ScannedHeader({keyword: ScannedElement(TAGS[keyword][1], content)})
     yield dcmread(io.BytesIO(file_of(keyword, content)))
     parsed = dcmread(io.BytesIO(file_of(keyword, content)))
-    with contextlib.suppress(Exception):  # what is malformed stays as it is
+    with contextlib.suppress(Exception):  # malformed values stay raw
         parsed[keyword].value  # noqa: B018  parses it
     yield parsed
 
@@ -270,7 +270,7 @@ def test_items_of_a_sequence() -> None:
 
 
 def group(thickness: float | None) -> Dataset:
-    """A place whose functional group says a thickness, or nothing."""
+    """Makes a dataset whose functional group states a thickness, or nothing."""
     place, measures = Dataset(), Dataset()
     if thickness is not None:
         measures.SliceThickness = thickness

@@ -1,4 +1,4 @@
-"""Headers of a series, read from disk: the same datasets as one by one, in slice order, in one look at each file."""
+"""Headers of a series are read in slice order, equal those that are read singly, and each file is opened once."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_file_that_is_no_dicom_or_is_cut_off_in_its_header_is_refused(tmp_path
             read_headers([*whole, bad])
 
 
-def test_a_beginning_that_stops_anywhere_before_the_pixels_is_not_taken(tmp_path: Path) -> None:
+def test_a_beginning_that_stops_before_the_pixels_is_not_enough(tmp_path: Path) -> None:
     (path,) = single_frame(Recipe(slices=1), tmp_path)
     content = path.read_bytes()
     pixels = content.index(b"\xe0\x7f\x10\x00OW") + 12
@@ -91,7 +91,7 @@ def test_a_beginning_that_stops_anywhere_before_the_pixels_is_not_taken(tmp_path
     assert heads.add(path, content[:pixels], len(content))
     (header,) = heads.headers()
     assert header == read_header(path)
-    header.save_as(io.BytesIO())  # whole enough to be written
+    header.save_as(io.BytesIO())  # complete enough to be written
 
 
 def heads_of(paths: list[Path]) -> SeriesHeads:
@@ -111,7 +111,7 @@ def test_the_report_is_that_of_the_files_in_any_order(tmp_path: Path) -> None:
     assert report is not None
     assert [part.name for part in report.parts] == ["4x5", "5x4"]
     assert report == heads_of(paths[::-1]).report()
-    # only pixels say more
+    # what differs is known only from pixels
     assert report == inspect_series(paths)
 
 

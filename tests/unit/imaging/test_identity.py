@@ -1,4 +1,4 @@
-"""One SeriesInstanceUID over two patients, studies, places, modalities, units: found, and never one volume."""
+"""Two patients, studies, places, modalities or units under one SeriesInstanceUID are found, and never one volume."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ PERSON = {"PatientID": "17", "PatientName": "Secret^Anna", "PatientBirthDate": "
 
 
 def of_persons(folder: Path, **other: str) -> list[Path]:
-    """A series whose second half says something else of its patient."""
+    """Makes a series whose second half has other attributes of the patient."""
 
     def edit(ds: Dataset, k: int) -> None:
         said = {**PERSON, **(other if k >= 4 else {})}

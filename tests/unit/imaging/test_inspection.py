@@ -1,4 +1,4 @@
-"""Each finding, provoked; and what every policy makes of it."""
+"""Series that provoke each finding, and what each policy does with them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_planes_have_names(tmp_path: Path, orientation: tuple[float, ...], plane
 
 
 @pytest.mark.parametrize(("lost", "count"), [((3,), 1), ((3, 4), 2), ((2, 6), 2)])
-def test_missing_slices(tmp_path: Path, lost: tuple[int, ...], count: int) -> None:
+def test_missing_slices_are_found_and_can_be_interpolated(tmp_path: Path, lost: tuple[int, ...], count: int) -> None:
     recipe = Recipe(slices=12)
     ordered = in_slice_order(single_frame(recipe, tmp_path))
     kept = [path for index, path in enumerate(ordered) if index not in lost]
@@ -77,7 +77,7 @@ def test_missing_slices(tmp_path: Path, lost: tuple[int, ...], count: int) -> No
     assert not filled.sources
 
 
-def test_uneven_steps(tmp_path: Path) -> None:
+def test_uneven_steps_are_found(tmp_path: Path) -> None:
     def edit(ds: Dataset, index: int) -> None:
         ds.ImagePositionPatient[2] = float(index if index < 5 else 4 + (index - 4) * 2.5)
 
@@ -89,14 +89,14 @@ def test_uneven_steps(tmp_path: Path) -> None:
     assert read_volume(paths, "largest").shape[2] == 5
 
 
-def test_steps_that_creep(tmp_path: Path) -> None:
+def test_steps_that_change_little_by_little_are_found(tmp_path: Path) -> None:
     def edit(ds: Dataset, index: int) -> None:
         ds.ImagePositionPatient[2] = index * 2.0 + max(0, index - 40) * 0.015
 
     refused(change(single_frame(Recipe(slices=80, rows=2, columns=2), tmp_path), edit), "MIXED_SPACING")
 
 
-def test_duplicate_positions(tmp_path: Path) -> None:
+def test_duplicate_positions_are_found_and_refused(tmp_path: Path) -> None:
     paths = single_frame(Recipe(slices=6), tmp_path)
     ds = dcmread(paths[2])
     ds.SOPInstanceUID = generate_uid()
@@ -105,7 +105,7 @@ def test_duplicate_positions(tmp_path: Path) -> None:
     report = refused([*paths, tmp_path / "again.dcm"], "DUPLICATE_POSITIONS")
     [finding] = report.findings
     assert finding.positions_mm == pytest.approx((float(ds.ImagePositionPatient[2]),))
-    for policy in ("split", "largest", "resample"):  # which of the two is meant, nobody knows
+    for policy in ("split", "largest", "resample"):  # nobody knows which of the two is meant
         refused([*paths, tmp_path / "again.dcm"], "DUPLICATE_POSITIONS", policy)
 
 

@@ -73,7 +73,7 @@ def test_a_file_cut_off_anywhere_is_refused_and_names_no_patient(tmp_path: Path)
     random.seed(5)
     for length in [140, end_of_header.offset_bytes - 30, len(whole) - 1, *random.sample(range(400, len(whole)), 20)]:
         if length in between:
-            continue  # where one element ends and the next begins a file looks whole, unless it is an image
+            continue  # a file that ends between two elements looks complete, unless it is an image
         path.write_bytes(whole[:length])
         with pytest.raises(InvalidSeriesError, match=r"cut off|damaged|no DICOM") as caught:
             read_dataset(path)
@@ -155,7 +155,7 @@ def test_order_without_geometry_is_by_instance_number_then_uid(tmp_path: Path) -
 
 
 def test_all_positions_are_ordered_by_the_same_attributes(tmp_path: Path) -> None:
-    """The numbers count back in time, and one file has no time."""
+    """The instance numbers run against the times, and one file has no time."""
     paths = single_frame(Recipe(slices=3, volumes=3), tmp_path)
     for path in paths:
         ds = dcmread(path)
@@ -247,7 +247,7 @@ IN_TIME = (
 @pytest.mark.parametrize("keyword", IN_TIME)
 @pytest.mark.parametrize("is_absent", [False, True])
 def test_order_at_one_place_is_by_the_first_that_differs(tmp_path: Path, keyword: str, *, is_absent: bool) -> None:
-    """The attributes behind it say the contrary, and decide if one file lacks it; a file without a number is first."""
+    """Less important attributes contradict it, and decide only if one file lacks it; a missing number comes first."""
     paths = single_frame(Recipe(slices=1, volumes=2), tmp_path)
     for path, own in zip(paths, (1, 2), strict=True):
         ds = dcmread(path)

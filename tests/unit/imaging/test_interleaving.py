@@ -1,4 +1,4 @@
-"""What shows slices at distinct places to be several volumes, and what one volume explains."""
+"""What shows that slices at distinct places are several volumes, and what one volume can explain."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def heights_of(gaps: Sequence[float]) -> list[float]:
     ids=str,
 )
 def test_the_fewest_distances_that_repeat_are_in_doubt(tmp_path: Path, gaps: list[float], noise_mm: float) -> None:
-    """Where they agree to a fiftieth of the widest."""
+    """Distances count as equal if they differ by at most a fiftieth of the widest."""
     heights = [height + noise_mm * (-1) ** (k // 2) for k, height in enumerate(heights_of(gaps))]
     paths = stack(tmp_path, heights, [1] * len(heights))
     for policy in POLICIES:
@@ -75,7 +75,7 @@ def test_the_fewest_distances_that_repeat_are_in_doubt(tmp_path: Path, gaps: lis
         [2.0, 2.0, 2.0, 5.0, 5.0, 5.0],
         [5.0, 2.0, 2.0, 2.0, 2.0, 5.0],
         [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 2.0, 2.0, 1.0, 1.0],
-        [4.0, 1.0, 4.0, 1.0],  # too few to repeat
+        [4.0, 1.0, 4.0, 1.0],  # too few distances to repeat
     ],
     ids=str,
 )
@@ -98,7 +98,7 @@ def test_a_step_that_changes_again_and_again_is_in_doubt(tmp_path: Path) -> None
 def test_slices_that_are_missing_with_their_numbers_are_no_doubt(
     tmp_path: Path, *, missing_numbers: bool, is_doubted: bool, is_reversed: bool
 ) -> None:
-    """Every third slice is lost, again and again: only numbers that skip with the slices explain it."""
+    """Every third slice is lost: only numbers that skip as well explain such distances."""
     places = [k for k in range(12) if k % 3 != 2]
     numbers = [k + 1 for k in places] if missing_numbers else [5, 1, 2, 8, 4, 3, 7, 6]
     if is_reversed:
@@ -141,7 +141,7 @@ def test_two_volumes_one_after_the_other_are_in_doubt(tmp_path: Path, *, is_desc
         ([1, 1, 2, 2, 3, 3, 4], True),  # one of the volumes lacks its last slice
         ([1, 1, 1, 2, 2, 3, 3, 3], True),
         ([0, 2, 3, 4, 0, 6, 7, 8], False),  # two files have no number
-        ([*range(1, 9), *range(1, 7)], False),  # one part lies behind the other
+        ([*range(1, 9), *range(1, 7)], False),  # one part follows the other along the stack
         ([*range(8, 0, -1), *range(6, 0, -1)], False),
         ([1, 1, 1, 2, 2, 2, 3, 3, 3], True),
     ],
@@ -157,7 +157,7 @@ def test_numbers_that_begin_anew_with_each_volume_are_in_doubt(
         assert read_volume(paths).shape == (3, 2, len(numbers))
 
 
-def test_numbers_that_are_all_the_same_say_nothing(tmp_path: Path) -> None:
+def test_numbers_that_are_all_the_same_are_no_evidence(tmp_path: Path) -> None:
     volume = read_volume(stack(tmp_path, [1.5 * k for k in range(8)], [1] * 8))
     assert volume.shape == (3, 2, 8)
     assert volume.order is not None
@@ -190,7 +190,7 @@ def test_marks_that_change_once_along_a_stack_are_blocks_of_one_volume(tmp_path:
 
 
 @pytest.mark.parametrize("name", ["TemporalPositionIdentifier", "DiffusionBValue"])
-def test_two_values_of_what_no_volume_has_twice_are_never_one(tmp_path: Path, name: str) -> None:
+def test_two_values_of_an_attribute_that_is_constant_in_a_volume_are_two_volumes(tmp_path: Path, name: str) -> None:
     paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), marks={name: [1] * 3 + [2] * 5})
     with pytest.raises(InvalidSeriesError, match="is refused"):
         read_volume(paths)
@@ -265,3 +265,69 @@ def test_the_second_pass_of_a_scan_may_be_past_midnight(
         return
     with pytest.raises(InvalidSeriesError, match=r"_VOLUMES"):
         read_volume(paths)
+
+
+@pytest.mark.parametrize("slices", [10, 12, 15, 20])
+def test_slices_that_are_numbered_at_random_are_one_volume(tmp_path: Path, slices: int) -> None:
+    """Of random numbers, few count through the stack in even steps, as those of each of several volumes do."""
+    in_doubt = 0
+    for seed in range(25):
+        numbers = [int(number) + 1 for number in np.random.default_rng(seed).permutation(slices)]
+        (tmp_path / str(seed)).mkdir()
+        paths = stack(tmp_path / str(seed), [1.5 * k for k in range(slices)], numbers)
+        in_doubt += "INTERLEAVED_VOLUMES" in codes(paths)
+    assert in_doubt <= 1
+
+
+@pytest.mark.parametrize("volumes", [2, 3, 4])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_volumes_numbered_one_after_the_other_are_in_doubt(tmp_path: Path, volumes: int, lost: int) -> None:
+    cells = sorted((round(3 * k + 3 * t / volumes, 4), t * 6 + k + 1) for t in range(volumes) for k in range(6))
+    heights, numbers = zip(*cells[: len(cells) - lost], strict=True)
+    refused(stack(tmp_path, heights, numbers), "INTERLEAVED_VOLUMES")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "is_one"),
+    [
+        ("XRayTubeCurrent", [200, 201], True),
+        ("XRayTubeCurrent", [200, 260], False),
+        ("XRayTubeCurrent", [200, None], False),
+        ("Exposure", ["50", "51"], True),
+        ("CTDIvol", [5.0, 5.05], True),
+        ("CTDIvol", [5.0, 7.5], False),
+        ("SAR", [0.0, 0.1], False),
+    ],
+)
+def test_measured_settings_that_differ_by_noise_tell_no_volumes_apart(
+    tmp_path: Path, name: str, values: list[Any], *, is_one: bool
+) -> None:
+    paths = stack(tmp_path, [1.5 * k for k in range(8)], list(range(1, 9)), marks={name: values * 4})
+    assert (codes(paths) == frozenset()) == is_one
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("modality", "stated_mm", "is_one"),
+    [("MR", 2.0, True), ("MR", -2.0, True), ("MR", 4.0, False), ("MR", None, False), ("CT", 2.0, False)],
+)
+def test_passes_that_are_numbered_one_after_the_other_are_one_volume_if_the_header_states_its_step(
+    tmp_path: Path, policy: Any, modality: str, stated_mm: float | None, *, is_one: bool
+) -> None:
+    numbers = [*range(1, 7), *range(7, 13)]
+    heights = [2.0 * k for k in (*range(0, 12, 2), *range(1, 12, 2))]
+    times = [f"1200{number:02}" for number in numbers]
+    marks: dict[str, list[Any]] = {"SpacingBetweenSlices": [stated_mm] * 12, "AcquisitionTime": times}
+    paths = stack(tmp_path, heights, numbers, modality, marks)
+    if is_one:
+        volume = read_volume(paths, policy)
+        assert volume.shape[2] == 12
+        assert volume.spacing_mm[2] == 2.0
+    else:
+        refused(paths, "INTERLEAVED_VOLUMES", policy)
+
+
+def test_volumes_that_are_numbered_from_one_each_are_in_doubt_whatever_step_is_stated(tmp_path: Path) -> None:
+    heights = [2.0 * k for k in (*range(0, 12, 2), *range(1, 12, 2))]
+    paths = stack(tmp_path, heights, [*range(1, 7)] * 2, "MR", {"SpacingBetweenSlices": [2.0] * 12})
+    refused(paths, "INTERLEAVED_VOLUMES")

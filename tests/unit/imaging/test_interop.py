@@ -1,4 +1,4 @@
-"""Volumes through nibabel and SimpleITK and back; what SimpleITK's own reader (GDCM) makes of the same files."""
+"""Volumes are converted to nibabel and SimpleITK and back, and compared with SimpleITK's own reader (GDCM)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_every_number_type_reaches_simpleitk(dtype: str, stored: str) -> None:
         Volume(np.full((2, 2, 2), "a"), np.eye(4)).to_sitk()
 
 
-def test_four_axes_stay_four() -> None:
+def test_a_4d_volume_stays_4d_in_simpleitk() -> None:
     one = volume(volumes=3, volume_step_s=2.5)
     image = one.to_sitk()
     assert image.GetSize() == (6, 5, 4, 3)
@@ -145,7 +145,7 @@ def test_a_tilted_stack_has_no_image_with_axes_at_right_angles(tmp_path: Path) -
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize(("part", "is_same"), [(0.9e-3, True), (1.1e-3, False)])
 def test_a_grid_is_the_same_where_its_far_corner_is(axis: int, part: float, *, is_same: bool) -> None:
-    """To a thousandth of the smallest side of a voxel."""
+    """The tolerance is a thousandth of the smallest side of a voxel."""
     one = volume()
     affine = one.affine("RAS")
     smallest = min(one.spacing_mm)

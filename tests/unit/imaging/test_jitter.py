@@ -1,4 +1,4 @@
-"""Geometry as scanners write it, rounded and a little unsteady: what is one volume all the same, and what is not."""
+"""Geometry as scanners write it, rounded and slightly irregular: what counts as one volume nevertheless."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OBLIQUE = rotated((1, 0, 0, 0, 1, 0), (12.5, -7.25, 3.0))
 def unsteady(
     recipe: Recipe, folder: Path, seed: int, digits: int = 6, jitter_mm: float = JITTER_MM, *, extreme: bool = False
 ) -> list[Path]:
-    """Writes the cosines with that many digits, the last of which is off by one here and there; shifts positions."""
+    """Writes cosines with so many digits, the last of which is sometimes off by one, and shifts positions."""
     random = np.random.default_rng(seed)
 
     def edit(ds: Dataset, _: int) -> None:
@@ -69,7 +69,7 @@ def test_cosines_and_positions_that_jitter_are_one_uniform_volume(
             assert volume.report is not None
             assert not [finding for finding in volume.report.findings if finding.blocking]
             np.testing.assert_array_equal(volume.array, expected)
-            # the far corner lies where it lay: within the jitter, and what rounded cosines turn it by
+            # the far corner has moved only by the jitter, and by the rounding of the cosines
             corner = [2, 1, slices - 1, 1]
             apart = np.linalg.norm((volume.affine_lps @ corner) - (recipe.affine_lps @ corner))
             assert apart < 4 * JITTER_MM + 10.0**-digits * 10
@@ -77,7 +77,7 @@ def test_cosines_and_positions_that_jitter_are_one_uniform_volume(
 
 @pytest.mark.parametrize(("shift", "is_one"), [(0.015, True), (0.045, False), (0.3, False)])
 def test_a_slice_that_lies_too_near_its_neighbour_is_found(tmp_path: Path, shift: float, *, is_one: bool) -> None:
-    """At a step of 1 mm, 35 µm pass."""
+    """At a step of 1 mm, a deviation of 35 µm is allowed."""
 
     def edit(ds: Dataset, index: int) -> None:
         ds.ImagePositionPatient[2] = float(ds.ImagePositionPatient[2]) + (shift if index == 4 else 0.0)
@@ -95,7 +95,7 @@ def test_a_slice_that_lies_too_near_its_neighbour_is_found(tmp_path: Path, shift
     ("step", "shift", "is_one"),
     [(0.05, 0.009, False), (0.1, 0.009, True), (0.1, 0.019, False), (10.0, 0.09, True), (10.0, 0.11, False)],
 )
-def test_what_passes_follows_the_step(tmp_path: Path, step: float, shift: float, *, is_one: bool) -> None:
+def test_the_allowed_deviation_depends_on_the_step(tmp_path: Path, step: float, shift: float, *, is_one: bool) -> None:
     def edit(ds: Dataset, index: int) -> None:
         ds.ImagePositionPatient[2] = float(ds.ImagePositionPatient[2]) + (shift if index == 4 else 0.0)
 
@@ -108,7 +108,7 @@ def test_what_passes_follows_the_step(tmp_path: Path, step: float, shift: float,
 
 @pytest.mark.parametrize(("lateral", "is_one"), [(0.1, True), (0.2, False)])
 def test_a_slice_that_lies_beside_the_others_is_found(tmp_path: Path, lateral: float, *, is_one: bool) -> None:
-    """A quarter of the smallest distance, here 0.6 mm, passes."""
+    """A deviation of a quarter of the smallest distance, here 0.6 mm, is allowed."""
 
     def edit(ds: Dataset, index: int) -> None:
         ds.ImagePositionPatient[1] = float(ds.ImagePositionPatient[1]) + (lateral if index == 3 else 0.0)
@@ -268,7 +268,7 @@ def test_a_tilt_is_distinguished_from_jitter(tmp_path: Path, tilt_deg: float, *,
 def test_a_gap_of_no_whole_number_of_steps_is_found_and_not_rounded(
     tmp_path: Path, steps: float, where: int, jitter_mm: float
 ) -> None:
-    """How many slices are missing there, if any, nobody knows."""
+    """Nobody knows how many slices are missing there, if any."""
 
     def edit(ds: Dataset, index: int) -> None:
         if index > where:

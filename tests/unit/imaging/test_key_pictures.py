@@ -1,4 +1,4 @@
-"""Small contact sheets: right way up, labels where they lie, in the right window, of what is asked for alone."""
+"""Small contact sheets show the right slices the right way up, with labels at their places and the right window."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def scan_of(folder: Path, **more: Any) -> list[Path]:
     return single_frame(Recipe(columns=40, rows=40, slices=10, **more), folder)
 
 
-def test_the_header_decides_the_window_and_a_preset_where_it_is_silent(tmp_path: Path) -> None:
+def test_the_window_is_that_of_the_header_or_else_a_preset(tmp_path: Path) -> None:
     ct = {"rescale": ("1", "-1024")}
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -103,7 +103,7 @@ def test_a_few_files_stand_for_a_series(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["SC_rgb_small_odd.dcm", "JPEG2000.dcm", "rtdose.dcm", "examples_overlay.dcm"])
-def test_what_is_no_stack_is_shown_as_it_is(name: str) -> None:
+def test_images_that_make_no_stack_are_shown_one_by_one(name: str) -> None:
     from pathlib import Path
 
     found = str(get_testdata_file(name, download=False))
@@ -134,7 +134,7 @@ def test_a_label_in_the_patients_right_front_and_head_is_drawn_there(tmp_path: P
     scan = scan_of(tmp_path)
     volume = read_volume(scan)
     mask = np.zeros(volume.shape, np.uint8)
-    mask[4:12, 6:14, 8] = 3  # LPS: small i is right, small j is front
+    mask[4:12, 6:14, 8] = 3  # in LPS, a small i is on the right, and a small j at the front
     nib.save(volume.like(mask).reorient(codes).to_nifti(), tmp_path / "mask.nii.gz")
     picture = drawn(tmp_path / "mask.nii.gz", scan)
     rows, columns = np.nonzero((opened(picture.png) == LABEL_COLOURS[0]).all(axis=2))
@@ -146,7 +146,7 @@ def test_a_label_in_the_patients_right_front_and_head_is_drawn_there(tmp_path: P
     assert picture.legend[0].volume_ml == pytest.approx(64 * np.prod(volume.spacing_mm) / 1000, abs=1e-3)
 
 
-def test_labels_are_named_by_who_stored_them_else_by_the_file(tmp_path: Path) -> None:
+def test_labels_have_the_names_that_were_stored_or_else_those_in_the_file(tmp_path: Path) -> None:
     array = np.zeros((9, 9, 9), np.uint8)
     array[2:4], array[5:7] = 1, 2
     image = nib.nifti1.Nifti1Image(array, np.eye(4))
@@ -230,7 +230,7 @@ def test_a_cropped_mask_is_drawn_as_the_whole_one_is(tmp_path: Path, inside: tup
 
 
 def seg_over(scan: list[Path], masks: np.ndarray[Any, Any], *, packed: bool, aside_mm: float = 0.0) -> Dataset:
-    """A SEG as little as is drawn of it, of masks of shape (segments, columns, rows, slices); empty frames left out."""
+    """Makes a minimal SEG of masks of shape (segments, columns, rows, slices), without empty frames."""
     affine = read_volume(scan).affine_lps
     ds, frames, content = Dataset(), [], []
     for number, mask in enumerate(masks, 1):

@@ -1,4 +1,4 @@
-"""Volumes of one place that are different kinds of image: never one series in time."""
+"""Volumes at one place that are different kinds of image never become one time series."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHOWN: dict[str, tuple[Any, Any]] = {
 
 
 def volumes_with(folder: Path, values: Sequence[Any], keyword: str, modality: str = "PT", **others: Any) -> list[Path]:
-    """Volumes at one place, each with its value, that nothing else tells apart than their InstanceNumbers."""
+    """Makes volumes at one place, each with its value; otherwise only their InstanceNumbers tell them apart."""
     paths = single_frame(Recipe(slices=4, volumes=len(values), modality=modality), folder)
     for path in paths:
         ds = dcmread(path)

@@ -1,4 +1,4 @@
-"""What a scan has once tells volumes apart that interleave, whatever their numbers say."""
+"""Attributes with one value in a scan tell interleaving volumes apart, whatever their InstanceNumbers are."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def value_of(name: str, part: int) -> Any:
 
 
 def interleaved(folder: Path, name: str, parts: int, numbering: str, lost: int | None = None) -> dict[str, int]:
-    """Writes volumes of six slices that lie evenly through each other, and returns the volume of each instance."""
+    """Writes volumes of six slices that interleave evenly, and returns the number of each instance's volume."""
     recipe = Recipe(columns=3, rows=2, slices=6 * parts, step=1.5)
     numbers = np.random.default_rng(7).permutation(6 * parts) + 1
     paths = sorted(single_frame(recipe, folder), key=lambda path: int(dcmread(path).InstanceNumber))
@@ -124,7 +124,7 @@ def test_settings_that_scatter_are_no_volumes(tmp_path: Path) -> None:
     [
         ("DerivationDescription", [f"ratio {ratio}" for ratio in (11.2, 11.3, 11.2, 11.2, 11.3, 11.4, 11.3, 11.2)]),
         ("ImageComments", ["", "key image", "", "", "key image", "", "key image", ""]),
-        ("AcquisitionDate", [f"2020010{day}" for day in (1, 1, 1, 1, 1, 2, 1, 2)]),  # interleaved past midnight
+        ("AcquisitionDate", [f"2020010{day}" for day in (1, 1, 1, 1, 1, 2, 1, 2)]),  # a scan that goes on past midnight
         ("HeartRate", ["61", "62"] * 4),
         ("ImagingFrequency", ["63.861", "63.862"] * 4),
     ],

@@ -1,4 +1,4 @@
-"""What tells a frame apart is the same, whether the quick scanner or pydicom has read its header."""
+"""The marks of a frame are the same, whether the fast scan or pydicom has read its header."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_mark_is_what_pydicom_reads(tmp_path: Path, name: str, syntax: str) ->
         assert mark(quick, name) == mark(slow, name) == marks([slow, slow], name)[1]
 
 
-def test_every_one_is_scanned() -> None:
+def test_every_attribute_of_a_mark_is_scanned() -> None:
     assert {*MARKS} <= {*SCANNED_KEYWORDS}
 
 
@@ -103,6 +103,6 @@ def test_marks_that_stand_in_several_elements_differ_where_one_of_them_does(tmp_
     assert marks(frames, "TemporalPositionIdentifier") == [
         mark(frame, "TemporalPositionIdentifier") for frame in frames
     ]
-    # frames of one file differ in their number alone
+    # frames of one file differ only in their number
     other = replace(frames[0], number=2)
     assert marks([frames[0], other], "InstanceNumber") == [(1, 1), (1, 2)]

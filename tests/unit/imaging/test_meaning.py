@@ -1,4 +1,4 @@
-"""Images that mean something else than slices of one scan are refused, or left out by name."""
+"""Images that are not slices of one scan are refused, or left out and named."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_slice_that_lost_its_place_is_no_picture(tmp_path: Path, policy: str) 
 
 @pytest.mark.parametrize(("tag", "name"), [(0x0019109C, "B0map"), (0x0019109E, "3db0map"), (0x0019109C, "epi_pepolar")])
 @pytest.mark.parametrize("policy", POLICIES)
-def test_what_only_ge_can_tell_apart_is_refused(tmp_path: Path, tag: int, name: str, policy: str) -> None:
+def test_volumes_that_only_ge_can_tell_apart_are_refused(tmp_path: Path, tag: int, name: str, policy: str) -> None:
     def edit(ds: Dataset, _: int) -> None:
         del ds.TemporalPositionIdentifier
         ds.Manufacturer = "GE MEDICAL SYSTEMS"

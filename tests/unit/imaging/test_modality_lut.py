@@ -1,4 +1,4 @@
-"""Tables in the place of slope and intercept (PS3.3, section C.11.1), against pydicom's own."""
+"""Tables instead of slope and intercept (PS3.3, section C.11.1), compared with pydicom's results."""
 
 from __future__ import annotations
 

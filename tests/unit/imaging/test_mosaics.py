@@ -1,4 +1,4 @@
-"""Siemens mosaics: every slice is cut out and lies where the private elements say; and what the CSA header tells."""
+"""Siemens mosaics: every slice is cut out and lies where the private elements say; other values of the CSA header."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_slices_are_cut_out_of_mosaics_and_lie_in_the_middle_of_their_frame(
     np.testing.assert_array_equal(volume.array, voxels())
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
     normal = np.cross(row, column) * (-1 if upside_down else 1)
-    # the position in the header is that of the whole mosaic, as if one slice of that many pixels lay there
+    # the position in the header is for the whole mosaic, as if it were a single slice with all its pixels
     corner = np.array([-12.5, 40.25, -7.0]) + row * 0.6 * (COLUMNS * 3 - COLUMNS) / 2 + column * 0.8 * ROWS
     expected = np.column_stack([row * 0.6, column * 0.8, normal * 2.5, corner])
     np.testing.assert_allclose(volume.affine_lps[:3], expected, atol=1e-5)

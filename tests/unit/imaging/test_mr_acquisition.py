@@ -1,4 +1,4 @@
-"""Phase encoding, readout and slice times: read where the header supports them, left out where it does not."""
+"""Phase encoding, readout and slice times are read if the header states them, and left out otherwise."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PHILIPS = {
 
 def protocol(order: str, options: str = "EPI, FMRI") -> bytes:
     text = f'set IOPT "{options}"\nSLICEORDER "{order}"\n'
-    packed = gzip.compress(text.encode(), mtime=0)  # as a name of a test the same in every process
+    packed = gzip.compress(text.encode(), mtime=0)  # a list, so that the names of tests are the same in every process
     return struct.pack("<I", len(packed)) + packed
 
 
@@ -191,7 +191,7 @@ def test_philips_readout_is_called_an_estimate(tmp_path: Path, block: int, creat
         ds.add_new(0x20010000 | block << 8 | 0x22, "FL", 13.9626)
 
     fields = sidecar(tmp_path, PHILIPS, add, columns=112)
-    # what dcm2niix makes of these numbers
+    # the result of dcm2niix for these numbers
     assert fields["EstimatedTotalReadoutTime"] == pytest.approx(0.0315659, rel=1e-5)
     assert fields["EstimatedEffectiveEchoSpacing"] == pytest.approx(0.000284377, rel=1e-4)
     assert fields["PhaseEncodingAxis"] == "i"
@@ -210,7 +210,7 @@ SIEMENS_EPI = {
 def timed(
     slice_s: Sequence[float], volume_s: Sequence[float], start: str = "235958.500000"
 ) -> Callable[[Dataset], None]:
-    """Sets AcquisitionTime by the place of a slice and the volume's number; a scan may go on past midnight."""
+    """Sets AcquisitionTime by the place of the slice and the number of the volume; the scan may go on past midnight."""
     begin = datetime.strptime(f"20240301 {start}", "%Y%m%d %H%M%S.%f")  # noqa: DTZ007 headers have no zone
 
     def add(ds: Dataset) -> None:
@@ -288,7 +288,7 @@ def test_siemens_volumes_that_differ_in_their_slices_times_have_none(tmp_path: P
     assert "SliceTiming" not in sidecar(tmp_path, SIEMENS_EPI, moved, volumes=2)
 
 
-def test_a_damaged_csa_header_costs_what_it_says_and_no_more(tmp_path: Path) -> None:
+def test_a_damaged_csa_header_loses_only_its_own_values(tmp_path: Path) -> None:
     def add(ds: Dataset) -> None:
         ds.add_new(0x00290010, "LO", "SIEMENS CSA HEADER")
         ds.add_new(0x00291010, "OB", b"SV10\4\3\2\1\xff\xff\xff\xff" + bytes(100))
@@ -304,7 +304,7 @@ def test_a_scan_in_three_dimensions_encodes_phase_along_two_axes(tmp_path: Path)
     assert "PhaseEncodingAxis" not in sidecar(tmp_path, extra, lambda _: None)
 
 
-def test_another_modality_was_not_acquired_by_phase(tmp_path: Path) -> None:
+def test_other_modalities_have_no_mr_acquisition(tmp_path: Path) -> None:
     assert read_volume(single_frame(Recipe(), tmp_path)).acquisition is None
 
 
@@ -342,7 +342,11 @@ def test_numbers_that_are_not_finite_are_none() -> None:
 
 def test_of_two_blocks_of_one_owner_the_first_that_holds_an_element_counts() -> None:
     header = Dataset()
-    for block in (0x13, 0x11, 0x12):  # headers are written in order of their tags, and made in any
+    for block in (
+        0x13,
+        0x11,
+        0x12,
+    ):  # a header in memory may have its tags in any order, a file has them in ascending order
         header.add_new(0x00210000 | block, "LO", "OWNER")
         header.add_new(0x00210001 | block << 8, "IS", block)
     header.add_new(0x00211302, "IS", 7)
@@ -350,7 +354,7 @@ def test_of_two_blocks_of_one_owner_the_first_that_holds_an_element_counts() -> 
     assert owned_number(header, 0x21, "OWNER", 2) == 7
 
 
-def test_a_header_that_was_only_scanned_owns_nothing(tmp_path: Path) -> None:
+def test_a_scanned_header_has_no_private_values_by_creator(tmp_path: Path) -> None:
     [path] = single_frame(Recipe(modality="MR", slices=1, extra={"Manufacturer": "GE"}), tmp_path)
     ds = dcmread(path)
     ge_elements(0x10)(ds)

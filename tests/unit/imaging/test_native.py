@@ -1,4 +1,4 @@
-"""Decoded frames in place of the encoded ones."""
+"""Encoded frames of a dataset are replaced by decoded ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slices of two volumes never stand in one, whatever the numbers, shifts and marks of a 4D series are."""
+"""Slices of two volumes are never put into one, whatever numbers, shifts and marks a 4D series has."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Scan:
         numbers = random.permutation(len(paths)) + 1
         noise = [int(value) for value in random.integers(1, 4, len(paths))]
         table = np.array(noise).reshape(self.volumes, self.slices)
-        # what happens to count whole volumes is no noise
+        # values that happen to count whole volumes would not be noise
         if self.noise:
             assume(any(len(set(column)) < self.volumes for column in table.T.tolist()))
         found = {}
@@ -202,7 +202,7 @@ def test_volumes_that_are_shifted_by_little_are_not_put_together_in_pairs(policy
     refused(sorted(tmp_path.iterdir()), "INTERLEAVED_VOLUMES", policy)
 
 
-# evenly interleaved and not numbered volume by volume, they are one volume for whoever sees the headers
+# if they interleave evenly and are not numbered volume by volume, headers do not show that there are several
 EVEN_SHIFTS = (0.75, 1.5)
 MOVING = [
     (numbering, shift)
@@ -253,7 +253,7 @@ def test_numbers_by_a_plan_give_the_fourth_axis(tmp_path: Path, numbering: str) 
 
 
 @pytest.mark.parametrize("numbering", ["random", "each volume anew", "none"])
-def test_numbers_without_a_plan_give_nothing(tmp_path: Path, numbering: str) -> None:
+def test_numbers_without_a_plan_do_not_give_a_fourth_axis(tmp_path: Path, numbering: str) -> None:
     scan = Scan(3, 5, numbering, (0.0,) * 3, (), (), 1, 0, "MR")
     assert not [volume for policy in POLICIES for volume in volumes_of(scan, tmp_path, policy)]
 
@@ -311,3 +311,21 @@ def test_distances_that_repeat_along_a_stack_are_several_volumes(tmp_path: Path,
     for policy in POLICIES:
         with pytest.raises(InvalidSeriesError):
             read_volumes(sorted(tmp_path.iterdir()), policy)
+
+
+@pytest.mark.parametrize("seed", [82, 204])
+def test_random_numbers_of_few_frames_that_follow_a_plan_by_chance_are_refused(tmp_path: Path, seed: int) -> None:
+    scan = Scan(
+        volumes=2,
+        slices=4,
+        numbering="random",
+        shifts=(0.0, 0.0),
+        marks=(),
+        noise=(),
+        seed=seed,
+        lost=0,
+        modality="MR",
+    )
+    scan.write(tmp_path)
+    for policy in POLICIES:
+        refused(sorted(tmp_path.iterdir()), "DUPLICATE_POSITIONS", policy)

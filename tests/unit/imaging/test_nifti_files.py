@@ -1,4 +1,4 @@
-"""NIfTI files and what lies beside them, read back by other libraries."""
+"""NIfTI files and their sidecars are read back by other libraries."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ def test_one_image_makes_one_file_at_any_time(tmp_path: Path) -> None:
         write_nifti(nib.nifti1.Nifti1Image(numbered((5, 4, 3)), AFFINE), tmp_path / name)
     packed = (tmp_path / "a.nii.gz").read_bytes()
     assert packed == (tmp_path / "b.nii.gz").read_bytes()
-    assert packed[4:8] == bytes(4)  # no time
-    assert not packed[3] & 8  # no name
+    assert packed[4:8] == bytes(4)  # gzip header without a time
+    assert not packed[3] & 8  # gzip header without a name
 
 
 def image_of_texts() -> Any:

@@ -1,4 +1,4 @@
-"""What the report and the volume say of the order of slices and volumes."""
+"""What the report and the volume say about the order of slices and volumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Palettes and uncompressed YBR become RGB images, or are refused with a sentence."""
+"""Palettes and uncompressed YBR are converted to RGB images, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COLOURS = ("Red", "Green", "Blue")
 
 @dataclass(frozen=True)
 class Tables:
-    """Tables of a palette, and how they are written."""
+    """The tables of a palette, and how they are encoded."""
 
     size: int = 200
     first: int = 20
@@ -89,7 +89,7 @@ def expected_of(tables: Tables, path: Path) -> NDArray[np.uint8]:
 def check_colours(
     paths: list[Path], tmp_path: Path, expected: Callable[[Path], NDArray[np.uint8]], *, off: int = 0
 ) -> NDArray[np.uint8]:
-    """Compares what is converted with what each file should show, and what is shown with what is converted."""
+    """Compares the converted image with the expected colours of each file, and the displayed pixels with that image."""
     files = AutoConverter().convert(paths, tmp_path / "x.nii")
     array, _affine = written(files.paths[0])
     for k, path in enumerate(by_position(paths)):
@@ -247,7 +247,7 @@ def test_colours_of_other_spaces_are_refused(tmp_path: Path, changes: dict[str, 
 
 
 @pytest.mark.parametrize("engine", ["dcm2niix", "dicom2nifti"])
-def test_no_engine_takes_places_in_a_palette_for_values(tmp_path: Path, engine: Any) -> None:
+def test_no_engine_converts_indices_of_a_palette_as_values(tmp_path: Path, engine: Any) -> None:
     with pytest.raises(InvalidSeriesError, match="COLOUR"):
         AutoConverter().convert(palette_series(tmp_path, Tables()), tmp_path / "x.nii", engine=engine)
 
@@ -268,7 +268,9 @@ def test_colours_are_no_volume_and_are_not_interpolated(tmp_path: Path) -> None:
     word_bytes=st.sampled_from([1, 2]),
     seed=st.integers(0, 100),
 )
-def test_every_place_has_the_colour_of_its_entry(size: int, first: int, depth: int, word_bytes: int, seed: int) -> None:
+def test_every_stored_value_has_the_colour_of_its_entry(
+    size: int, first: int, depth: int, word_bytes: int, seed: int
+) -> None:
     tables = Tables(size, first, depth, word_bytes if depth == 8 else 2, seed)
     ds = Dataset()
     ds.PixelRepresentation = 0

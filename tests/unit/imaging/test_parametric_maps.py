@@ -1,4 +1,4 @@
-"""Parametric maps as volumes: every value, its unit, and its place; of this package's own and of highdicom's."""
+"""Parametric maps of this package and of highdicom are read as volumes with the right values, units and places."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ADC = MapOptions("mm2/s", "Apparent Diffusion Coefficient")
 
 
 def oblique() -> NDArray[np.float64]:
-    """Turned about two axes, with pixels that are not square."""
+    """Makes an oblique grid, turned about two axes, with pixels that are not square."""
     c, s = np.cos(0.4), np.sin(0.4)
     affine = np.eye(4)
     affine[:3, :3] = np.array([[c, -s, 0], [s * c, c * c, -s], [s * s, c * s, c]]) @ np.diag([0.5, 0.75, 2.5])
@@ -44,7 +44,7 @@ def values(dtype: type[np.generic]) -> NDArray[Any]:
 
 
 def of_highdicom(array: NDArray[Any], folder: Path, *, maps: int = 1, slope: float = 1.0, start: float = 0.0) -> Path:
-    """A map as highdicom writes it of frames (k, j, i[, map]), each map with a unit of its own."""
+    """Makes a map with highdicom from frames (k, j, i[, map]); each map has its own unit."""
     headers = make_headers(oblique())
     for header in headers:
         for keyword in ("PatientBirthDate", "PatientSex", "AccessionNumber", "StudyDate", "StudyTime", "StudyID"):

@@ -1,4 +1,4 @@
-"""Marks of time that only some files of a series have: they order nothing, and what they contradict is refused."""
+"""Marks of time that only some files have do not order volumes, but an order that they contradict is refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LOST: dict[str, Any] = {
 
 
 def written(folder: Path, name: str, values: Sequence[int | None], slices: int, lost: str = "absent") -> list[Path]:
-    """A series in time; each file is numbered in the order of the list, and has the mark of the time in it, if any."""
+    """Writes a time series; files are numbered in the order of the list, and have the mark that it states, if any."""
     count = len(values) // slices
     paths = single_frame(Recipe(columns=3, rows=2, slices=slices, volumes=count, modality="MR"), folder)
     ordered = sorted(paths, key=lambda path: int(dcmread(path).InstanceNumber))

@@ -1,4 +1,4 @@
-"""The parts of a series are named by what tells them apart; volumes that drift or lie side by side are no one grid."""
+"""Parts of a series are named by what tells them apart; volumes that drift or lie side by side share no grid."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MR = Recipe(modality="MR", volumes=4, slices=3)
 
 
 def parts(folder: Path, *marks: dict[str, Any]) -> dict[str, int]:
-    """The name of each part and its number, where each part has marks of its own and nothing else tells it apart."""
+    """Returns the name and the number of each part of a series whose parts differ only in the given marks."""
     recipe = Recipe(modality="MR", volumes=len(marks), slices=3)
 
     def edit(ds: Dataset, _: int) -> None:
@@ -200,7 +200,7 @@ def test_uneven_steps_say_how_many_parts_there_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 25])
 def test_a_finding_names_its_instances(tmp_path: Path, count: int) -> None:
-    """Twenty at most."""
+    """A finding names at most twenty instances."""
     paths = change(
         single_frame(Recipe(slices=count + 1), tmp_path),
         lambda ds, k: setattr(ds, "PixelData", ds.PixelData[:10] if k < count else ds.PixelData),
@@ -227,7 +227,7 @@ def test_frames_that_are_left_out_are_named_five_at_most(tmp_path: Path, slices:
 @pytest.mark.parametrize(
     ("gaps", "sizes"),
     [
-        ([2, 2, 5, 5, 2, 2], [3, 1, 3]),  # the middle one is nearer to none
+        ([2, 2, 5, 5, 2, 2], [3, 1, 3]),  # the middle slice is equally near to both neighbours
         ([2, 2, 2, 5], [4, 1]),
         ([5, 2, 2, 2], [1, 4]),
         ([5, 2, 5, 5], [1, 2, 2]),
@@ -249,7 +249,7 @@ def test_a_part_ends_where_the_step_changes(tmp_path: Path, gaps: list[float], s
 
 
 def test_no_slice_of_a_part_lies_off_its_even_steps(tmp_path: Path) -> None:
-    """Steps that grow by a hundredth each, which no two neighbours show."""
+    """Each step is a hundredth longer than the one before, which is too little to be seen between two neighbours."""
     heights = np.cumsum([0.0, *(2.0 * 1.01**k for k in range(24))]).round(4).tolist()
     paths = change(
         single_frame(Recipe(columns=2, rows=2, slices=25), tmp_path),

@@ -1,4 +1,4 @@
-"""What stands where in a picture, which images count as labels, and which colours are meant."""
+"""Where things are in a picture, which images count as labels, and which colours are meant."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_words_keep_to_the_edges_of_their_tile(*, in_colour: bool) -> None:
     grey = np.zeros((100, 100, 3) if in_colour else (100, 100), np.uint8)
 
     def ink(**words: Any) -> tuple[int, int, int, int]:
-        """Rows and columns that the ink leaves free: on top, below, left, right."""
+        """Returns the numbers of rows and columns without ink at the top, bottom, left and right."""
         rows, columns = np.nonzero(opened(draw_mosaic([Tile(grey, **words)])).min(axis=2) > 128)
         return int(rows.min()), 479 - int(rows.max()), int(columns.min()), 479 - int(columns.max())
 
@@ -165,7 +165,7 @@ def test_labels_keep_their_colours_when_they_are_enlarged() -> None:
     mask[20:50, 20:80], mask[50:80, 20:80], mask[85:95, 20:80] = 1, 3, len(LABEL_COLOURS) + 2
     picture = panel_of(np.zeros((100, 100), np.uint8), pixel_mm=None, mask=mask)
     seen = {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
-    # edges as they are, areas half transparent
+    # edges have the full colour, areas are half transparent
     expected = [LABEL_COLOURS[number] for number in (0, 2, 1)]
     assert seen == {(0, 0, 0), *expected, *(tuple(int(part * 0.45) for part in colour) for colour in expected)}
 
@@ -324,7 +324,7 @@ def test_a_radiograph_in_negative_is_shown_as_it_is_meant(tmp_path: Path) -> Non
         ds.save_as(tmp_path / f"{meaning}.dcm")
         picture = picture_of_scan([tmp_path / f"{meaning}.dcm"], 1)
         assert picture.caption.startswith("MR · ")
-        assert picture.caption.endswith("1 images")
+        assert picture.caption.endswith("1 image")
         pictures.append(opened(picture.png).astype(int))
         sheets.append(opened(preview_series([tmp_path / f"{meaning}.dcm"])).astype(int)[400:500, 400:500])
     np.testing.assert_allclose(pictures[0] + pictures[1], 255, atol=3)
@@ -361,7 +361,7 @@ def test_small_whole_numbers_are_labels(tmp_path: Path, kind: str) -> None:
     array[1, 1, 0] = 1
     array[2, 2, 3] = most = min(255, np.iinfo(kind).max)
     assert legend_of(tmp_path, array) == [(1, "label 1"), (most, f"label {most}")]
-    array[2, 2, 2] = most  # the middle slice
+    array[2, 2, 2] = most  # a value in the middle slice
     assert legend_of(tmp_path, array) == [(1, "label 1"), (most, f"label {most}")]
     array[:] = 3  # no background
     assert legend_of(tmp_path, array) == [(3, "label 3")]
@@ -392,7 +392,7 @@ def test_names_in_an_extension_are_read_and_an_odd_extension_hides_nothing(tmp_p
     assert legend_of(tmp_path, array, accented) == [(1, "größte Läsion"), (2, "label 2")]
 
 
-@pytest.mark.parametrize("columns", [255, 768, 1280])  # each, each third and each fifth pixel is sampled
+@pytest.mark.parametrize("columns", [255, 768, 1280])  # every, every third and every fifth pixel is sampled
 def test_labels_in_the_middle_of_a_scan_of_many_pixels_are_drawn_in_its_middle(tmp_path: Path, columns: int) -> None:
     """Of a large scan, labels of another grid are sampled at some pixels, which must lie evenly."""
     scan = single_frame(Recipe(columns=columns, rows=64, slices=3, column_distance=0.6), tmp_path)

@@ -1,4 +1,4 @@
-"""How stored values are read: floating point pixels, headers that contradict themselves, images without a pixel."""
+"""How stored values are read: floating-point pixels, contradicting headers, and images without pixels."""
 
 from __future__ import annotations
 
@@ -163,7 +163,9 @@ def test_an_image_without_rows_or_columns_is_refused(
 
 @pytest.mark.parametrize("write", [single_frame, multi_frame])
 @pytest.mark.parametrize("count", [0, -1])
-def test_an_image_of_no_frames_is_refused(tmp_path: Path, write: Callable[..., list[Path]], count: int) -> None:
+def test_an_image_that_declares_no_frames_is_refused(
+    tmp_path: Path, write: Callable[..., list[Path]], count: int
+) -> None:
     paths = edited(write(Recipe(slices=3), tmp_path), {"NumberOfFrames": count})
     report = refused(paths, "INCONSISTENT_FRAMES", "split")
     assert "more or fewer frames than it declares" in str(report)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIDE = 512
-SLICES = (16, 48)  # enough that what is under way at once, and what does not depend on the series, cancels out
+SLICES = (16, 48)  # so large that buffers, and memory that does not depend on the series, do not matter
 MOST = 1.1
 
 
@@ -48,7 +48,7 @@ def test_each_further_slice_takes_its_voxels_and_a_tenth(name: str, tmp_path: Pa
     few, many = (series(tmp_path, slices) for slices in SLICES)
     voxels = read_volume(few).array
     one = voxels.nbytes // SLICES[0]
-    work(few)  # loads libraries
+    work(few)  # the first reading loads libraries
     grown = peak_bytes(lambda: work(many)) - peak_bytes(lambda: work(few))
     assert grown <= MOST * one * (SLICES[1] - SLICES[0])
     if not name:

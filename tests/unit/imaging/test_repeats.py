@@ -1,4 +1,4 @@
-"""Two files of one SOPInstanceUID: copies count once, and what shares a UID by mistake is refused."""
+"""Two files of one SOPInstanceUID: copies count once, and different instances are refused."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_copy_with_what_archives_change_is_the_same(tmp_path: Path, edit: Any)
     ],
 )
 @pytest.mark.parametrize("implicit", [False, True])
-def test_what_changes_the_meaning_is_not_the_same(tmp_path: Path, edit: Any, *, implicit: bool) -> None:
+def test_a_copy_with_a_changed_meaning_is_not_the_same(tmp_path: Path, edit: Any, *, implicit: bool) -> None:
     path = single_frame(Recipe(slices=1), tmp_path)[0]
     ds = dcmread(path)
     _with_settings(ds)
@@ -147,7 +147,7 @@ def test_the_byte_that_evens_pixels_out_is_none_of_them(tmp_path: Path) -> None:
         (bytes(range(9)), bytes(range(9)) + b"\0", True),
         (bytes(range(9)), bytes(range(9)) + b"\1", False),
         (bytes(range(9)), b"\7" + bytes(range(1, 9)) + b"\0", False),
-        (bytes(range(8)), bytes(range(8)) + b"\0", False),  # nothing was to be evened out
+        (bytes(range(8)), bytes(range(8)) + b"\0", False),  # the length was even, so there is no padding
         (bytes(range(9)), bytes(range(9)) + bytes(3), False),
         (bytes(9), bytes(8), False),
     ],
@@ -193,7 +193,7 @@ def test_pixels_are_compared_without_further_copies(tmp_path: Path) -> None:
         pytest.param(lambda ds: ds.compress(RLELossless, generate_instance_uid=False), id="encoding"),
     ],
 )
-def test_what_differs_is_not_the_same(tmp_path: Path, edit: Any) -> None:
+def test_files_with_different_content_are_not_the_same(tmp_path: Path, edit: Any) -> None:
     paths = single_frame(Recipe(bits_allocated=16), tmp_path)
     copy = copied(paths[0], edit)
     assert not is_same_instance(paths[0], copy)
@@ -215,7 +215,7 @@ def test_a_damaged_copy_is_not_the_same(tmp_path: Path) -> None:
         pytest.param(lambda ds: setattr(ds, "EncapsulatedDocument", b"%PDF-2"), id="document"),
     ],
 )
-def test_what_says_something_else_is_not_the_same(tmp_path: Path, edit: Any) -> None:
+def test_files_that_say_something_else_are_not_the_same(tmp_path: Path, edit: Any) -> None:
     path = single_frame(Recipe(slices=1), tmp_path)[0]
     dataset = dcmread(path)
     del dataset.PixelData, dataset.Rows, dataset.Columns, dataset.BitsAllocated
@@ -238,7 +238,7 @@ def test_an_empty_name_is_no_difference_between_files_with_and_without_types(tmp
 
     def named(ds: FileDataset) -> None:
         ds.PerformingPhysicianName = ""
-        ds.add_new(0x00181411, "PN", "")  # of the content, whatever its standard type is
+        ds.add_new(0x00181411, "PN", "")  # belongs to the content, even if the standard allows it to be empty
         ds.ContentCreatorName = None
 
     first = copied(path, named).rename(tmp_path / "explicit.dcm")
@@ -264,7 +264,7 @@ def test_several_images_under_one_uid_are_one_finding_that_counts_them(tmp_path:
     report = refused([first, *others], "CONFLICTING_INSTANCES")
     [finding] = [one for one in report.findings if one.code == "CONFLICTING_INSTANCES"]
     assert finding.message.startswith(f"instance {uid} is there 3 times with different content: keep one of the files")
-    copies = [  # of each, since any may be the first that counts
+    copies = [  # copies of each, because any of them may be the first, which counts
         copied(path, lambda ds: setattr(ds.file_meta, "ImplementationVersionName", "ANOTHER")).rename(
             path.with_suffix(".copy")
         )

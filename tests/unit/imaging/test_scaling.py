@@ -1,4 +1,4 @@
-"""Slices of one volume whose values become real ones in different ways, and mappings that are not applied."""
+"""Slices of one volume with different rescales, and mappings that are not applied."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_slices_with_and_without_the_precise_scale_are_refused(tmp_path: Path, p
     report = refused(change(single_frame(Recipe(modality="MR"), tmp_path), edit), "MISSING_RESCALE", policy)
     [finding] = [one for one in report.findings if one.code == "MISSING_RESCALE"]
     assert finding.message == (
-        "1 of 6 slices lack the precise scale of Philips that the others have, so their values are others: get them "
-        "again"
+        "1 of 6 slices without the precise scale of Philips that the others have, so the values cannot be compared: "
+        "get them again"
     )
     assert (finding.count, len(finding.sop_instance_uids)) == (1, 1)
 
@@ -105,7 +105,7 @@ def test_an_enhanced_pet_without_a_rescale_means_what_its_mapping_says(tmp_path:
     ("modality", "slope", "is_said"), [("MR", 0.25, True), ("CT", 0.25, True), ("MR", 1.0, False), ("CT", 1.0, False)]
 )
 @pytest.mark.parametrize("is_enhanced", [False, True])
-def test_a_mapping_to_other_values_that_is_left_is_said(
+def test_a_mapping_to_other_values_that_is_not_applied_is_reported(
     tmp_path: Path, modality: str, slope: float, *, is_said: bool, is_enhanced: bool
 ) -> None:
     recipe = Recipe(modality=modality)
@@ -169,7 +169,7 @@ def test_a_ct_or_pet_without_its_rescale_has_no_unit(
 
 
 @pytest.mark.parametrize(("slopes", "is_refused"), [("1\\2", True), ("1\\1", False)])
-def test_a_slope_of_two_values_is_none(tmp_path: Path, slopes: str, *, is_refused: bool) -> None:
+def test_a_slope_of_two_values_is_refused(tmp_path: Path, slopes: str, *, is_refused: bool) -> None:
     def edit(ds: Dataset, _index: int) -> None:
         ds.RescaleSlope, ds.RescaleIntercept = slopes.split("\\"), "0"
 

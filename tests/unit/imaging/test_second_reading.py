@@ -1,4 +1,4 @@
-"""Images of another program are taken where place and values are those of the series, and only there."""
+"""Images of another program are used only if places and values are those of the series."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def test_the_same_voxels_are_found_however_their_axes_run(order: list[int], flip
     ],
     ids=["step", "moved", "mirrored", "sheared"],
 )
-def test_another_place_is_not_the_same(change: Callable[[Any], Any]) -> None:
+def test_a_grid_at_another_place_is_not_the_same(change: Callable[[Any], Any]) -> None:
     assert placement(change(AFFINE), SHAPE, AFFINE, SHAPE) is None
 
 
-def test_another_size_is_not_the_same() -> None:
+def test_a_grid_of_another_size_is_not_the_same() -> None:
     assert placement(AFFINE, (3, 4, 6), AFFINE, SHAPE) is None
 
 
@@ -120,7 +120,7 @@ def mixed(image: nib.nifti1.Nifti1Image) -> nib.nifti1.Nifti1Image:
 
 
 @pytest.mark.parametrize("wrong", [scaled, backwards, mixed])
-def test_an_image_that_differs_is_not_taken(
+def test_an_image_that_differs_is_not_used(
     tmp_path: Path, ct: list[Path], wrong: Callable[[nib.nifti1.Nifti1Image], nib.nifti1.Nifti1Image]
 ) -> None:
     right = read_volume(ct).to_nifti()
@@ -143,7 +143,7 @@ def test_a_fault_in_a_slice_that_is_no_sample_is_found_by_verify(tmp_path: Path,
 
 
 @pytest.mark.parametrize("engine", ["auto", "dcm2niix"])
-def test_verify_lets_through_what_both_read_alike(tmp_path: Path, ct: list[Path], engine: Any) -> None:
+def test_verify_accepts_a_series_that_both_read_alike(tmp_path: Path, ct: list[Path], engine: Any) -> None:
     files = AutoConverter().convert(ct, tmp_path / "out" / "x.nii", engine=engine, verify=True)
     assert files.volumes[0].shape == (12, 10, 6, 3)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x.json", "x.nii"]

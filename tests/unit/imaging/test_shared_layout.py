@@ -1,4 +1,4 @@
-"""Headers that are compared as a whole, against the same headers read one by one."""
+"""Headers of a series that are compared block by block equal the same headers read one by one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def told(instance: InstanceFile) -> tuple[Any, ...]:
-    """All that a scan says of a file."""
+    """Returns everything that a scan reads from a file."""
     header = instance.header
     assert isinstance(header, ScannedHeader)
     elements = {key: (element.vr, element.content) for key, element in header.elements.items()}

@@ -1,4 +1,4 @@
-"""Which slices stand on a sheet, under which numbers, in which size and view, and what a full legend leaves out."""
+"""Which slices are on a sheet, with which numbers, sizes and views, and what a full legend leaves out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def opened(png: bytes) -> NDArray[Any]:
 
 
 def sheet(png: bytes) -> NDArray[Any]:
-    """A contact sheet without its caption."""
+    """Returns the pixels of a contact sheet without its caption."""
     return opened(png)[:-FOOTER]
 
 
@@ -45,7 +45,7 @@ def sheet(png: bytes) -> NDArray[Any]:
     ("slices", "numbers"),
     [
         (5, (1, 2, 3, 4, 5)),
-        # 36 slices in 18 parts of two: the second of each
+        # 36 slices in 18 parts of two slices: the second slice of each part is shown
         (36, tuple(range(2, 37, 2))),
     ],
 )
@@ -140,7 +140,7 @@ def test_tiles_are_seen_as_radiologists_do_whichever_way_rows_and_columns_run(
 
 @pytest.mark.parametrize(("entries", "lines"), [(4, 4), (5, 4), (9, 4), (2, 1), (3, 1)])
 def test_a_legend_that_is_too_long_says_how_many_it_leaves_out(entries: int, lines: int) -> None:
-    height = 17 * (4 + lines)  # a line of 17 pixels, and four such below and above
+    height = 17 * (4 + lines)  # a line has 17 pixels; four lines stay free above and below
     legend = tuple(LegendEntry(f"part {number}", (200, 20 * number, 0)) for number in range(entries))
     grey = np.full((height, 200), 90, np.uint8)
     shown = FusedPictures((height, 200), 1, legend).draw(grey, [])
@@ -153,7 +153,7 @@ def test_a_legend_that_is_too_long_says_how_many_it_leaves_out(entries: int, lin
     black = (shown == (0, 0, 0)).all(axis=2)[:, 6:19].all(axis=1)  # where boxes of 13 pixels stand
     assert np.count_nonzero(black) == (2 * lines if entries <= lines else 2 * (lines - 1) + 13)
     np.testing.assert_array_equal(shown, FusedPictures((height, 200), 1, wanted).draw(grey, []))
-    if entries > lines:  # one line less leaves no room for the last of them
+    if entries > lines:  # with one line less, there is no room for the last entry
         fewer = FusedPictures((height - 1, 200), 1, legend).draw(grey[1:], [])
         assert lines == 1 or not (fewer == legend[lines - 2].colour).all(axis=2).any()
 
@@ -176,4 +176,4 @@ def test_slices_of_which_the_least_value_is_white_are_drawn_so(tmp_path: Path) -
         window = {"WindowCenter": "0", "WindowWidth": "70000", "PhotometricInterpretation": meaning}
         paths = single_frame(Recipe(slices=1, rows=40, columns=40, extra=window), tmp_path / meaning)
         pictures.append(opened(picture_of_scan(paths, 1).png).astype(int)[100:380, 100:380])
-    np.testing.assert_allclose(pictures[0] + pictures[1], 255, atol=6)  # a palette has few greys
+    np.testing.assert_allclose(pictures[0] + pictures[1], 255, atol=6)  # the palette has fewer greys than 256

@@ -75,7 +75,7 @@ def test_attributes_have_the_names_and_units_of_bids(keyword: str, value: Any, n
 
 
 @pytest.mark.parametrize("keyword", ["EchoTime", "EffectiveEchoTime", "InversionTime", "RepetitionTime"])
-def test_a_time_of_zero_says_nothing(keyword: str) -> None:
+def test_a_time_of_zero_counts_as_absent(keyword: str) -> None:
     assert fields(header(**{keyword: 0})) == {}
     assert fields(header(**{keyword: None})) == {}
 
@@ -87,7 +87,7 @@ def test_nothing_of_the_patient_is_copied() -> None:
 
 
 def enhanced() -> Dataset:
-    """Echo times 10, 20 and 30 ms of three frames, and a repetition time of all."""
+    """Makes a header with echo times of 10, 20 and 30 ms for three frames, and a repetition time for all."""
     frames = [header(MREchoSequence=[header(EffectiveEchoTime=10.0 * number)]) for number in (1, 2, 3)]
     shared = header(
         MRTimingAndRelatedParametersSequence=[header(RepetitionTime="1500", FlipAngle="8")],
@@ -121,7 +121,7 @@ def test_the_sidecar_is_that_of_the_first_frame_of_the_volume() -> None:
         return found
 
     assert echo(SliceSource("1.2.3", 3), SliceSource("1.2.3", 2)) == 0.02
-    assert echo(SliceSource("1.2.4", 1), SliceSource("1.2.3", 3)) == 0.03  # frame 1 is that of another file
+    assert echo(SliceSource("1.2.4", 1), SliceSource("1.2.3", 3)) == 0.03  # frame 1 belongs to another file
     assert echo(SliceSource("1.2.4", 1)) == 0.099
     assert echo() == 0.099
 
@@ -266,7 +266,7 @@ def test_weights_that_differ_need_no_directions() -> None:
 @pytest.mark.parametrize(
     "volumes",
     [
-        ((0.0, None), (500.0, None), (500.0, None)),  # which of the two is which
+        ((0.0, None), (500.0, None), (500.0, None)),  # nobody knows which of the two is which
         ((0.0, None), (500.0, X), (700.0, None)),
         ((0.0, None), (500.0, X), (700.0, NONE)),
         ((0.0, None), (None, X), (700.0, Z)),

@@ -1,4 +1,4 @@
-"""How thick a slice without neighbours is, and which window goes with it: from the nearest place that says it."""
+"""The thickness and the window of a single slice come from the nearest dataset that states them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_frame_alone_is_as_thick_as_its_functional_group_says(
 ) -> None:
     (path,) = multi_frame(RECIPE, tmp_path)
     ds = dcmread(path)
-    ds.SliceThickness = ds.SpacingBetweenSlices = 7.0  # of what the object was made of
+    ds.SliceThickness = ds.SpacingBetweenSlices = 7.0  # describes the source of the object, not the object itself
     measures = dataset(PixelSpacing=[0.8, 0.6], **own)
     shared, frame = ds.SharedFunctionalGroupsSequence[0], ds.PerFrameFunctionalGroupsSequence[0]
     if per_frame:
@@ -85,7 +85,7 @@ def test_the_window_of_the_nearest_place_counts(tmp_path: Path, place: str) -> N
 
 
 def test_a_window_may_be_narrow(tmp_path: Path) -> None:
-    """As that of a map of fractions is."""
+    """A map of fractions has such a narrow window."""
     extra = {"WindowCenter": "0.25", "WindowWidth": "0.5"}
     window = read_volume(single_frame(Recipe(slices=3, extra=extra), tmp_path)).display_window
     assert window is not None
@@ -95,5 +95,5 @@ def test_a_window_may_be_narrow(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "stated", [{}, {"WindowCenter": "40"}, {"WindowWidth": "400"}, {"WindowCenter": "40", "WindowWidth": "0"}], ids=str
 )
-def test_half_a_window_is_none(tmp_path: Path, stated: dict[str, str]) -> None:
+def test_a_window_without_a_width_counts_as_absent(tmp_path: Path, stated: dict[str, str]) -> None:
     assert read_volume(single_frame(Recipe(slices=3, extra=stated), tmp_path)).display_window is None

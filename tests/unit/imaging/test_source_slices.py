@@ -12,7 +12,7 @@ from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
 from dcm_processor_service.imaging.volumes.volume import SliceSource
 
 HEIGHTS = (0.0, 2.0, 7.5)
-"""Uneven, and each slice lies a little further along x."""
+"""Slices with uneven steps, each of which lies a little further along x."""
 
 
 def slices(**changes: Any) -> SourceSlices:

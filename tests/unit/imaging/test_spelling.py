@@ -1,4 +1,4 @@
-"""What is read once for all headers that spell an element alike is what each of them says."""
+"""An element that is read once for all headers with the same bytes has the right value for each of them."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ SHAPE = (6, 5, 4)
 
 
 class Tensor:
-    """As much of a tensor of torch as is asked for; its numbers come out on the processor alone, without a gradient."""
+    """The part of torch's tensor that is used; its numbers are available only on the CPU and without gradient."""
 
     def __init__(self, array: Any, dtype: str = "", stage: int = 0) -> None:
         self.array, self.stage, self.dtype = np.asarray(array), stage, dtype or f"torch.{np.asarray(array).dtype}"
@@ -43,7 +43,7 @@ class Tensor:
 
 
 class MetaTensor(Tensor):
-    """A tensor with a place."""
+    """A tensor with an affine, like MONAI's."""
 
     def __init__(self, tensor: Tensor, affine: Tensor, meta: dict[str, Any]) -> None:
         super().__init__(tensor.array)

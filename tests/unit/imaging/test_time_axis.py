@@ -1,4 +1,4 @@
-"""Which volume a frame belongs to where the header says it in a roundabout way, or contradicts itself."""
+"""To which volume a frame belongs, if the header states it only indirectly or contradicts itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RECIPE = Recipe(volumes=4, slices=5, modality="MR")
 def series(
     folder: Path, edit: Callable[[Dataset, int, int], None] = lambda _ds, _t, _k: None
 ) -> dict[tuple[int, int], Path]:
-    """The files by volume and slice, without what counts volumes."""
+    """Returns the files by volume and slice, without the attributes that count volumes."""
     found = {}
     for path in single_frame(RECIPE, folder):
         ds = dcmread(path)
@@ -53,7 +53,7 @@ def test_a_scan_that_goes_on_past_midnight(tmp_path: Path, kind: str, *, with_da
 
 
 def shuffled(ds: Dataset, t: int, k: int) -> None:
-    """Numbers that follow no plan."""
+    """Returns InstanceNumbers that follow no plan."""
     numbers = np.random.default_rng(5).permutation(RECIPE.volumes * RECIPE.slices)
     ds.InstanceNumber = int(numbers[t * RECIPE.slices + k]) + 1
 
@@ -250,7 +250,7 @@ MIDNIGHT = {
 @pytest.mark.parametrize("kind", ["Acquisition", "Content"])
 @pytest.mark.parametrize("dates", ["", "%Y%m%d", "%Y.%m.%d"])
 def test_times_in_any_form_past_midnight(tmp_path: Path, times: list[str], kind: str, dates: str) -> None:
-    """With dates their order is certain; without, the instance numbers decide, and where they cannot, nothing does."""
+    """With dates, the order of times is certain. Without dates, InstanceNumbers decide if they follow a plan."""
     midnight = datetime(2020, 3, 1, tzinfo=timezone.utc)
     first_after = next(t for t in range(4) if times[t].startswith("00"))
 
@@ -258,7 +258,7 @@ def test_times_in_any_form_past_midnight(tmp_path: Path, times: list[str], kind:
         raw(ds, f"{kind}Time", "TM", times[t])
         if dates:
             raw(ds, f"{kind}Date", "DA", (midnight - timedelta(days=t < first_after)).strftime(dates))
-            ds.InstanceNumber = 1  # says nothing
+            ds.InstanceNumber = 1  # has no meaning
         else:
             ds.InstanceNumber = t * 5 + k + 1
 
@@ -276,7 +276,7 @@ def test_times_in_any_form_past_midnight(tmp_path: Path, times: list[str], kind:
 
 
 def raw(ds: Dataset, keyword: str, vr: str, value: str) -> None:
-    """Sets what pydicom would complain about, such as the forms of ACR-NEMA."""
+    """Sets values about which pydicom would complain, such as times in ACR-NEMA's format."""
     content = value.encode() + b" " * (len(value) % 2)
     tag = Tag(keyword)
     ds[tag] = RawDataElement(tag, vr, len(content), content, 0, is_implicit_VR=False, is_little_endian=True)
@@ -302,7 +302,7 @@ def test_times_in_several_forms_have_the_order_of_the_clock(tmp_path: Path, time
 
 
 @pytest.mark.parametrize("odd", ["", "24:00:00", "1260", "120061", "12-00-02", "120002.1234567", "noon", "1"])
-def test_times_that_are_none_are_not_sorted(tmp_path: Path, odd: str) -> None:
+def test_malformed_times_are_not_sorted(tmp_path: Path, odd: str) -> None:
     def edit(ds: Dataset, t: int, _: int) -> None:
         raw(ds, "AcquisitionTime", "TM", odd if t == 2 else f"12000{t}")
         ds.InstanceNumber = 1
@@ -312,7 +312,7 @@ def test_times_that_are_none_are_not_sorted(tmp_path: Path, odd: str) -> None:
 
 @pytest.mark.parametrize("date", ["20200230", "20201301", "2020", "00000101"])
 @pytest.mark.parametrize("volumes", [{3}, {0, 1, 2, 3}])
-def test_days_that_are_none_are_not_sorted(tmp_path: Path, date: str, volumes: set[int]) -> None:
+def test_malformed_dates_are_not_sorted(tmp_path: Path, date: str, volumes: set[int]) -> None:
     def edit(ds: Dataset, t: int, _: int) -> None:
         ds.AcquisitionTime, ds.AcquisitionDate = f"12000{t}", "20200301"
         if t in volumes:
@@ -411,7 +411,7 @@ def test_two_acquisitions_that_fill_each_others_gaps_are_two_volumes(tmp_path: P
 
 
 def order_of(paths: list[Path]) -> tuple[str, str, list[int]]:
-    """What separates and what orders the volumes, and the volume of the scan that each one is."""
+    """Returns the attributes that separate and order the volumes, and for each volume its number in the scan."""
     volume = read_volume(paths)
     assert volume.order is not None
     found = [
@@ -486,7 +486,7 @@ def test_times_of_slices_that_overlap_separate_nothing_without_a_plan(tmp_path: 
 def test_marks_that_contradict_each_other_are_refused(
     tmp_path: Path, first: str, second: str, *, numbered: bool
 ) -> None:
-    """At one slice the two volumes of the one are not those of the other."""
+    """At one slice, the two marks divide the frames in different ways."""
 
     def edit(ds: Dataset, t: int, k: int) -> None:
         setattr(ds, first, float(t) if first == "DiffusionBValue" else t + 1)

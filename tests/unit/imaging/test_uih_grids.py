@@ -1,4 +1,4 @@
-"""What dcm2niix makes of a grid of slices is taken where counts, pixel sizes and values are those of the grids."""
+"""dcm2niix's image of a grid of slices is used only if counts, pixel sizes and values are those of the grids."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def converted(folder: Path, grids: list[Path], made: NDArray[Any], affine: NDArr
     return AutoConverter(dcm2niix_program=program).convert(grids, folder / "x.nii", engine="dcm2niix").volumes[0].shape
 
 
-def test_grids_are_taken_in_any_order_of_slices(tmp_path: Path, grids: list[Path]) -> None:
+def test_images_of_grids_are_used_whatever_the_order_of_slices(tmp_path: Path, grids: list[Path]) -> None:
     assert converted(tmp_path, grids, voxels()[:, ::-1, ::-1, ::-1]) == (4, 3, SLICES, VOLUMES)
 
 
@@ -76,7 +76,7 @@ def of_other_size(made: NDArray[Any]) -> NDArray[Any]:
 
 
 @pytest.mark.parametrize("wrong", [scaled, mixed, with_a_blank_slice, of_other_size])
-def test_grids_that_differ_are_not_taken(tmp_path: Path, grids: list[Path], wrong: Any) -> None:
+def test_images_that_differ_from_the_grids_are_not_used(tmp_path: Path, grids: list[Path], wrong: Any) -> None:
     with pytest.raises(NiftiConversionError, match="dcm2niix made another image"):
         converted(tmp_path, grids, wrong(voxels()))
     assert not (tmp_path / "x.nii").exists()
@@ -89,7 +89,7 @@ def test_values_may_differ_by_a_ten_thousandth_of_the_largest(
 ) -> None:
     made = voxels().astype(np.float32) * sign
     for volume in range(VOLUMES):
-        made[..., volume].flat[7] = 10_000 * sign  # one is the largest of its volume by far
+        made[..., volume].flat[7] = 10_000 * sign  # one value is by far the largest of its volume
         ds = dcmread(grids[volume])
         tiles = ds.pixel_array.copy() * sign
         i, j, k = np.unravel_index(7, made.shape[:3])
@@ -122,5 +122,5 @@ def test_two_images_share_the_grids_of_a_series(tmp_path: Path, grids: list[Path
 
 
 def test_one_of_two_images_that_no_grid_holds_is_not_taken(tmp_path: Path, grids: list[Path]) -> None:
-    with pytest.raises(NiftiConversionError, match="1 volumes that no grid holds"):
+    with pytest.raises(NiftiConversionError, match="1 volume that no grid holds"):
         halves(tmp_path, grids, voxels()[..., 0], voxels()[..., 1] + 1)

@@ -1,4 +1,4 @@
-"""What stored values mean: where the header does not say it, nobody guesses."""
+"""What stored values mean: if the header does not say so, nothing is guessed."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_nuclear_medicine_has_its_values_and_their_unit_from_the_real_world_mapp
     [finding] = [one for one in inspect_series([path]).findings if one.code == "REAL_WORLD_VALUES"]
     assert (finding.blocking, finding.count) == (False, 1)
     assert finding.message.endswith("has its values in a real world mapping, which the engine native applies")
-    for engine in ("dcm2niix", "dicom2nifti"):  # which do not know of it
+    for engine in ("dcm2niix", "dicom2nifti"):  # these engines do not apply it
         with pytest.raises(InvalidSeriesError, match="REAL_WORLD_VALUES"):
             AutoConverter().convert([path], tmp_path / "out.nii", engine=engine)
 
@@ -248,7 +248,7 @@ def test_a_mapping_that_is_a_table_is_left_and_said(tmp_path: Path) -> None:
 
 
 def test_a_mapping_of_mr_is_not_looked_at(tmp_path: Path) -> None:
-    """Philips and Siemens write one beside the rescale that it repeats."""
+    """Philips and Siemens write a mapping that only repeats the rescale."""
 
     def edit(ds: Dataset, _index: int) -> None:
         values = Dataset()

@@ -1,4 +1,4 @@
-"""What scanners say in private elements, and where it differs from what the standard's own elements say."""
+"""Values in private elements of scanners, also where they differ from those in standard elements."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def scaled(slope: float, intercept: float) -> np.ndarray[Any, Any]:
 
 
 def test_philips_precise_values_take_the_rescale_intercept(tmp_path: Path) -> None:
-    """As dcm2niix has them: stored / SS + RI / (RS * SS)."""
+    """The values are those of dcm2niix: stored / SS + RI / (RS * SS)."""
     volume = philips(single_frame(MR, tmp_path), RescaleSlope="3", RescaleIntercept="-12")
     np.testing.assert_allclose(volume.array, scaled(2, -8), rtol=1e-6)
     assert "PHILIPS_SCALING" in (volume.report.codes if volume.report else ())

@@ -113,7 +113,7 @@ def test_each_volume_of_several_is_resampled_by_itself(dtype: str, interpolation
 
 
 def test_interpolation_does_not_go_beyond_the_numbers_of_a_type() -> None:
-    """A cubic spline overshoots beside an edge."""
+    """A cubic spline would overshoot beside an edge."""
     values = np.zeros((12, 1, 1), np.uint8)
     values[6:] = 255
     fine = Volume(values, np.eye(4)).resample((0.25, 1, 1), "cubic").array[:, 0, 0]
@@ -151,7 +151,7 @@ def test_resampling_keeps_large_integers_exact() -> None:
         assert np.abs(same[:, :, 2 * k + 1] - (0.75 * between + 0.25 * later)).max() <= 0.5
 
 
-def test_windows() -> None:
+def test_a_window_maps_values_linearly_to_bytes() -> None:
     values = volume().window(60, 40)
     assert values.dtype == np.uint8
     assert (values[0, 0, 0], values[-1, -1, -1]) == (0, 255)

@@ -38,7 +38,7 @@ def dynamic(folder: Path, edit: Callable[[Dataset, int], Any], **recipe: Any) ->
 
 def test_the_time_between_volumes_is_that_of_their_acquisition(tmp_path: Path) -> None:
     def edit(ds: Dataset, volume: int) -> None:
-        at = round(float(ds.ImagePositionPatient[2]) + 7) / 100  # slices have times of their own
+        at = round(float(ds.ImagePositionPatient[2]) + 7) / 100  # each slice has its own time
         ds.AcquisitionDate = "20240102" if volume else "20240101"
         ds.AcquisitionTime = f"0000{volume * 10 - 10 + at:05.2f}" if volume else f"2359{50 + at:05.2f}"
 
@@ -78,7 +78,7 @@ def test_times_of_pet_frames_and_their_durations_are_in_the_sidecar(tmp_path: Pa
     assert metadata["FrameTimesStart"] == [0, 10, 35]
     assert metadata["FrameDuration"] == [10, 20, 30]
     header = nib.nifti1.Nifti1Image.from_filename(files.paths[0]).header
-    assert header.get_zooms()[3] == 0  # not even, so no number is right
+    assert header.get_zooms()[3] == 0  # steps are not even, so no single number is right
     assert header.get_xyzt_units() == ("mm", "unknown")
 
 
@@ -150,7 +150,7 @@ def test_what_tells_volumes_apart_says_when_they_were_taken(
     found = read_volume(dynamic(tmp_path / "alone", mark_alone))
     assert found.order is not None
     assert (found.order.volumes_by, list(found.frame_times_s)) == (keyword, starts)
-    # beside another attribute it may be the delay after a heartbeat, or when an image was made
+    # with another attribute, it may be the delay after a heartbeat, or the time at which an image was made
     (tmp_path / "beside").mkdir()
     assert read_volume(dynamic(tmp_path / "beside", mark)).frame_times_s == ()
 
@@ -159,7 +159,7 @@ def test_what_tells_volumes_apart_says_when_they_were_taken(
     ("ends_s", "step_s"),
     [
         ((10.0, 20.0), 10),
-        ((10.0, 20.9), 10.45),  # off by less than a twentieth
+        ((10.0, 20.9), 10.45),  # deviations of less than a twentieth
         ((10.0, 21.5), None),
         ((0.1, 0.235), 0.1175),  # the clocks of some scanners tick 50 times a second
         ((0.1, 0.28), None),
@@ -296,7 +296,7 @@ SHEARS = [(0.9, 0.0), (-0.7, 0.0), (0.0, 1.1), (0.0, -0.8), (0.5, 0.6), (-1.3, 0
 def test_a_ramp_through_tilted_slices_is_the_same_ramp_on_an_even_grid(
     tmp_path: Path, orientation: tuple[float, ...], shear: tuple[float, float], lost: tuple[int, ...]
 ) -> None:
-    """What is linear in space stays what it is wherever it was measured."""
+    """Values that are linear in space are the same wherever they were measured."""
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
     aside = tuple(map(float, shear[0] * row + shear[1] * column))
     recipe = Recipe(columns=24, rows=20, slices=9, orientation=orientation, shear=aside)  # type: ignore[arg-type]
@@ -329,7 +329,7 @@ def test_a_ramp_through_tilted_slices_is_the_same_ramp_on_an_even_grid(
         core = (slice(low[0], high[0] + 1), slice(low[1], high[1] + 1), k)
         assert volume.array[core].size > 100
         assert np.abs(volume.array[core] - expected[core]).max() <= 1.5
-    # what was measured lies inside: the first and the last slice's corners
+    # the measured region lies inside: corners of the first and the last slice
     for index in (0, 8):
         corner = np.linalg.inv(volume.affine_lps) @ [*recipe.positions[index], 1]
         assert (corner[:2] > -1e-3).all()
@@ -348,7 +348,7 @@ def test_rescaled_values_between_slices_are_not_rounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lost", [(), (2,)])
 def test_each_volume_of_several_is_set_upright_by_itself(tmp_path: Path, lost: tuple[int, ...]) -> None:
     recipe = Recipe(slices=5, volumes=2, shear=(0.0, 0.9, 0.0), modality="MR")
-    least = b"\x00\x80"  # lies around the slices, so that each volume has it
+    least = b"\x00\x80"  # the least value is outside of the slices, so that each volume has it
     paths = change(single_frame(recipe, tmp_path), lambda ds, _: setattr(ds, "PixelData", least + ds.PixelData[2:]))
     kept = [path for path in paths if (int(dcmread(path).InstanceNumber) - 1) % 5 not in lost]
     both = read_volume(kept, "resample")
@@ -361,7 +361,7 @@ def test_each_volume_of_several_is_set_upright_by_itself(tmp_path: Path, lost: t
 
 
 def test_a_slice_that_is_shifted_by_half_a_pixel_is_the_mean_of_its_rows(tmp_path: Path) -> None:
-    """Slices lie half a row further each; around them is the least value."""
+    """Each slice is shifted by half a row; outside of the slices is the least value."""
     recipe = Recipe(columns=5, rows=6, slices=3, shear=(0.0, 0.4, 0.0))
     upright = read_volume(single_frame(recipe, tmp_path), "resample")
     values = recipe.values[..., 0]

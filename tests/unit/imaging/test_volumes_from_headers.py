@@ -1,4 +1,4 @@
-"""Read, assemble, write: the affine that the headers define and the voxels that were stored, for any geometry."""
+"""Volumes of any geometry have the affine that the headers define and the voxels that were stored."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_what_a_header_says_comes_along(tmp_path: Path) -> None:
     assert volume.modality == "MR"
     assert volume.display_window is not None
     assert (volume.display_window.center, volume.display_window.width) == (40, 400)
-    assert volume.volume_step_s is None  # RepetitionTime is none
+    assert volume.volume_step_s is None  # RepetitionTime is not such a time
     assert volume.to_nifti().header.get_zooms()[3] == 0
     assert volume.rescale.unit == "HU"
     assert volume.header is not None
@@ -216,7 +216,9 @@ def test_eight_bits_in_big_endian_words(tmp_path: Path) -> None:
     for path in paths[::2]:
         ds = dcmread(path)
         assert ds.file_meta.TransferSyntaxUID == BIG_ENDIAN
-        ds.PixelData = np.frombuffer(ds.PixelData, "u2").byteswap().tobytes()  # words swap their bytes, PS3.5, 8.1.2
+        ds.PixelData = (
+            np.frombuffer(ds.PixelData, "u2").byteswap().tobytes()
+        )  # bytes of 16-bit words are swapped (PS3.5, section 8.1.2)
         ds["PixelData"].VR = "OW"
         ds.save_as(path)
     np.testing.assert_array_equal(read_volume(paths).array, recipe.values[..., 0])
@@ -236,9 +238,7 @@ def test_names_and_order_of_the_files_do_not_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stated", "unit"), [({}, "HU"), ({"RescaleType": "US"}, ""), ({"RescaleType": "MGML"}, "MGML")]
 )
-def test_a_unit_that_is_not_specified_is_none(
-    tmp_path: Path, stated: dict[str, str], unit: str, *, frames: bool
-) -> None:
+def test_an_unspecified_unit_is_empty(tmp_path: Path, stated: dict[str, str], unit: str, *, frames: bool) -> None:
     recipe = Recipe(slices=3, rescale=("1", "-1024"), extra=stated)
     paths = (multi_frame if frames else single_frame)(recipe, tmp_path)
     # the frames of the enhanced series state US themselves

@@ -16,7 +16,7 @@ def has(module: str, name: str) -> bool:
 def is_module(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # what it would be a part of is no package
+    except ModuleNotFoundError:  # what it would be a part of is not a package
         return False
 
 

@@ -331,7 +331,7 @@ def conflicting(folder: Path) -> Path:
 
 def test_a_folder_that_cannot_be_a_workspace_is_a_sentence(scans: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConnectionError, match="is no folder"):
+    with pytest.raises(ConnectionError, match="is not a folder"):
         Workspace(tmp_path / "file").ingest([scans])
 
 
@@ -358,7 +358,7 @@ def test_a_peer_is_read_from_the_command_line(text: str, address: str) -> None:
      "PACS= @host:1", "PACS=A@::1:104"],
 )  # fmt: skip
 def test_what_is_no_peer_is_a_sentence(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no peer"):
+    with pytest.raises(ConfigurationError, match="is not a peer"):
         parse_peer(text)
 
 

@@ -70,7 +70,7 @@ def test_a_damaged_file_is_a_sentence(scans: Path, tmp_path: Path) -> None:
     (tmp_path / "damaged.zip").write_bytes(content)
     (tmp_path / "short.zip").write_bytes(content[:50])
     for name in ("damaged.zip", "short.zip"):
-        with pytest.raises(ConfigurationError, match="is no zip file that can be unpacked"):
+        with pytest.raises(ConfigurationError, match="is not a zip file that can be unpacked"):
             unzipped(tmp_path / name, tmp_path / "work")
 
 

@@ -277,7 +277,7 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path: Path) -> None
     content = bytearray(data.read_bytes())
     content[40:60] = bytes(20)
     data.write_bytes(content)
-    with pytest.raises(ConfigurationError, match="no zip file that can be unpacked"):
+    with pytest.raises(ConfigurationError, match="not a zip file that can be unpacked"):
         used(data, tmp_path / "cache")
     assert [one.suffix for one in (tmp_path / "cache").iterdir()] == [".lock"]
 
@@ -292,7 +292,7 @@ def test_damage_of_every_kind_of_packing_is_the_archive_s_fault(tmp_path: Path, 
         content = bytearray(data.read_bytes())
         content[41 + number] ^= 0xFF
         data.write_bytes(content)
-        with pytest.raises(ConfigurationError, match="no zip file that can be unpacked"):
+        with pytest.raises(ConfigurationError, match="not a zip file that can be unpacked"):
             used(data, tmp_path / "cache")
 
 
@@ -300,7 +300,7 @@ def test_damage_of_every_kind_of_packing_is_the_archive_s_fault(tmp_path: Path, 
     "error", [lzma.LZMAError(), struct.error(), UnicodeDecodeError("ascii", b"", 0, 0, ""), OSError("x")]
 )
 def test_what_a_damaged_archive_makes_python_raise_is_its_fault(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(ConfigurationError, match="no zip file that can be unpacked"), damage_as_error(tmp_path):
+    with pytest.raises(ConfigurationError, match="not a zip file that can be unpacked"), damage_as_error(tmp_path):
         raise error
 
 

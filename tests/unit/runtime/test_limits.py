@@ -63,7 +63,7 @@ def test_the_document_of_a_job_tells_its_limit_and_one_that_nobody_can_read_is_r
     found = [read_job({**document, "job_timeout": text}).timeout_s for text in ("10m", None, "soon", ["10m"])]
     assert found == [600.0, None, None, None]
     assert [record.message for record in caplog.records] == [
-        f"the timeout of the job {JOB_ID} is ignored: 'soon' is no duration; write 90s, 10m, 2h or 1h30m"
+        f"the timeout of the job {JOB_ID} is ignored: 'soon' is not a duration; write 90s, 10m, 2h or 1h30m"
     ]
 
 

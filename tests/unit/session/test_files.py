@@ -390,7 +390,7 @@ def test_a_download_to_a_place_that_takes_no_file_is_refused(files: Files, tmp_p
 
 @pytest.mark.parametrize("job", [5, b"segment", ["segment"]])
 def test_a_job_argument_that_is_neither_a_name_nor_a_job_is_refused(files: Files, job: Any) -> None:
-    with pytest.raises(JobNotFoundError, match="is no job; give a name"):
+    with pytest.raises(JobNotFoundError, match="is not a job; give a name"):
         files.read("a", job=job)
 
 

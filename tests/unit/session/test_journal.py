@@ -70,7 +70,7 @@ def test_an_instance_under_way_when_a_process_ended_may_be_held_by_the_peer() ->
     run_inline(killed.begin(["1.2"]))
     after = journal(store)
     run_inline(after.read())
-    run_inline(after.begin(["1.3"]))  # what is under way here is no reason to believe that the peer has it
+    run_inline(after.begin(["1.3"]))  # what is under way here is not a reason to believe that the peer has it
     assert [run_inline(after.may_hold(uid)) for uid in ("1.1", "1.2", "1.3")] == [True, True, False]
 
 

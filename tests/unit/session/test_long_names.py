@@ -27,7 +27,7 @@ CALLS: dict[str, Callable[[Session, str], Any]] = {
     "series": lambda session, name: session.dicom.get_series(name),
     "key": lambda session, name: session.data.set("value", {name: {name: object()}}),
     "key of metadata": lambda session, name: session.files.put("file", b"", metadata={name: object()}),
-    "key that is no text": lambda session, name: session.data.set("value", {(name,): 1}),
+    "key that is not text": lambda session, name: session.data.set("value", {(name,): 1}),
 }
 
 

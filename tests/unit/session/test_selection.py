@@ -104,7 +104,7 @@ def test_series_of_one_size_are_in_the_order_of_their_uids() -> None:
 @pytest.mark.parametrize("rule", ["description", "not_description", "body_part", "kernel"])
 def test_an_expression_that_is_none_is_refused_by_the_name_of_its_rule(rule: str) -> None:
     rules: dict[str, Any] = {rule: "("}
-    with pytest.raises(UnsupportedValueError, match=f"^{rule} is no regular expression"):
+    with pytest.raises(UnsupportedValueError, match=f"^{rule} is not a regular expression"):
         SeriesRules(**rules)
 
 

@@ -20,7 +20,7 @@ from tests.desk import examples
 SESSION_ID = "5" * 24
 NAMES = ("segment", "measure")
 Path = tuple[int, ...]
-"""The path of a subject: the numbers of its patient, study and series; the empty path is no subject."""
+"""The path of a subject: the numbers of its patient, study and series; the empty path is not a subject."""
 
 PATHS: list[Path] = [
     (),

@@ -101,7 +101,7 @@ class LazyClient:
         """Returns the driver's collection, made at the first call."""
         found = handle.collections.get(name)
         if found is None:
-            # a job reads what an earlier job has just written, so never from a secondary, which may lag behind
+            # reads from the primary: a secondary may not have yet what an earlier job has just written
             database = handle.client.get_database(
                 self._location.database, codec_options=CODEC, read_preference=ReadPreference.PRIMARY
             )
@@ -111,7 +111,7 @@ class LazyClient:
     def _client_options(self) -> dict[str, Any]:
         """Returns the options for the driver, except those that the URL sets.
 
-        ``timeoutMS`` is the limit for operations that set none themselves, which are the messages of a transfer.
+        ``timeoutMS`` limits each message of a transfer; every other operation sets its own limit.
         """
         wanted: dict[str, Any] = {
             "timeoutMS": _milliseconds(self.patience.transfer_s),
@@ -127,8 +127,8 @@ class LazyClient:
         named = self._url_options.keys() & {"w", "journal"}
         if self._url_options.get("w") == "0":
             raise ConfigurationError(
-                "DCM-PROCESSOR-SERVICE-DB-URL has w=0, with which it is not known what is stored; leave it out, or set "
-                "DCM-PROCESSOR-SERVICE-DURABILITY=fast"
+                "DCM-PROCESSOR-SERVICE-DB-URL has w=0, so MongoDB does not say whether it stored a value; leave it "
+                "out, or set DCM-PROCESSOR-SERVICE-DURABILITY=fast"
             )
         if self._location.durability == "fast":
             return {} if named else {"w": 1}
@@ -155,7 +155,9 @@ class LazyClient:
             return
         _end_without_waiting_for_monitors()
         closing = [threading.Thread(target=self._mode.close, args=(client,), daemon=True) for client in own]
-        with suppress(RuntimeError):  # no thread can be started: the process is ending, and its connections with it
+        with suppress(
+            RuntimeError
+        ):  # no thread can be started, because the process is ending; that also ends its connections
             for thread in closing:
                 thread.start()
         deadline = time.monotonic() + CLOSING_S
@@ -167,8 +169,8 @@ class LazyClient:
 def _end_without_waiting_for_monitors() -> None:
     """Lets the process end without waiting half a second or more for the driver's monitors.
 
-    The monitors are daemon threads. When the process ends, they only sleep, or wait for a server that is no longer
-    used.
+    The monitors are daemon threads. When the process ends, they only sleep, or wait for a server that nothing uses
+    any more.
     """
     hook = getattr(monitor, "_shutdown_resources", None)
     if hook is not None:
@@ -176,7 +178,7 @@ def _end_without_waiting_for_monitors() -> None:
 
 
 def _seconds(milliseconds: str | None) -> float:
-    """Returns the seconds of an option; 0 if it is not set or no number, which is refused later."""
+    """Returns the seconds of an option; 0 if it is not set, or not a number, which is refused later."""
     try:
         value = float(milliseconds or "")
     except ValueError:

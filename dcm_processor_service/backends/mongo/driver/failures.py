@@ -108,7 +108,7 @@ class DuplicateIdError(StoreError):
 
 
 class NoNumberError(StoreError):
-    """The stored value that was to be incremented is no number."""
+    """The stored value that was to be incremented is not a number."""
 
 
 class IndexExistsError(StoreError):
@@ -147,7 +147,7 @@ def translated_url() -> Iterator[None]:
     """Turns errors of the driver about the URL into this package's errors.
 
     Raises:
-        ConfigurationError: The URL is malformed, or a file that it names is no certificate.
+        ConfigurationError: The URL is malformed, or a file that it names is not a certificate.
         StoreUnavailableError: The name servers cannot resolve the URL's SRV record now.
     """
     try:
@@ -208,7 +208,7 @@ def _bad_url(error: Exception) -> ConfigurationError | StoreUnavailableError:
             f"({type(error).__name__}); check tlsCAFile and tlsCertificateKeyFile in it"
         )
     return ConfigurationError(
-        f"{_URL_VARIABLE} is no usable MongoDB connection string ({type(error).__name__}); give one such as "
+        f"{_URL_VARIABLE} is not a usable MongoDB connection string ({type(error).__name__}); give one such as "
         "mongodb://user:password@host:27017, with user and password percent-encoded"
     )
 
@@ -287,7 +287,7 @@ def _from_server(error: OperationFailure, fate: str, *, maybe_applied: bool) -> 
     if code in _INDEX_CODES:
         return IndexExistsError("an index over these keys exists already, with other options")
     if code in {_TYPE_MISMATCH, _CONVERSION_FAILURE}:
-        return NoNumberError("the stored value is no number")
+        return NoNumberError("the stored value is not a number")
     if code in {_BAD_VALUE, _BEYOND_64_BITS}:
         return UnsupportedValueError("MongoDB refuses the value; a sum of integers must stay within 64 bits")
     return StoreError(f"MongoDB refused the operation (code {code})", maybe_applied=maybe_applied)

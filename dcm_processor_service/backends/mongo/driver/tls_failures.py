@@ -18,12 +18,12 @@ _CERTIFICATE_FAULTS = {
     "too weak": "its certificate has a key or digest that is too weak for this machine",
     "certificate_verify_failed": "its certificate is not signed by an authority that this machine trusts",
     "wrong_version_number": "it does not speak TLS",
-    "certificate_required": "it asks for a certificate of ours",
-    "alert_unknown_ca": "it does not trust the authority of the certificate of ours",
-    "alert_certificate_expired": "the certificate of ours has expired",
-    "alert_bad_certificate": "it refuses the certificate of ours",
-    "alert_certificate_unknown": "it refuses the certificate of ours",
-    "alert_unsupported_certificate": "it refuses the certificate of ours",
+    "certificate_required": "it asks for a client certificate",
+    "alert_unknown_ca": "it does not trust the authority of our certificate",
+    "alert_certificate_expired": "our certificate has expired",
+    "alert_bad_certificate": "it refuses our certificate",
+    "alert_certificate_unknown": "it refuses our certificate",
+    "alert_unsupported_certificate": "it refuses our certificate",
     "protocol_version": "it speaks other versions of TLS than this machine",
     "unsupported_protocol": "it speaks other versions of TLS than this machine",
 }
@@ -55,6 +55,6 @@ def handshake_hint(error: PyMongoError) -> str:
     if isinstance(error, ServerSelectionTimeoutError) and "connection closed" in text:
         return (
             "; a server closes the connection before it answers; it may ask for TLS (tls=true in the URL), "
-            "or for a certificate of ours (tlsCertificateKeyFile)"
+            "or for a client certificate (tlsCertificateKeyFile)"
         )
     return ""

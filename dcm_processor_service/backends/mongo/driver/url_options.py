@@ -54,7 +54,7 @@ def check_options(options: dict[str, str]) -> None:
     """Refuses an option of durability, time limits or TLS that the driver would ignore.
 
     Raises:
-        ConfigurationError: The value of such an option cannot be read, or ``w`` is no number above 0 and no name.
+        ConfigurationError: The value of such an option cannot be read, or ``w`` is not a number above 0 and not a name.
     """
     for name in options.keys() & _NAMES.keys():
         if name == "waitqueuetimeoutms" and options[name] == "0":

@@ -167,7 +167,7 @@ class EntryCode:
 
 
 def _parsed(source: str, python: tuple[int, int] | None) -> ast.Module | str:
-    """Returns the tree of a file; if it is no Python of that version, the line of the fault."""
+    """Returns the tree of a file; if it is not Python of that version, the line of the fault."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

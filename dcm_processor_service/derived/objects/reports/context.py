@@ -49,10 +49,10 @@ def observer_items(producer: Producer, observer: PersonObserver | None) -> list[
     """Returns the content items for the observer: the person, or the service as a device if there is none.
 
     Raises:
-        DerivedObjectError: The observer is no PersonObserver.
+        DerivedObjectError: The observer is not a PersonObserver.
     """
     if observer is not None and not isinstance(observer, PersonObserver):
-        raise DerivedObjectError("the observer is no person: give PersonObserver('family^given')")
+        raise DerivedObjectError("the observer is not a person: give PersonObserver('family^given')")
     kind = content_item(_CONTEXT, "CODE", _OBSERVER_TYPE)
     kind.ConceptCodeSequence = [code_item(_DEVICE if observer is None else _PERSON)]
     return [kind, *(_device(producer) if observer is None else _person(observer))]

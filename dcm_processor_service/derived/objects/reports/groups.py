@@ -107,8 +107,8 @@ def _pair(item: tuple[str, object]) -> tuple[str, tuple[float | str, Code | str]
     quantity, given = item
     if not isinstance(given, (tuple, list)) or len(given) != 2 or not isinstance(given[0], (SupportsFloat, str)):  # noqa: PLR2004 value, unit
         raise DerivedObjectError(
-            f"the measurement {quantity!r} is no value with its unit: give both, such as (12.5, 'mm'), or a reason for "
-            "having no value in its place"
+            f"the measurement {quantity!r} is not a value with its unit: give both, such as (12.5, 'mm'), or a reason "
+            "for having no value in its place"
         )
     value = given[0] if isinstance(given[0], str) else float(given[0])
     return quantity, (value, given[1])

@@ -69,7 +69,7 @@ def measurement_report(
     Raises:
         ConfigurationError: highdicom is not installed.
         DerivedObjectError: A name has no code, a segment or language does not exist, a region is not in the images, or
-            the source is no image series.
+            the source is not an image series.
     """
     if not isinstance(findings, Mapping):
         raise DerivedObjectError("findings have no names: give them by name, such as {'liver': {'Volume': (9, 'ml')}}")

@@ -42,7 +42,7 @@ class Region:
     outline that is a rectangle along the axes is read as a box.
 
     Raises:
-        DerivedObjectError: A region of this kind has another number of points, or a coordinate is no finite number.
+        DerivedObjectError: A region of this kind has another number of points, or a coordinate is not a finite number.
 
     Example:
         >>> nodule = Region("box", ((10, -20, 55), (18, -12, 61)))
@@ -82,7 +82,7 @@ class Region:
                 else "a circle is in an image: name the image, or give an ellipse"
             )
         if not isinstance(frame, SupportsIndex) or index(frame) < 1:
-            raise DerivedObjectError("a frame is no number: frames are counted from 1, in whole numbers")
+            raise DerivedObjectError("a frame is not a number: frames are counted from 1, in whole numbers")
         points = self._numbers()
         if self.kind == "outline" and len(points) > 1 and points[0] == points[-1]:
             points = points[:-1]

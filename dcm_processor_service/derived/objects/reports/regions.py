@@ -61,7 +61,7 @@ def locate(highdicom: Any, name: str, given: Region | Sequence[Region], series: 
     regions = [given] if isinstance(given, Region) else list(given)
     label = f"the regions of {name!r}"
     if not regions or not all(isinstance(each, Region) for each in regions):
-        raise DerivedObjectError(f"{label} are no regions: give a Region or several")
+        raise DerivedObjectError(f"{label} are not regions: give a Region or several")
     if len({bool(each.image) for each in regions}) > 1 or len({each.is_open for each in regions}) > 1:
         raise DerivedObjectError(
             f"{label} are of several sorts: give all in mm or all in pixels, and lines and closed regions as findings "
@@ -175,7 +175,8 @@ def _contours_of_box(
 ) -> list[NDArray[np.float64]]:
     """Returns the rectangle of a flat box, or several rectangles across a solid one.
 
-    Those of a solid box lie at its two ends and, if the slices are perpendicular to an axis, at each slice between.
+    The rectangles of a solid box lie at its two ends and, if the slices are perpendicular to an axis, on each slice
+    between the ends.
     """
     normal = slice_normal(series.stacks[0].first.orientation or ())
     flat = np.flatnonzero(low == high)

@@ -85,7 +85,7 @@ def text_report(
     """
     given = {"findings": sections} if isinstance(sections, str) else sections
     if not isinstance(given, Mapping):
-        raise DerivedObjectError("the report's content is no text: give a str, or texts by section: {'findings': '…'}")
+        raise DerivedObjectError("the report's content is not text: give a str, or texts by section: {'findings': '…'}")
     composite = Composite(recipe, source)
     with contained():
         dataset = composite.new(BasicTextSRStorage, "SR", 1)
@@ -141,7 +141,7 @@ def _images(source: Source) -> list[Dataset]:
 def _section(name: str, words: str) -> Dataset:
     concept = _SECTIONS.get(require_line("the name of a section", name).strip().lower()) or find_code(name)
     if not isinstance(words, str):
-        raise DerivedObjectError(f"the section {name!r} is no text: give a str")
+        raise DerivedObjectError(f"the section {name!r} is not text: give a str")
     section = content_item("CONTAINS", "CONTAINER", concept)
     section.ContinuityOfContent = "SEPARATE"
     content = content_item("CONTAINS", "TEXT", _TEXT_OF.get(concept.value, _FINDING))

@@ -33,7 +33,7 @@ def whole_numbers(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind in "bui":
         return array.astype(np.uint8) if array.dtype.kind == "b" else array
     if array.dtype.kind != "f" or not np.isfinite(array).all() or (array != (whole := array.astype(np.int64))).any():
-        raise DerivedObjectError("the label map holds fractions or values that are no numbers: give whole numbers")
+        raise DerivedObjectError("the label map holds fractions or values that are not numbers: give whole numbers")
     return whole
 
 

@@ -24,7 +24,7 @@ _PROPERTY_TYPES = (7166, 7159, 7151)
 _STRUCTURE_SCHEMES = frozenset({"SCT", "FMA", "RADLEX", "NCIt", "UMLS", "NEU", "BARI", "MA"})
 _STRUCTURE_CONTEXTS = (7193, 7196, 7197, 7198, 6102, 6104)
 _QUALIFIERS = (2, 5, 6, 42, 211, 212, 230, 242, 3627, 3703, 4206, 4411, 7461, 7464, 7469, 7470, 10072)
-"""Context groups (CID) of concepts that are no structures: directions, answers, colours, quantities and statistics."""
+"""Context groups (CID) of concepts that are not structures: directions, answers, colours, quantities and statistics."""
 _PARTS = 3
 """The number of components of a colour."""
 _SIDES = 244
@@ -101,7 +101,7 @@ def _parts(color: object) -> list[float]:
 
 
 def _require_colours(rgb: tuple[int, int, int] | None, lab: tuple[float, float, float] | None) -> None:
-    """Refuses values that are no colour.
+    """Refuses values that are not colour.
 
     Raises:
         DerivedObjectError: A component is out of its range.
@@ -115,10 +115,10 @@ def _require_colours(rgb: tuple[int, int, int] | None, lab: tuple[float, float, 
 
 
 def _require_structure(name: str, code: Code) -> None:
-    """Refuses a concept that has the name but is no structure, such as a direction or a quantity.
+    """Refuses a concept that has the name but is not a structure, such as a direction or a quantity.
 
     Raises:
-        DerivedObjectError: The concept is no structure.
+        DerivedObjectError: The concept is not a structure.
     """
     known = (*_STRUCTURE_CONTEXTS, *_PROPERTY_TYPES)
     is_qualifier = any(in_context(code, each) for each in _QUALIFIERS) and not in_context(code, _SIDES)

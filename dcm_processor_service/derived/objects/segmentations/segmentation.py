@@ -113,7 +113,8 @@ def segmentation(
 
     Raises:
         ConfigurationError: highdicom is not installed.
-        DerivedObjectError: A name has no code, an array is no mask, shapes differ, or the source is no image series.
+        DerivedObjectError: A name has no code, an array is not a mask, shapes differ, or the source is not an image
+            series.
         UnsupportedValueError: The masks lie on different grids.
     """
     options = options or SegmentationOptions()

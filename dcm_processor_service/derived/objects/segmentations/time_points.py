@@ -15,6 +15,7 @@ from dcm_processor_service.derived.objects.segmentations.segmentation import Seg
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.volumes.volume import Volume
+from dcm_processor_service.models.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -136,8 +137,9 @@ def _volumes(placed: Mapping[str, PlacedArray], series: SourceSeries, count: int
     if len(stacks) != 1:
         volumes = sorted({len(stack.grid) for stack in series.stacks})
         raise DerivedObjectError(
-            f"the masks have {count} time points, and the source has {len(stacks)} stacks of as many volumes (it has "
-            f"{volumes}): give the series that they were computed from, or make a segmentation of each time point"
+            f"the masks have {counted(count, 'time point')}, and the source has {counted(len(stacks), 'stack')} of "
+            f"as many volumes (it has {volumes}): give the series that they were computed from, or make a "
+            "segmentation of each time point"
         )
     for name, mask in placed.items():
         _require_order(name, mask, stacks[0].grid)

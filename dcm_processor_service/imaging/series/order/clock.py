@@ -43,7 +43,7 @@ def clock_times(values: Sequence[str | None]) -> list[int | None]:
 
 
 def clock_kind(value: str | None) -> tuple[bool, bool] | None:
-    """Returns whether a time lacks a date, and whether it lacks an offset from UTC; None if the value is no time.
+    """Returns whether a time lacks a date, and whether it lacks an offset from UTC; None if the value is not a time.
 
     Only times for which both answers are the same can be compared.
 

@@ -44,10 +44,15 @@ _BLOCKS = (
     "VelocityEncodingDirection",
 )
 _CLOCKS = frozenset({"AcquisitionTime", "ContentTime"})
+# settings that state for each slice what was measured, and the part by which they differ without meaning
+_MEASURED = frozenset({"CTDIvol", "Exposure", "ExposureTime", "SAR", "XRayTubeCurrent"})
+_NOISE_PART = 0.02
 _LONGEST_SCAN_US = 12 * 3600 * 10**6
 _FEWEST_SLICES = 3
 _RUNS_OF_GAPS = 5
 _RUNS_PART = 1 / 3
+_STEPS_PART = 2 / 3
+_STATED_PART = 0.02
 
 
 def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str | None:
@@ -61,8 +66,19 @@ def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str | Non
             is_rotation = name == "AcquisitionNumber" and _are_blocks(values, along)
             if not is_rotation:
                 return name
-    turning = (name for name in SETTINGS if _take_turns(marks(frames, name), along))
+    turning = (name for name in SETTINGS if _take_turns(_without_noise(marks(frames, name), name), along))
     return next((name for name in turning if name != "AcquisitionDate" or not _is_past_midnight(frames)), None)
+
+
+def _without_noise(values: Sequence[Any], name: str) -> Sequence[Any]:
+    """Returns the values; the first of them for all, if they were measured and differ by noise alone."""
+    if name not in _MEASURED or None in values:
+        return values
+    try:
+        found = [float(number) for value in set(values) for number in value]
+    except ValueError:
+        return values
+    return [values[0]] * len(values) if max(found) - min(found) <= _NOISE_PART * max(found) else values
 
 
 def _are_blocks(values: Sequence[Any], along: FloatArray) -> bool:
@@ -72,8 +88,29 @@ def _are_blocks(values: Sequence[Any], along: FloatArray) -> bool:
     """
     order = np.argsort(along, kind="stable")
     blocks = [len([*block]) for _, block in itertools.groupby(values[index] for index in order)]
-    gaps = np.diff(along[order])
-    return min(blocks) > 1 and bool(np.ptp(gaps) <= allowed_difference_mm(float(np.median(gaps))))
+    return min(blocks) > 1 and _are_even(along[order])
+
+
+def _are_even(positions: FloatArray) -> bool:
+    gaps = np.diff(positions)
+    return bool(np.ptp(gaps) <= allowed_difference_mm(float(np.median(gaps))))
+
+
+def _have_steps(runs: Sequence[Sequence[float]]) -> bool:
+    """Returns whether most distances in each run are its step, as in a volume, and not as in numbers at random."""
+    steps = [np.diff(run) for run in runs if len(run) > 1]
+    are_steps = [np.abs(gaps - np.median(gaps)) <= allowed_difference_mm(float(np.median(gaps))) for gaps in steps]
+    return bool(steps) and float(np.mean(np.concatenate(are_steps))) >= _STEPS_PART
+
+
+def _is_stated_step(step_mm: float, frames: Sequence[FrameInfo]) -> bool:
+    """Returns whether all slices state this step as their SpacingBetweenSlices."""
+    stated = set(marks(frames, "SpacingBetweenSlices"))
+    try:
+        (value,) = (float(number) for one in stated for number in one or ())
+    except ValueError:
+        return False
+    return None not in stated and abs(abs(value) - step_mm) <= _STATED_PART * step_mm
 
 
 def _is_past_midnight(frames: Sequence[FrameInfo]) -> bool:
@@ -115,6 +152,9 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
     numbers = slice_numbers(ascending)
     is_counted = numbers == sorted(set(numbers)) or numbers[::-1] == sorted(set(numbers))
     gaps = np.diff(positions)
+    in_passes = is_even and text(frames[0].places[-1], "Modality") in IN_PASSES
+    if in_passes and len(set(numbers)) == len(numbers) and _is_stated_step(float(np.median(gaps)), frames):
+        is_counted = True  # numbered in the order of the passes: volumes that interleave would state a wider step
     if not is_even and not _is_explained(gaps, numbers, is_counted=is_counted):
         return "the distances between slices repeat or change again and again"
     if not is_counted and _are_numbered_apart(numbers, positions):
@@ -126,8 +166,9 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
         values = comparable(ascending, name)
         if values is None or len(set(values)) == 1:
             continue
-        may_be_passes = is_counted and is_even and text(frames[0].places[-1], "Modality") in IN_PASSES
-        if not may_be_passes and (_are_passes(values, positions) or (not is_counted and _recounts(values, positions))):
+        if not (in_passes and is_counted) and (
+            _are_passes(values, positions) or (not is_counted and _recounts(values, positions))
+        ):
             return f"their values of {name} go through the stack several times"
     element = alternating_element(ascending)
     return f"their values of {element} take turns along the stack" if element else ""
@@ -222,7 +263,8 @@ def _recounts(values: Sequence[Any], positions: FloatArray) -> bool:
     for one_way in (places, places[::-1]):
         breaks = [0, *(k for k in range(1, count) if one_way[k] < one_way[k - 1]), count]
         runs = [positions[one_way[begin:end]].tolist() for begin, end in itertools.pairwise(breaks)]
-        if 1 < len(runs) <= count / _FEWEST_SLICES and any(overlap(pair) for pair in itertools.combinations(runs, 2)):
+        may_be_volumes = 1 < len(runs) <= count / _FEWEST_SLICES and (not _are_even(positions) or _have_steps(runs))
+        if may_be_volumes and any(overlap(pair) for pair in itertools.combinations(runs, 2)):
             return True
     ranks = np.empty(count, np.intp)
     ranks[places] = np.arange(count)

@@ -33,6 +33,9 @@ __all__ = [
 VOLUME_BY_VOLUME = "volume by volume"
 _SLICE_BY_SLICE = "slice by slice"
 
+_FEW_FRAMES = 12
+"""Random numbers of so few frames may follow a plan by chance, unless slices must be numbered along the stack, too."""
+
 
 class NumberPlan(NamedTuple):
     """A plan that the numbers of all frames follow."""
@@ -99,12 +102,29 @@ def _complete(order: list[int], labels: NDArray[np.intp], slices: int, volumes: 
     times = np.empty(len(order), np.intp)
     by_volume, by_slice = sequence.reshape(volumes, slices), sequence.reshape(slices, volumes)
     if len(set(by_volume[0].tolist())) == slices and (by_volume == by_volume[0]).all():
-        name, times[order] = VOLUME_BY_VOLUME, np.repeat(np.arange(volumes), slices)
+        name, times[order], places = VOLUME_BY_VOLUME, np.repeat(np.arange(volumes), slices), by_volume[0].tolist()
     elif len(set(by_slice[:, 0].tolist())) == slices and (by_slice == by_slice[:, :1]).all():
-        name, times[order] = _SLICE_BY_SLICE, np.tile(np.arange(volumes), slices)
+        name, times[order], places = _SLICE_BY_SLICE, np.tile(np.arange(volumes), slices), by_slice[:, 0].tolist()
     else:
         return None
+    if len(order) <= _FEW_FRAMES and not (_is_in_passes(places) or _is_in_passes(places[::-1])):
+        return None
     return NumberPlan(name, [int(time) for time in times])
+
+
+def _is_in_passes(places: list[int]) -> bool:
+    """Returns whether slices are numbered along the stack: one after the other, or every n-th of them in each pass.
+
+    Example:
+        >>> _is_in_passes([0, 1, 2, 3]), _is_in_passes([1, 3, 0, 2]), _is_in_passes([3, 0, 1, 2])
+        (True, True, False)
+    """
+    count = len(places)
+    for step in range(1, max(2, count // 2) + 1):
+        starts = [place for place in places if place < step]
+        if places == [place for start in starts for place in range(start, count, step)]:
+            return True
+    return False
 
 
 def _incomplete(numbers: NDArray[np.intp], labels: NDArray[np.intp], counts: NDArray[np.intp]) -> NumberPlan | None:
@@ -117,7 +137,7 @@ def _incomplete(numbers: NDArray[np.intp], labels: NDArray[np.intp], counts: NDA
             times, places = (outer, inner) if name == VOLUME_BY_VOLUME else (inner, outer)
             places_of_labels = sorted(set(zip(places.tolist(), labels.tolist(), strict=True)))
             along = [label for _, label in places_of_labels]
-            # numbers that do not count along the stack are no evidence if slices are missing
+            # numbers that do not count along the stack are not evidence if slices are missing
             is_planned = along in (list(range(len(counts))), list(range(len(counts)))[::-1])
             if is_planned and times.min() == 0 and times.max() == counts.max() - 1:
                 return NumberPlan(name, [int(time) for time in times])

@@ -35,7 +35,7 @@ def order_files(paths: Sequence[Path]) -> list[Path]:
     this orientation.
 
     Raises:
-        InvalidSeriesError: A file is no DICOM file or ends inside its header.
+        InvalidSeriesError: A file is not a DICOM file or ends inside its header.
     """
     memory = SeriesMemory()
     with contained():

@@ -144,7 +144,7 @@ def _is_contradicted(
     one_by_one = plan is not None and plan.name == VOLUME_BY_VOLUME and _are_alike(found.times, plan.times)
     for name in itertools.takewhile(lambda name: name != found.ordered_by, ORDERING_MARKS):
         if name == "TriggerTime" and found.attribute not in {"InstanceNumber", "ContentTime"}:
-            continue  # trigger times begin anew with each heartbeat, so they contradict no order
+            continue  # trigger times begin again with each heartbeat, so they cannot contradict an order
         if contradicts_in_part(frames, labels.tolist(), found.times, name, one_by_one=one_by_one):
             return True
     return False

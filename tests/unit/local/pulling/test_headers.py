@@ -185,7 +185,7 @@ def test_malformed_values_are_neither_printed_nor_kept(
 
 def test_what_is_no_dicom_is_refused_without_a_word_of_it() -> None:
     with pytest.raises(UnreadableFileError) as caught:
-        read_dataset(f"{NAME} is no file".encode())
+        read_dataset(f"{NAME} is not a file".encode())
     assert "Zwetschgenbaum" not in str(caught.value)
     assert caught.value.__cause__ is None
 

@@ -47,7 +47,7 @@ def leaves(**_arguments: Any) -> NoReturn:
 
 
 def no_json(**_arguments: Any) -> dict[str, Any]:
-    """Returns what is no JSON."""
+    """Returns what is not JSON."""
     return {"labels": {1, 2}}
 
 
