@@ -77,10 +77,10 @@ class FrameInfo:
     """How the pixels are stored; frames whose pixels are stored alike share one object."""
 
     orientation: tuple[float, ...] | None
-    """ImageOrientationPatient: two directions, LPS, each scaled to length 1; None for a distorted image."""
+    """ImageOrientationPatient: two directions, LPS, each scaled to length 1; None for a curved reformation."""
 
     position: tuple[float, ...] | None
-    """ImagePositionPatient: LPS, mm; None for a distorted image."""
+    """ImagePositionPatient: LPS, mm; None for a curved reformation."""
 
     pixel_spacing: tuple[float, ...] | None
     """Distance between rows, then between columns, mm."""
@@ -141,7 +141,7 @@ def _most_frames(instance: InstanceFile, stored_as: PixelFormat) -> int:
 
 def _classic_frame(instance: InstanceFile, stored_as: PixelFormat) -> FrameInfo:
     header = instance.header
-    place = Dataset() if _is_distorted((header,)) else detector(header) or header
+    place = Dataset() if _is_curved((header,)) else detector(header) or header
     return FrameInfo(
         instance,
         1,
@@ -196,7 +196,7 @@ def _enhanced_frame(
     instance: InstanceFile, stored_as: PixelFormat, index: int, places: tuple[Header, ...]
 ) -> FrameInfo:
     orientation = position = None
-    if not _is_distorted(places):
+    if not _is_curved(places):
         orientation = in_groups(
             places, "PlaneOrientationSequence", lambda ds, _: _orientation(ds), "ImageOrientationPatient"
         )
@@ -215,17 +215,18 @@ def _enhanced_frame(
     )
 
 
-def _is_distorted(places: tuple[Header, ...]) -> bool:
-    """Returns whether an image shows another geometry than its attributes say, such as a curved reformation.
+def _is_curved(places: tuple[Header, ...]) -> bool:
+    """Returns whether an image is a curved reformation, whose pixels do not lie in the plane that its header states.
 
-    VolumetricProperties (0008,9206) is then DISTORTED (PS3.3, section C.8.16.2.1.2).
+    VolumeBasedCalculationTechnique (0008,9207) says so (PS3.3, section C.8.16.2.1.3). VolumetricProperties does not:
+    scanners write DISTORTED also into plain scans whose distortion by the gradients is not corrected.
     """
     for place in places[:-1]:
         for macro in (*_FRAME_TYPES, "USImageDescriptionSequence"):
             group = item(place, macro)
-            if group is not None and (found := text(group, "VolumetricProperties")):
-                return found.upper() == "DISTORTED"
-    return text(places[-1], "VolumetricProperties").upper() == "DISTORTED"
+            if group is not None and (found := text(group, "VolumeBasedCalculationTechnique")):
+                return found.upper() == "CURVED_MPR"
+    return text(places[-1], "VolumeBasedCalculationTechnique").upper() == "CURVED_MPR"
 
 
 def frame_of_reference_uid(frames: Iterable[FrameInfo]) -> str:

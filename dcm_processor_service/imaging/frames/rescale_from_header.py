@@ -97,7 +97,8 @@ def _dose_rescale(header: Header) -> tuple[float, float, bool]:
     malformed = any(_fault(header, keyword) for keyword in ("DoseGridScaling", *_RESCALE))
     if scaling is None:
         return _completed(slope, intercept, is_malformed=malformed or slope is None)
-    return scaling, 0.0, malformed or slope not in {None, 1.0, scaling} or intercept not in {None, 0.0}
+    is_other = slope is not None and slope != 1 and not math.isclose(slope, scaling, rel_tol=_SAME_PART)
+    return scaling, 0.0, malformed or is_other or intercept not in {None, 0.0}
 
 
 def real_world_mapping(places: Sequence[Header]) -> tuple[float, float, bool] | None:

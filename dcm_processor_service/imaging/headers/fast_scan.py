@@ -108,7 +108,7 @@ SCANNED_KEYWORDS = (
     "TimezoneOffsetFromUTC",
     "TriggerTime",
     "Units",
-    "VolumetricProperties",
+    "VolumeBasedCalculationTechnique",
     "WindowWidth",
 )
 # what the scanner does with some elements: end the scan, or leave the file to pydicom, for some only in certain cases

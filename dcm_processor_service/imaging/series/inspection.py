@@ -255,8 +255,8 @@ def _content_findings(
     if lost:
         message = (
             f"the place in the patient is unknown for {len(lost)} of {counted(len(frames), 'frame')}, which lack an "
-            "orientation, position or pixel spacing, or are distorted (VolumetricProperties): no volume can be made of "
-            "them, use them as pictures"
+            "orientation, position or pixel spacing, or are curved reformations (VolumeBasedCalculationTechnique): no "
+            "volume can be made of them, use them as pictures"
         )
         findings.append(
             SeriesFinding(code="MISSING_GEOMETRY", message=message, sop_instance_uids=uids(lost), count=len(lost))

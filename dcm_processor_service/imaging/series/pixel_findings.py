@@ -40,8 +40,8 @@ _COLOUR = (
     "without verify and with policy strict, split or largest"
 )
 _COLOURED_VALUES = (
-    "shows its greatest values in the colours of a supplemental palette, so that these values may be colours and no "
-    "measurements: get the series without colours"
+    "has grey values, and above them values that a supplemental palette shows in colours, which mean two different "
+    "things: get the series without colours"
 )
 _RESCALE_FAULT = (
     "has a rescale that is not a number, incomplete, contradictory, all zero, beyond float32, or absent though it is a "

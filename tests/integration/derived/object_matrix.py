@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import distribution
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -54,10 +55,24 @@ def shared(folder: str, pattern: str, most: int | None = None) -> list[Path]:
     return sorted((shared_folder("data") / folder).glob(pattern))[:most]
 
 
+@cache
+def _folder() -> TemporaryDirectory[str]:
+    return TemporaryDirectory()  # removed when the process ends
+
+
+def without_colours(name: str) -> list[Path]:
+    """Says of an object with a supplemental palette that all its values are grey: otherwise it is no volume."""
+    ds = dcmread(packaged(name)[0])
+    ds.PixelPresentation = "MONOCHROME"
+    path = Path(_folder().name) / name
+    ds.save_as(path)
+    return [path]
+
+
 SOURCES: dict[str, Callable[[], list[Path]]] = {
     "CT, one slice": lambda: packaged("CT_small.dcm"),
     "CT, GE, tilted gantry": lambda: shared("dcm_qa_ct/In/GE", "*.dcm", 5),
-    "CT, enhanced": lambda: packaged("eCT_Supplemental.dcm"),
+    "CT, enhanced": lambda: without_colours("eCT_Supplemental.dcm"),
     "MR, GE, 4D": lambda: shared("dcm_qa_nih/In/20180918GE/mr_0004", "*.dcm", 30),
     "MR, Siemens XA, enhanced": lambda: shared("dcm_qa_enh/In/Siemens/XA10", "*.dcm"),
     "MR, Philips, enhanced": lambda: shared("dcm_qa_enh/In/Philips", "*.dcm"),

@@ -233,6 +233,7 @@ def dose(**changes: Any) -> Dataset:
         {"Modality": "OT"},
         {"RescaleSlope": "1", "RescaleIntercept": "0"},
         {"RescaleSlope": "0.5"},
+        {"RescaleSlope": "0.50000001", "RescaleIntercept": "0"},
         {"DoseGridScaling": None, "RescaleSlope": "0.5"},
     ],
     ids=repr,

@@ -48,26 +48,26 @@ def test_a_segmentation_gets_no_advice_on_colours_or_bits(tmp_path: Path, change
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("where", ["file", "top", "shared", "frame"])
-@pytest.mark.parametrize("what", ["DISTORTED", "SAMPLED", "VOLUME"])
-def test_distorted_images_have_no_place(tmp_path: Path, what: str, where: str, policy: Policy) -> None:
+@pytest.mark.parametrize("what", ["CURVED_MPR", "MPR", "NONE"])
+def test_curved_reformations_have_no_place(tmp_path: Path, what: str, where: str, policy: Policy) -> None:
     recipe = Recipe(modality="MR")
     paths = (single_frame if where == "file" else multi_frame)(recipe, tmp_path)
     for path in paths:
         ds = dcmread(path)
         kind = Dataset()
-        kind.VolumetricProperties = what
+        kind.VolumeBasedCalculationTechnique, kind.VolumetricProperties = what, "DISTORTED"
         if where in {"file", "top"}:
-            ds.VolumetricProperties = what
+            ds.VolumeBasedCalculationTechnique, ds.VolumetricProperties = what, "DISTORTED"
         elif where == "shared":
-            ds.VolumetricProperties = what
+            ds.VolumeBasedCalculationTechnique, ds.VolumetricProperties = what, "DISTORTED"
             ds.SharedFunctionalGroupsSequence[0].MRImageFrameTypeSequence = [kind]
         else:
-            ds.VolumetricProperties = "MIXED"
+            ds.VolumeBasedCalculationTechnique = "MIXED"
             for group in ds.PerFrameFunctionalGroupsSequence:
                 group.CTImageFrameTypeSequence = [kind]
         ds.save_as(path)
-    if what == "DISTORTED":
-        assert "VolumetricProperties" in str(refused(paths, "MISSING_GEOMETRY", policy))
+    if what == "CURVED_MPR":
+        assert "curved reformations" in str(refused(paths, "MISSING_GEOMETRY", policy))
     else:
         np.testing.assert_array_equal(read_volumes(paths, policy)[0].array, recipe.values[..., 0])
 

@@ -45,7 +45,7 @@ _COMPARED_HERE = (
     "RectilinearPhaseEncodeReordering",
     "SegmentedKSpaceTraversal",
     "TimezoneOffsetFromUTC",
-    "VolumetricProperties",
+    "VolumeBasedCalculationTechnique",
 )
 _LEFT_OUT = _tags((*SCANNED_KEYWORDS, *OF_SLICES, *_OF_ARCHIVES)) - _tags(_COMPARED_HERE)
 _LEFT_OUT_IN_PASSES = _LEFT_OUT | _tags(OF_PASSES)
