@@ -299,7 +299,9 @@ def _print_filed(filed: Filed, console: Console) -> None:
 def _run_all(
     service_run: ServiceRun, levels: list[list[SubjectPlan]], on_end: Callable[[LocalRun], None]
 ) -> list[LocalRun]:
+    """Runs all jobs, and calls ``on_end`` with each that has ended; returns them in the order of the plan."""
     runs = []
+    order = {job_id: at for at, job_id in enumerate(one for plans in levels for plan in plans for one in plan.job_ids)}
     with stops_for_questions(progress_bar(error_console())) as progress:
         total = sum(len(plan.jobs) for plans in levels for plan in plans)
         task = progress.add_task("running", total=total)
@@ -307,7 +309,7 @@ def _run_all(
             progress.update(task, description=f"ran {one.job.name} on {one.subject_label}", advance=1)
             runs.append(one)
             on_end(one)
-    return runs
+    return sorted(runs, key=lambda one: order.get(one.job.id, len(order)))
 
 
 def _print_not_created(missing: JobNotCreated, emit: Emit | None) -> None:

@@ -31,7 +31,7 @@ def write_run_report(folder: Path, runs: Sequence[LocalRun], *, show_patient: bo
 
     Args:
         folder: The workspace.
-        runs: The jobs of this run, in the order in which they ran.
+        runs: The jobs of this run, in the order in which the record and the page list them.
         show_patient: Whether the page shows name, id, birth date and sex of the patient.
 
     Raises:

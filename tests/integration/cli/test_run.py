@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import metadata
@@ -91,6 +92,26 @@ def test_workers_run_a_callback_over_several_series(scans: Path) -> None:
         (stored,) = one["files"]
         with open(stored["path"], encoding="utf-8") as content:  # noqa: PTH123  the path as a program gets it
             assert content.read() == str(one["result"]["count"])
+
+
+def test_the_record_of_a_run_has_one_order_whichever_process_ends_first(scans: Path) -> None:
+    os.mkfifo(scans.parent / "ended")
+    text = (
+        "import os\ndef run(ctx: RuntimeContext):\n"
+        "    uid = ctx.session.dicom.get_series().series_instance_uid\n"
+        "    if uid == ctx.job.params.get('first'):\n"
+        "        open('ended').read()  # until the process of the other one has ended\n"
+        "    elif 'first' in ctx.job.params:\n        os.open('ended', os.O_WRONLY)\n"
+    )
+    write(scans.parent, HEAD + text)
+
+    def order(*options: str) -> list[str]:
+        assert invoke("callback.py", "--dicom", str(scans), "--no-preview", *options).exit_code == 0
+        record = json.loads((scans.parent / "dcm-workspace" / "run.json").read_text(encoding="utf-8"))
+        return [job["inputs"][0]["series_instance_uid"] for job in record["jobs"]]
+
+    alone = order()
+    assert order("--workers", "2", "--param", f"first={alone[0]}") == alone
 
 
 def test_json_stays_alone_on_the_standard_output(scans: Path) -> None:
