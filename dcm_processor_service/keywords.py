@@ -21,7 +21,7 @@ def unknown_name_sentence(owner: str, kind: str, name: str, known: Collection[st
 
     Args:
         owner: The class or command that got the name, such as ``SendOptions``.
-        kind: What the name stands for, such as ``option``.
+        kind: What the name is a name of, such as ``option``.
         name: The name that was given.
         known: Every name that ``owner`` knows.
 

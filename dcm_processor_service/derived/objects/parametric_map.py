@@ -56,7 +56,7 @@ def parametric_map(
 
     Args:
         voxels: Shape (i, j, k): column, row, slice. float32, booleans and integers of up to 16 bits are stored as
-            float32, other numbers as float64. NaN is allowed and stands for no value.
+            float32, other numbers as float64. NaN is allowed and means no value.
         source: The images that the map was computed from. Positions are in their frame of reference.
         recipe: Producer, role and time of making.
         affine_lps: Shape (4, 4): maps (i, j, k, 1) to LPS mm, in place of the voxels' own affine. None for their own; a
