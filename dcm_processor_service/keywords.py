@@ -49,7 +49,7 @@ def refuse_unknown(owner: str, kind: str, given: Iterable[str], known: Collectio
 
 
 def refuses_unknown_keywords(cls: type[T]) -> type[T]:
-    """Makes a pydantic model or a dataclass refuse keywords that are not field of it, at every call of the class.
+    """Makes a pydantic model or a dataclass refuse keywords that are not fields of it, at every call of the class.
 
     Python before 3.13 does not say which name was probably meant, and pydantic does not in any release.
 

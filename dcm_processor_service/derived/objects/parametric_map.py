@@ -110,7 +110,7 @@ def parametric_map(
 
 def _as_float(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "biuf":
-        raise DerivedObjectError(f"values of type {array.dtype} are not map: give numbers")
+        raise DerivedObjectError(f"values of type {array.dtype} cannot be a map: give numbers")
     if array.dtype in {np.dtype(np.float32), np.dtype(np.float64)}:
         return array
     small = array.dtype.itemsize <= 2 or array.dtype.kind == "b"  # noqa: PLR2004 float32 holds 24 bits
