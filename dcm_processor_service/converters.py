@@ -184,7 +184,7 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
 
 @contextmanager
 def _temporary() -> Iterator[Path]:
-    """Makes a temporary folder: in the job's scratch folder, else below SCRATCH, else in the system's folder."""
+    """Makes a temporary folder in the job's scratch folder; without a job, below SCRATCH or in the system's folder."""
     with ExitStack() as stack:
         try:
             scratch = own_container().scratch()

@@ -21,7 +21,7 @@ def unknown_name_sentence(owner: str, kind: str, name: str, known: Collection[st
 
     Args:
         owner: The class or command that got the name, such as ``SendOptions``.
-        kind: What the name stands for, such as ``option``.
+        kind: What the name is a name of, such as ``option``.
         name: The name that was given.
         known: Every name that ``owner`` knows.
 
@@ -49,7 +49,7 @@ def refuse_unknown(owner: str, kind: str, given: Iterable[str], known: Collectio
 
 
 def refuses_unknown_keywords(cls: type[T]) -> type[T]:
-    """Makes a pydantic model or a dataclass refuse keywords that are not field of it, at every call of the class.
+    """Makes a pydantic model or a dataclass refuse keywords that are not fields of it, at every call of the class.
 
     Python before 3.13 does not say which name was probably meant, and pydantic does not in any release.
 

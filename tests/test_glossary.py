@@ -17,6 +17,12 @@ ROWS = [match for match in ROW.finditer(GLOSSARY.read_text(encoding="utf-8")) if
 INSTEAD = {wrong: row["word"] for row in ROWS for wrong in row["wrong"].split(", ") if wrong and wrong != "not"}
 # the word means something else there: syntax trees, members of a replica set, options of 0.0.1
 OTHER_MEANINGS = {"node": re.compile(r"replica|ast\.|three-node|one-node|-nodes|Node\b|server", re.IGNORECASE)}
+# turns of phrase that readers had to read twice, each with what to write in its place
+PHRASES = {
+    r"(?<!there )\b(is|are|was|were) no (?!(longer|more|less|such|other|earlier|later|faster|slower)\b)": "is not a …",
+    r"\bof ours\b": "our …",
+    r"\banew\b": "again",
+}
 TEXTS = sorted(
     [
         *(ROOT / "dcm_processor_service").rglob("*.py"),
@@ -66,3 +72,20 @@ def test_nobody_writes(wrong: str) -> None:
         for line in wrong_lines(words_of(path), wrong)
     ]
     assert not found, f"docs/glossary.md says {INSTEAD[wrong]!r}"
+
+
+def phrase_lines(text: str, phrase: str) -> list[str]:
+    """Returns each occurrence of a phrase with the words around it; a phrase may go on in the next line."""
+    whole = re.sub(r"\s+", " ", re.sub(r'"\s*\n\s*f?"', " ", text))
+    return [whole[max(0, found.start() - 60) : found.end() + 30] for found in re.finditer(phrase, whole, re.IGNORECASE)]
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_nobody_writes_a_phrase_that_is_hard_to_follow(phrase: str) -> None:
+    found = [f"{path.relative_to(ROOT)}: {line}" for path in TEXTS for line in phrase_lines(words_of(path), phrase)]
+    assert not found, f"write {PHRASES[phrase]!r}"
+
+
+def test_a_phrase_is_found_across_lines() -> None:
+    assert [len(phrase_lines("a key that is\nno number", phrase)) for phrase in PHRASES] == [1, 0, 0]
+    assert [len(phrase_lines("There is no peer; it is no longer there", phrase)) for phrase in PHRASES] == [0, 0, 0]

@@ -106,7 +106,9 @@ def run(
             "mongodb://HOST:PORT/DATABASE, or mongodb for the one that the environment names; not the platform's"
         ),
     ] = "",
-    preview: Annotated[bool, typer.Option(help="Draw a contact sheet of each NIfTI file, else of the series")] = True,
+    preview: Annotated[
+        bool, typer.Option(help="Draw a contact sheet of each NIfTI file, or of the series if there is none")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each job")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Run again whenever the code changes")] = False,
     show_files: Annotated[

@@ -124,7 +124,7 @@ class DicomSender:
     ) -> list[Dataset]:
         """Sends the DICOM files of a folder, but not those of its subfolders, in the order of their names.
 
-        Files that are not DICOM instance or are damaged are left out; the log says how many.
+        Files that are not DICOM instances or are damaged are left out; the log says how many.
 
         Args:
             path: The folder.

@@ -127,7 +127,7 @@ def _contexts(kinds: list[Kind], *, transcode: bool) -> tuple[ProposedContext, .
 
 
 def choose(kind: Kind, agreed: Mapping[int, Agreement], *, transcode: bool = True) -> Choice | Refusal:
-    """Chooses the context for a kind: its preferred syntax, else its own, else an uncompressed, else a lossless one."""
+    """Chooses a context for a kind: its preferred syntax if possible; or its own, an uncompressed or a lossless one."""
     mine = {number: answer for number, answer in agreed.items() if answer.proposed.sop_class_uid == kind.sop_class_uid}
     accepted = {answer.transfer_syntax_uid: number for number, answer in mine.items() if answer.accepted}
     if kind.preferred in accepted:

@@ -1,6 +1,6 @@
 """A workspace on a laptop: makes sessions and jobs from a folder of DICOM, and runs a callback as the platform does.
 
-One folder holds everything. Ids are computed from what they stand for, so a second run finds the same session and job
+One folder holds everything. Ids are computed from what they identify, so a second run finds the same session and job
 and replaces the job's output, and a callback of a later event reads by job name what an earlier callback stored.
 """
 
@@ -264,7 +264,7 @@ class Workspace:
             return LocalRun(finished, outcome, data, files, folder, report, sheets, tuple(pictures.values()))
 
     def _session_folder(self, job: Job) -> Path:
-        """Makes an empty folder, which stands for the folder that the docker worker mounts."""
+        """Makes an empty folder, which replaces the folder that the docker worker mounts."""
         folder = private_folder(self.folder, "session-folders", job.id)
         shutil.rmtree(folder)
         return private_folder(self.folder, "session-folders", job.id)

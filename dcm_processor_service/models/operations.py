@@ -91,7 +91,7 @@ class SessionSummary(_Record):
     state: SessionState
     created_at: datetime
     age_s: float = Field(description="Seconds since the session was made")
-    idle_s: float = Field(description="Seconds since anything was recorded of any of its jobs")
+    idle_s: float = Field(description="Seconds since something was last recorded about one of its jobs")
     waits_for: str = Field(default="", description="What has to happen before the session can go on")
     jobs: int = 0
     jobs_done: int = 0

@@ -32,7 +32,7 @@ def platform_id(*parts: str) -> str:
 
 
 def file_stem(text: str) -> str:
-    """Returns a file name for an id or a UID: the text itself if it is valid (PS3.5, section 9.1), else a digest of it.
+    """Returns a file name for an id or a UID: the text itself if it is valid (PS3.5, section 9.1), or a digest of it.
 
     A header or a database may hold any text in its place, even a path that leads out of the folder.
 

@@ -161,8 +161,8 @@ class Data:
             default: Returned if there is no such value, in place of an error. Also returned if no job of that name
                 exists for this job's subject, because the registry function may have declined it.
             job: The job whose value is read: a name, or a job from ``session.jobs(…)``; None means this job. A name
-                stands for the job of that name that this job depends on, directly or through others. If there is none,
-                it stands for the job with the same subject, or else for the only job of that name. It never stands for
+                means the job of that name that this job depends on, directly or through others. If there is none,
+                it means the job with the same subject, or else for the only job of that name. It never means
                 a job of another series, study or patient.
 
         Raises:

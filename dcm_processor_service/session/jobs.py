@@ -1,7 +1,7 @@
 """The jobs of a session: this process's own job, and other jobs by name.
 
 A job name is not unique in a session: if there are two series, there are two jobs of one name. A job's dependencies and
-its subject decide which of them a name stands for.
+its subject decide which of them a name means.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class AsyncJobs:
         return type(self.key)(session_id=job.session_id, job_id=job.id)
 
     async def _find(self, name: str) -> Job | None:
-        """Returns the job that a name stands for; None if no job of that name fits this job's subject.
+        """Returns the job that a name means; None if no job of that name fits this job's subject.
 
         It is a job that this job depends on, directly or through others; if there is none, the job with the same
         subject; if there is none, the only job of that name. A job of another series, study or patient is never

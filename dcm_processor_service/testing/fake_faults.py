@@ -37,7 +37,7 @@ class Faults:
     abort_after: int | None = None
     """The number of instances that are answered; the next one makes the archive abort the association."""
     abort_times: int = 1
-    """How often the archive aborts so; the count of instances restarts each time."""
+    """How often the archive aborts in this way; the count of instances restarts each time."""
     abort_on: Collection[str] = ()
     """SOPInstanceUIDs that make the archive abort whenever they arrive."""
     keep_aborted: bool = False
@@ -79,7 +79,7 @@ class Faults:
     drop_after: int | None = None
     """How many instances the archive sends before it drops the association or connection."""
     drop_times: int = 1
-    """How often the archive drops it so; the count of instances restarts each time."""
+    """How often the archive drops it in this way; the count of instances restarts each time."""
     commitment: Literal["ok", "fail", "silent", "none"] = "ok"
     """The answer to a request for storage commitment; with ``none`` the archive does not offer it."""
     commitment_port: int | None = None

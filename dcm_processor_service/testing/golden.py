@@ -46,7 +46,7 @@ def compare_derived(
         golden: The DICOM file to compare with; keep it with the tests.
         tolerance: The largest allowed difference of a voxel's stored value.
         ignore: Keywords of further attributes that may differ, at any depth.
-        update: Write the file anew; do this after you have looked at the changes.
+        update: Write the file again; do this after you have looked at the changes.
 
     Raises:
         AssertionError: They differ, or there is no golden file. The message lists the first twenty differences, and

@@ -174,7 +174,7 @@ def plain(value: Any, what: str) -> NormalValue:
         StoredValueError: The value holds a BSON type that this function does not convert, such as a regular expression.
     """
     if type(value) is str and _NO_TEXT in value:
-        raise StoredValueError(f"{what} holds a text that is not UTF-8; store it anew")
+        raise StoredValueError(f"{what} holds a text that is not UTF-8; store it again")
     if type(value) in _PLAIN_TYPES:
         return value
     if isinstance(value, datetime):
@@ -199,7 +199,7 @@ def _plain_scalar(value: Any, what: str) -> NormalValue:
         return value.as_datetime()
     if isinstance(value, DatetimeMS):
         raise StoredValueError(
-            f"{what} holds a datetime outside Python's, which has the years 1 to 9999; store it anew"
+            f"{what} holds a datetime outside Python's, which has the years 1 to 9999; store it again"
         )
     raise StoredValueError(f"{what} holds a BSON {type(value).__name__}, which is not supported; store another value")
 
@@ -459,7 +459,7 @@ def subjects_of(level: SubjectLevel) -> str:
 
 
 def subject_query(level: SubjectLevel, id_or_uid: str) -> Document:
-    """Returns the query for one record by id (24 hex digits), else by instance UID or the platform's patient hash."""
+    """Returns the query for one record by id (24 hex digits), instance UID or the platform's patient hash."""
     if is_platform_id(check_text(id_or_uid, "id or UID")):
         return {"_id": either(id_or_uid)}
     return {_LEVELS[level].key: id_or_uid}

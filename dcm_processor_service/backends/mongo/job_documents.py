@@ -297,7 +297,7 @@ def _checked_subject(document: Document) -> Patient | Study | SeriesRecord | Non
 def _subject(
     headers: Mapping[str, Any], event: JobEvent | None, read: Callable[[SubjectLevel, Mapping[str, Any]], T]
 ) -> T | None:
-    """Reads the subject; its level follows from the members that the document lists, else from the event."""
+    """Reads the subject; its level follows from the members that the document lists, or else from the event."""
     if not headers.get("_id"):
         return None
     for members, level in _LEVEL_OF_MEMBERS.items():

@@ -40,7 +40,7 @@ class MongoPlatformDocuments:
         return newest(await self._files.find(files_query(key, name)))
 
     async def peer(self, *, name: str = "", peer_id: str = "") -> dict[str, Any] | None:
-        """Returns the document of a peer of the platform, else of one of its own listeners."""
+        """Returns the document of a peer of the platform; if there is none, of one of its own listeners."""
         query = {"name": check_text(name, "name of a peer")} if name else {"_id": either(peer_id)}
         for nodes in self._peers:
             if rows := await nodes.find(query, limit=1):

@@ -1,7 +1,7 @@
 """Normal-form values as JSON text, so that a workspace can be read with any SQLite browser.
 
 JSON has no bytes, datetimes, NaN or infinities. Each of them becomes an object with one key that starts with ``$``. No
-key of a normal value starts so, so the two cannot be confused.
+key of a normal value starts with it, so the two cannot be confused.
 """
 
 from __future__ import annotations

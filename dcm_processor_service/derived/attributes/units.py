@@ -42,7 +42,7 @@ _AIR_HU = -200
 def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_class: ImageClass) -> ImageOptions:
     """Returns the options with the unit of the values, and with the source's window if the unit is HU.
 
-    ``units="source"`` stands for the unit of the source.
+    ``units="source"`` means the unit of the source.
 
     Raises:
         DerivedObjectError: ``units`` is None, the image is a PET, its source states a unit, and the values are not all

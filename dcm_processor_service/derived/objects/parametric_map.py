@@ -56,7 +56,7 @@ def parametric_map(
 
     Args:
         voxels: Shape (i, j, k): column, row, slice. float32, booleans and integers of up to 16 bits are stored as
-            float32, other numbers as float64. NaN is allowed and stands for no value.
+            float32, other numbers as float64. NaN is allowed and means no value.
         source: The images that the map was computed from. Positions are in their frame of reference.
         recipe: Producer, role and time of making.
         affine_lps: Shape (4, 4): maps (i, j, k, 1) to LPS mm, in place of the voxels' own affine. None for their own; a
@@ -110,7 +110,7 @@ def parametric_map(
 
 def _as_float(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "biuf":
-        raise DerivedObjectError(f"values of type {array.dtype} are not map: give numbers")
+        raise DerivedObjectError(f"values of type {array.dtype} cannot be a map: give numbers")
     if array.dtype in {np.dtype(np.float32), np.dtype(np.float64)}:
         return array
     small = array.dtype.itemsize <= 2 or array.dtype.kind == "b"  # noqa: PLR2004 float32 holds 24 bits

@@ -170,7 +170,7 @@ class MaskGrid:
 
 
 def _different(grids: Sequence[Stack]) -> list[Stack]:
-    """Returns one stack for each grid; of several stacks on one grid, such as two echoes, the first."""
+    """Returns one stack for each grid: if several stacks are on one grid, such as two echoes, the first of them."""
     found: list[Stack] = []
     for grid in grids:
         known = [one for one in found if one.shape == grid.shape]

@@ -45,7 +45,7 @@ class SegFrames:
     """``BINARY``, ``FRACTIONAL`` or ``LABELMAP``."""
 
     most: int
-    """The stored value that stands for 1 in a fractional SEG."""
+    """The stored value that means 1 in a fractional SEG."""
 
     limits: Limits
 

@@ -51,7 +51,7 @@ def public_url(peer: Peer) -> str:
 def _checked(peer: Peer) -> httpx.URL:
     try:
         url = httpx.URL(peer.url or "")
-        url.host.encode("idna")  # the connection will encode it so, and would raise an error later
+        url.host.encode("idna")  # the connection encodes it in the same way, and would raise the error later
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ConfigurationError(f"the URL of the peer {peer.name!r} is not valid") from error
     if url.scheme not in {"http", "https"} or not url.host:
@@ -238,7 +238,7 @@ class _SecretQuery(httpx.BaseTransport):
 
 
 class _Watch:
-    """Shuts down a connection if the whole answer takes too long; httpx's time-outs begin anew with each byte."""
+    """Shuts down a connection if the whole answer takes too long; httpx's time-outs begin again with each byte."""
 
     def __init__(self, seconds: float, streams: dict[str, Any]) -> None:
         self._timer = threading.Timer(seconds, self._cut)

@@ -208,7 +208,7 @@ def decode(encoded: bytes) -> CommandSet:
     """Decodes a command set.
 
     Raises:
-        ValueError: The bytes are not command set.
+        ValueError: The bytes are not a command set.
     """
     command: CommandSet = {}
     position = 0

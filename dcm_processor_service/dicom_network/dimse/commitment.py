@@ -150,7 +150,7 @@ def request_commitment(
         return settled(commitment, answer), ""
     if not waits:
         return commitment, "stored; storage commitment was requested, its answer is still to come"
-    where = "" if answers is not None else "; the peer may answer only to a listen_port of ours"
+    where = "" if answers is not None else "; the peer may answer only to our listen_port"
     return commitment, f"stored; no storage commitment within {options.commitment_timeout_s:g} s{where}"
 
 

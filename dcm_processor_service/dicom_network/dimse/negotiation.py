@@ -147,7 +147,7 @@ def accepted(body: bytes, contexts: tuple[ProposedContext, ...]) -> Acceptance:
     """Decodes the body of an A-ASSOCIATE-AC (PS3.8, 9.3.3).
 
     Raises:
-        ValueError: The bytes are not A-ASSOCIATE-AC.
+        ValueError: The bytes are not an A-ASSOCIATE-AC.
     """
     if len(body) < _FIRST_ITEM:
         raise ValueError("the answer is cut off")
@@ -200,7 +200,7 @@ def rejection(body: bytes, *, called: str, calling: str) -> tuple[bool, str]:
     """Returns whether a rejection is transient, and its reason (PS3.8, table 9-21).
 
     Raises:
-        ValueError: The bytes are not rejection.
+        ValueError: The bytes are not a rejection.
     """
     if len(body) < _REJECTION_BYTES:
         raise ValueError("the rejection is cut off")

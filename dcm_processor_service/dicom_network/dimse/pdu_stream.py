@@ -133,7 +133,7 @@ class PduStream:
         """Reads one PDU; returns its type and its body.
 
         Raises:
-            AssociationLostError: The bytes are not PDU, or the peer closed the connection.
+            AssociationLostError: The bytes are not a PDU, or the peer closed the connection.
             OSError: The connection broke, or the deadline passed.
         """
         head = self._read(6, deadline)

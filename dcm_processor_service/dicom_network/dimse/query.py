@@ -140,7 +140,7 @@ def decoded_identifier(encoded: bytes, *, implicit: bool) -> Dataset:
     """Decodes the data set of an answer.
 
     Raises:
-        AssociationLostError: The bytes are not data set.
+        AssociationLostError: The bytes are not a data set.
     """
     try:
         return read_dataset(BytesIO(encoded), is_implicit_VR=implicit, is_little_endian=True)

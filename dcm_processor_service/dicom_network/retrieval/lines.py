@@ -108,7 +108,7 @@ class Line:
             problem = f"the peer says that it could not send {count} of them" if count > len(failed) else ""
             return Ending(problem, failed=failed)
         said = "no status" if status is None else f"{status:04X} {query_status(status)}"
-        return Ending(f"the peer ended it with {said}", retryable=is_temporary(status), failed=failed)
+        return Ending(f"the peer ended the request with {said}", retryable=is_temporary(status), failed=failed)
 
     def _sink(self, context_id: int, command: command_set.CommandSet) -> Callable[[bytes], object] | None:
         if command_set.us(command, command_set.COMMAND_FIELD) != command_set.C_STORE_RQ:

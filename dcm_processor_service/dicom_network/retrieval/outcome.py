@@ -52,7 +52,7 @@ def _of_series(series: WantedSeries, inbox: Inbox, *, cancelled: bool) -> Iterat
     count = len(series.listed) + len(unlisted)
     least = max(series.reported_count or 0, 0 if series.listed else 1)
     if series.may_lack_more and all(uid in inbox.records for uid in unlisted):
-        least = count + 1  # the number of missing instances is unknown: one record stands for them
+        least = count + 1  # the number of missing instances is unknown, so one record represents them
     if problem is _NOT_SENT:
         problem = (_COUNTED.format(reported=least, came=count, level="series"), True)
     for _ in range(0 if series.only_listed else least - count):

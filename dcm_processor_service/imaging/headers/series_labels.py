@@ -84,7 +84,7 @@ SETTINGS = (
 """Attributes that may vary from slice to slice. The slices belong to several volumes only if values alternate along the
 stack.
 
-Attributes that are measured anew in each pass of a scan, such as the heart rate, are not listed: an MR scanner may take
+Attributes that each pass of a scan measures again, such as the heart rate, are not listed: an MR scanner may take
 the slices of one volume in several passes, whose slices alternate too.
 """
 

@@ -129,7 +129,7 @@ class HeaderLayout:
         else:
             self._differing = set()
         if any(elements[index].head == _TRANSFER_SYNTAX for index in self._differing):
-            self._differing = set()  # begin anew, because the transfer syntax says how to read all other elements
+            self._differing = set()  # begins again, because the transfer syntax says how to read all other elements
         self._buffer, self._elements = buffer[:pixels_value], elements
         self._steps = []
         begin = FIRST_ELEMENT

@@ -182,8 +182,8 @@ def run_dcm2niix(
 def _inputs(paths: Sequence[Path], folder: Path) -> Iterator[Path]:
     """Yields a folder that holds only the given files, because dcm2niix reads whole folders.
 
-    It is the files' own folder if that holds no other files, else a new one with a link to each file. The names in it
-    end in .dcm: dcm2niix skips some other names, such as hidden ones, and reads some as other formats.
+    It is the files' own folder if that holds no other files; otherwise a new one with a link to each file. The names
+    in it end in .dcm: dcm2niix skips some other names, such as hidden ones, and reads some as other formats.
     """
     own = paths[0].parent
     if set(paths) == set(own.iterdir()) and all(path.name.endswith(".dcm") for path in paths):
@@ -260,7 +260,7 @@ def _check_places(images: Sequence[Dcm2niixImage], report: SeriesReport) -> None
         fits = all(any(np.allclose(one, other, rtol=_SPACING_PART) for other in known) for one in written)
     if not fits:
         raise NiftiConversionError(
-            f"dcm2niix placed the slices of series {report.series_instance_uid} otherwise than its headers do: its "
+            f"dcm2niix placed the slices of series {report.series_instance_uid} not where its headers say: its "
             "result is not used, try the engine native"
         )
 

@@ -183,7 +183,7 @@ def _reversed(grid: VoxelGrid, turned: VoxelGrid) -> bool:
 
 
 def _draw_images_singly(inspection: Inspection, limits: Limits) -> ResultPicture:
-    """Draws the images of a series that is not a volume one by one: radiographs, films, colour images."""
+    """Draws each image of a series that is not a volume: radiographs, films, colour images."""
     frames = [frame for instance in inspection.instances for frame in frames_of(instance)]
     report = inspection.report
     tiles = []

@@ -60,7 +60,7 @@ def preview_series(paths: Sequence[Path], *, layout: SheetLayout = "both", limit
 
 
 def _draw_images_singly(inspection: Inspection, limits: Limits) -> bytes:
-    """Draws the images of a series that is not a volume one by one: radiographs, films, localizers, colour images."""
+    """Draws each image of a series that is not a volume: radiographs, films, localizers, colour images."""
     frames = [frame for instance in inspection.instances for frame in frames_of(instance)]
     panels = []
     for index in spread(len(frames), MOST_TILES):

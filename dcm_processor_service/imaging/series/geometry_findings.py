@@ -159,7 +159,7 @@ def _axis_findings(stack: Stack) -> list[SeriesFinding]:
     if len(stack.grid) > 1:
         count = len(stack.grid)
         order = "" if stack.ordered_by == stack.time_mark else f", in the order of {stack.ordered_by}"
-        message = f"{count} volumes at one place, told apart by {stack.time_mark}{order}: they form the fourth axis"
+        message = f"{count} volumes at one place, distinguished by {stack.time_mark}{order}: they form the fourth axis"
         found.append(
             SeriesFinding(code="MULTI_VOLUME", message=message, blocking=False, attribute=stack.time_mark, count=count)
         )
@@ -274,7 +274,7 @@ def _line_findings(stack: Stack) -> list[SeriesFinding]:
         found.append(
             SeriesFinding(
                 code="SHIFTED_SLICES",
-                message=f"slices lie up to {stack.shift_mm:.3g} mm beside one straight stack: no affine describes "
+                message=f"slices lie up to {stack.shift_mm:.3g} mm off a straight line: no affine describes "
                 "their places, use the slices one by one",
             )
         )

@@ -302,7 +302,9 @@ def _kind_findings(stacks: Sequence[Stack]) -> list[SeriesFinding]:
     if len(several) < 2:  # noqa: PLR2004 a single stack
         return []
     names = " and ".join(marks)
-    message = f"{len(several)} volumes of different kinds, told apart by {names}: convert with policy split or largest"
+    message = (
+        f"{len(several)} volumes of different kinds, distinguished by {names}: convert with policy split or largest"
+    )
     return [SeriesFinding(code="MULTI_VOLUME", message=message, attribute=next(iter(marks)), count=len(several))]
 
 
@@ -312,8 +314,8 @@ def _moved_findings(stacks: Sequence[Stack]) -> list[SeriesFinding]:
         return []
     name = moved[0].moved_by
     message = (
-        f"{len(moved)} volumes that are shifted a little against each other, told apart by {name}: no grid holds them "
-        "all, convert with policy split to get each volume separately"
+        f"{len(moved)} volumes that are shifted a little against each other, distinguished by {name}: no grid holds "
+        "them all, convert with policy split to get each volume separately"
     )
     return [SeriesFinding(code="MOVED_VOLUMES", message=message, attribute=name, count=len(moved))]
 

@@ -149,7 +149,7 @@ def _energy_windows(header: Header) -> tuple[object, ...]:
 
 
 def _is_pair_of_ge(stack: Stack) -> bool:
-    """Returns whether a stack of GE's MR has two volumes that are told apart by nothing but InstanceNumber."""
+    """Returns whether a stack of GE's MR has two volumes that are distinguished by nothing but InstanceNumber."""
     header = stack.first.places[-1]
     is_counted = stack.time_mark == "InstanceNumber" and len(stack.grid) == _PAIR
     return is_counted and text(header, "Manufacturer").upper().startswith("GE") and text(header, "Modality") == "MR"

@@ -131,7 +131,7 @@ class Stack:
 
     @property
     def shift_mm(self) -> float:
-        """How far slices lie beside one straight stack, at most and in any of the volumes, mm."""
+        """The largest distance of a slice from its place in a straight stack, mm."""
         return max(self.geometry.lateral_deviation_mm, self.drift_mm)
 
     @property

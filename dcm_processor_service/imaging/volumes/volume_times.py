@@ -74,8 +74,8 @@ def _candidates(stack: Stack, firsts: Sequence[FrameInfo], durations: Sequence[f
 def _earliest(stack: Stack, firsts: Sequence[FrameInfo]) -> list[int | None]:
     """Returns when the first slice of each volume was taken, µs.
 
-    A CT whose table moves to and fro takes every second volume from the other end. If some slices have no time that can
-    be compared, the times are those of the slices at the beginning of the stack.
+    A CT whose table moves back and forth takes every second volume from the other end. If some slices have no time that
+    can be compared, the times are those of the slices at the beginning of the stack.
     """
     slices = len(stack.grid[0])
     times = clock_times(marks([frame for line in stack.grid for frame in line], "AcquisitionTime"))

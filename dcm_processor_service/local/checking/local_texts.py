@@ -46,7 +46,7 @@ def local_texts(
         if not (isinstance(node, ast.arguments) and name in given)
     ]
     before = -1
-    while before != (before := sum(map(len, found.values()))):  # a name may stand for another
+    while before != (before := sum(map(len, found.values()))):  # the value of a name may be another name
         for name, value in bindings:
             if name in found:
                 found[name] |= set(texts_in(value, known))

@@ -13,7 +13,7 @@ __all__ = ["removed_keywords"]
 
 _SUBSTITUTED = frozenset({"PatientID", "PatientName"})
 _PATIENT = 0x0010
-"""The group whose dates and times are removed; those of other groups are moved, or stay."""
+"""The group of DICOM attributes whose dates and times are removed. Dates of other groups are moved, or stay."""
 
 
 def removed_keywords(profile: Profile, kept: Collection[str]) -> frozenset[str]:

@@ -293,7 +293,7 @@ class _Pull:
     def _local_jobs(
         self, jobs: Sequence[Job], subjects: dict[str, Patient | Study | SeriesRecord]
     ) -> list[tuple[Job, Job]]:
-        """Returns each job of the platform with the local job that stands for it."""
+        """Returns each job of the platform with the local job that replaces it."""
         found: dict[str, tuple[Job, Job]] = {}
         for job in jobs:
             subject = subjects.get(job.subject.id) if job.subject else None

@@ -104,7 +104,7 @@ class Substitution:
             self._text.cache_clear()
 
     def learn_id(self, platform_id: str, local_id: str) -> None:
-        """Learns which local id stands for an id of the platform."""
+        """Learns which local id replaces an id of the platform."""
         self._ids[platform_id] = local_id
         self._text.cache_clear()
 

@@ -153,7 +153,7 @@ def worker_problem(seen: Mapping[str, Any], own: Mapping[str, Any], asked: Mappi
     if not seen["code"]:
         return f"does not find {asked['service'] or asked['callback']} below {asked['folder']}; copy the code there"
     if seen["code"] != own["code"]:
-        return f"has other code of {asked['service'] or asked['callback']} than this machine; copy it there anew"
+        return f"has other code of {asked['service'] or asked['callback']} than this machine; copy it there again"
     if not seen["has_data_dir"]:
         return f"has no folder {asked['data_dir']}, which --data-dir names; mount it there"
     return ""

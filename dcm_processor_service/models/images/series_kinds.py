@@ -39,7 +39,7 @@ class SeriesKind(str, Enum):
     PARAMETRIC_MAP = "parametric map"
     PRESENTATION_STATE = "presentation state"
     NON_IMAGE = "non-image"
-    """Any other object without pixels, such as a plan or a waveform. In a rule of a service, it stands for every kind
+    """Any other object without pixels, such as a plan or a waveform. In a rule of a service, it means every kind
     that is not an image."""
 
     UNKNOWN = "unknown"

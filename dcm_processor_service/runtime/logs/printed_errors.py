@@ -41,7 +41,7 @@ def own_frames(error: BaseException | None) -> str:
     """Returns an error as the interpreter prints it, but only with the frames of the user's own code.
 
     Frames of this package, of other packages and of Python itself are counted, not shown. If there are no other frames,
-    all are shown; but of an error of this package, whose sentence is enough, none is.
+    all are shown; but if the error is one of this package, none are shown, because its sentence is enough.
     """
     if error is None:
         return ""

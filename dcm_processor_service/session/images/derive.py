@@ -483,7 +483,7 @@ class Derive:
         """Makes a parametric map of floating-point values (extra ``highdicom``).
 
         Args:
-            result: A Volume, a nibabel image or an array (i, j, k) on the source's grid. NaN stands for no value.
+            result: A Volume, a nibabel image or an array (i, j, k) on the source's grid. NaN means no value.
             like: The series that it was computed from.
             role: The name of the object within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.

@@ -314,7 +314,7 @@ def test_a_c_move_to_a_title_that_the_peer_does_not_know_says_so(tmp_path: Path)
     with place.pacs:
         report = place.fetch()
     assert {record.meaning for record in report.records} == {
-        "the peer ended it with A801 the peer does not know our AE title as a destination"
+        "the peer ended the request with A801 the peer does not know our AE title as a destination"
     }
     assert not report.retryable
 

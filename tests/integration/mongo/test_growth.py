@@ -151,7 +151,7 @@ async def test_a_job_near_a_subject_is_the_same_or_one_above_or_below(
     headers["_id"] = {"ObjectId": headers["_id"], "text": text, "Extended JSON": {"$oid": text}}[spelling]
     store.database.jobs.insert_one(job)
     near = await store.backend.jobs.list(store.key.session_id, "segment", near=SUBJECTS[which])
-    # Extended JSON is told apart by the session, not by the store
+    # Extended JSON is distinguished by the session, not by the store
     assert len(near) == (found or spelling == "Extended JSON")
 
 

@@ -160,15 +160,19 @@ def test_half_an_instance_leaves_no_file(tmp_path: Path) -> None:
         (
             {command_set.STATUS: b"\x02\xa7"},
             Ending(
-                "the peer ended it with A702 the peer lacks the resources to send what matches; try again later",
+                "the peer ended the request with A702 the peer lacks the resources to send what matches; "
+                "try again later",
                 retryable=True,
             ),
         ),
         (
             {command_set.STATUS: b"\x01\xa8"},
-            Ending("the peer ended it with A801 the peer does not know our AE title as a destination", retryable=False),
+            Ending(
+                "the peer ended the request with A801 the peer does not know our AE title as a destination",
+                retryable=False,
+            ),
         ),
-        ({}, Ending("the peer ended it with no status", retryable=False)),
+        ({}, Ending("the peer ended the request with no status", retryable=False)),
     ],
     ids=["all", "two failed", "busy", "unknown destination", "no status"],
 )

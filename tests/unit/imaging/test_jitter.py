@@ -118,7 +118,7 @@ def test_a_slice_that_lies_beside_the_others_is_found(tmp_path: Path, lateral: f
         assert read_volume(paths).shape == (5, 4, 9)
     else:
         [finding] = refused(paths, "SHIFTED_SLICES", "split").findings
-        assert "0.2 mm beside" in finding.message
+        assert "0.2 mm off" in finding.message
 
 
 @pytest.mark.parametrize(("off", "is_one"), [(0.0009, True), (0.0015, False)])

@@ -54,7 +54,7 @@ def test_volumes_distinguished_by_a_counter_and_ordered_by_time(tmp_path: Path, 
         volumes_by="TemporalPositionIdentifier", ordered_by="AcquisitionTime", plan=plan, varies=("AcquisitionTime",)
     )
     [finding] = inspect_series(sorted(tmp_path.iterdir())).findings
-    assert "told apart by TemporalPositionIdentifier, in the order of AcquisitionTime" in finding.message
+    assert "distinguished by TemporalPositionIdentifier, in the order of AcquisitionTime" in finding.message
 
 
 @pytest.mark.parametrize("plan", ["volume by volume", "slice by slice"])

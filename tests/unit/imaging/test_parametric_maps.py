@@ -122,7 +122,7 @@ def test_integers_of_a_map_become_what_its_mapping_says(tmp_path: Path) -> None:
 def test_maps_of_two_quantities_in_one_object_are_never_one_volume(tmp_path: Path) -> None:
     array = np.stack([values(np.float32).T, values(np.float32).T + 1], axis=-1)
     path = of_highdicom(array, tmp_path, maps=2)
-    with pytest.raises(InvalidSeriesError, match="2 volumes of different kinds, told apart by LUTLabel"):
+    with pytest.raises(InvalidSeriesError, match="2 volumes of different kinds, distinguished by LUTLabel"):
         read_volume([path])
     first, second = read_volumes([path], "split")
     assert [(volume.name, volume.rescale.unit) for volume in (first, second)] == [("map-1", "mm"), ("map-2", "%")]

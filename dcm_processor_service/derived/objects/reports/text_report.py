@@ -127,7 +127,10 @@ def write_report_header(dataset: Dataset, source: Source) -> None:
 
 
 def _images(source: Source) -> list[Dataset]:
-    """Returns content items for the first image and the first further one; the evidence sequence lists all images."""
+    """Returns content items for the first image of the source and of its further instances.
+
+    The evidence sequence lists all images.
+    """
     if not isinstance(source, SourceSeries):
         return []
     found = []

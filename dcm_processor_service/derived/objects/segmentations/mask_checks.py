@@ -55,7 +55,7 @@ def chosen_labels(array: NDArray[Any], labels: Mapping[int, Code | str] | str) -
     chosen = labels if not isinstance(labels, str) else _occurring(array, label_names(labels))
     wrong = [label for label in chosen if label < 1]
     if not chosen or wrong:
-        raise DerivedObjectError(f"labels are counted from 1, and one at least has a name; given: {sorted(chosen)}")
+        raise DerivedObjectError(f"labels are counted from 1, and at least one needs a name; given: {sorted(chosen)}")
     return chosen
 
 

@@ -101,7 +101,7 @@ def _parts(color: object) -> list[float]:
 
 
 def _require_colours(rgb: tuple[int, int, int] | None, lab: tuple[float, float, float] | None) -> None:
-    """Refuses values that are not colour.
+    """Refuses values that are not a colour.
 
     Raises:
         DerivedObjectError: A component is out of its range.
