@@ -251,7 +251,7 @@ def test_what_cannot_be_brought_to_the_slices_is_refused_with_its_remedy() -> No
             to_source(voxels, like)
 
     refused(np.zeros(SHAPE), "does not say where it lies")
-    refused(Volume(np.zeros((*SHAPE, 2), np.uint8), PLAIN), "no single volume")
+    refused(Volume(np.zeros((*SHAPE, 2), np.uint8), PLAIN), "not a single volume")
     away = PLAIN.copy()
     away[2, 3] = -400
     refused(Volume(blob(), away), "no slice of the series goes through")
