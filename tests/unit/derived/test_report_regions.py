@@ -146,7 +146,7 @@ def test_a_frame_of_a_multi_frame_image_is_named() -> None:
         ((REGIONS["outline"], REGIONS["ellipse"]), "not one region"),
         ((REGIONS["point"], REGIONS["pixel"]), "several sorts"),
         ((REGIONS["outline"], REGIONS["line"]), "several sorts"),
-        ((), "not regions"),
+        ((), "are not regions"),
         (Region("point", [at(3, 4, 2)], frame_of_reference_uid="7.7"), "another frame of reference"),
     ],
 )  # fmt: skip
