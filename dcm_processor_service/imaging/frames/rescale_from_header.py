@@ -78,8 +78,11 @@ def _rescale(header: Header) -> tuple[float, float, bool]:
 
 
 def is_dose(header: Header) -> bool:
-    """Returns whether an object is an RT dose."""
-    return text(header, "SOPClassUID") == RTDoseStorage or text(header, "Modality") == "RTDOSE"
+    """Returns whether an object is an RT dose, and not an image of another class that was made from one."""
+    stated = text(header, "SOPClassUID")
+    if stated == RTDoseStorage:
+        return True
+    return text(header, "Modality") == "RTDOSE" and (not stated or "DoseGridScaling" in header)
 
 
 def _completed(slope: float | None, intercept: float | None, *, is_malformed: bool) -> tuple[float, float, bool]:

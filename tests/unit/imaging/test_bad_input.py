@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, JPEG2000Lossless
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    JPEG2000Lossless,
+    SecondaryCaptureImageStorage,
+)
 
 from dcm_processor_service.errors import DicomError, InvalidSeriesError, UnsupportedTransferSyntaxError
 from dcm_processor_service.imaging.decoding.decoders import NEEDS_CODECS
@@ -156,6 +162,18 @@ def test_a_dose_grid_is_a_volume() -> None:
     expected = (ds.pixel_array * float(ds.DoseGridScaling)).astype(np.float32).transpose(2, 1, 0)
     np.testing.assert_array_equal(volume.array, expected)
     assert volume.spacing_mm[2] == pytest.approx(abs(ds.GridFrameOffsetVector[1] - ds.GridFrameOffsetVector[0]))
+
+
+def test_an_image_that_was_made_from_a_dose_needs_no_dose_grid_scaling(tmp_path: Path) -> None:
+    paths = single_frame(Recipe(), tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+        ds.Modality = "RTDOSE"
+        for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType"):
+            ds.pop(keyword, None)
+        ds.save_as(path)
+    read_volume(paths)
 
 
 def test_two_series_are_not_one(tmp_path: Path) -> None:
