@@ -120,7 +120,7 @@ def test_a_mosaic_is_shown_as_the_images_that_it_is_not_as_slices(tmp_path: Path
         ds.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0A, "US", 9)
         ds.save_as(path)
     picture = picture_of_scan(paths, count)
-    assert picture.caption == f"MR · mosaic · {count} images"
+    assert picture.caption == f"MR · mosaic · {count} image{'s' * (count > 1)}"
 
 
 def drawn(path: Path, scan: list[Path], names: dict[int, str] | None = None) -> ResultPicture:

@@ -94,7 +94,7 @@ def test_images_without_a_place_have_their_numbers_and_the_shape_of_their_pixels
     tiles = [Tile(HALVES, spacing or (1, 1), caption=str(number + 1) if frames > 1 else "") for number in range(frames)]
     picture = picture_of_scan(paths, 1)
     np.testing.assert_array_equal(opened(picture.png), opened(draw_mosaic(tiles)))
-    assert picture.caption.endswith(f"{frames} images")
+    assert picture.caption.endswith(f"{frames} image{'s' * (frames > 1)}")
 
 
 def test_a_large_image_without_a_place_is_thinned_and_keeps_its_shape(tmp_path: Path) -> None:
