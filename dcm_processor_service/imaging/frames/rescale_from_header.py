@@ -51,7 +51,8 @@ _MAPPED_RANGE = tuple(
     f"{kind}RealWorldValue{end}ValueMapped" for kind in ("", "DoubleFloat") for end in ("First", "Last")
 )
 _RESCALE = ("RescaleSlope", "RescaleIntercept")
-_READ = (*_RESCALE, "DoseGridScaling", "Modality", "SOPClassUID")
+_OF_DOSES = ("DoseGridScaling", "GridFrameOffsetVector")
+_READ = (*_RESCALE, *_OF_DOSES, "Modality", "SOPClassUID")
 
 
 def classic_rescale(header: Header) -> tuple[float, float, bool]:
@@ -82,7 +83,7 @@ def is_dose(header: Header) -> bool:
     stated = text(header, "SOPClassUID")
     if stated == RTDoseStorage:
         return True
-    return text(header, "Modality") == "RTDOSE" and (not stated or "DoseGridScaling" in header)
+    return text(header, "Modality") == "RTDOSE" and (not stated or any(keyword in header for keyword in _OF_DOSES))
 
 
 def _completed(slope: float | None, intercept: float | None, *, is_malformed: bool) -> tuple[float, float, bool]:
