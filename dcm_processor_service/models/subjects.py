@@ -16,7 +16,7 @@ from dcm_processor_service.keywords import refuses_unknown_keywords
 from dcm_processor_service.models.images.series_kinds import SeriesKind, kind_of_class
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "NOT_DECODED",
@@ -26,10 +26,10 @@ __all__ = [
     "Study",
     "Subject",
     "SubjectLevel",
-    "are_of_different_studies",
     "contradicts",
     "is_decoded",
     "patient_uid",
+    "within_study_of",
 ]
 
 
@@ -165,20 +165,29 @@ def contradicts(one: Patient | Study | SeriesRecord, other: Patient | Study | Se
     return any(above != below for above, below in uids if above and below)
 
 
-def are_of_different_studies(one: Patient | Study | SeriesRecord, other: Patient | Study | SeriesRecord) -> bool:
-    """Returns whether two subjects certainly belong to different studies, or to different patients.
+def within_study_of(own: Patient | Study | SeriesRecord) -> Callable[[Patient | Study | SeriesRecord], bool]:
+    """Returns a function that says whether another subject may belong to the same study as ``own``.
 
-    Two series of one study do not, though they differ.
+    If ``own`` or the other subject is a patient, the function says whether they may belong to the same patient. It
+    returns False only if they certainly do not.
 
     Example:
         >>> one, other = (SeriesRecord(id=digit * 24, study_instance_uid="1.2") for digit in "12")
-        >>> are_of_different_studies(one, other), contradicts(one, other)
-        (False, True)
+        >>> within_study_of(one)(other), contradicts(one, other)
+        (True, True)
     """
-    if isinstance(one, SeriesRecord) and isinstance(other, SeriesRecord):
-        study = Study(id=one.id, patient_uid=one.patient_uid, study_instance_uid=one.study_instance_uid)
-        return contradicts(study, other)
-    return contradicts(one, other)
+    members = frozenset(() if isinstance(own, SeriesRecord) else own.child_ids)
+    level_below: Any = {Patient: Study, Study: SeriesRecord}.get(type(own), ())
+
+    def is_within(other: Patient | Study | SeriesRecord) -> bool:
+        if members and isinstance(other, level_below):
+            return other.id in members
+        if isinstance(own, SeriesRecord) and isinstance(other, SeriesRecord):
+            uids = ((own.study_instance_uid, other.study_instance_uid), (own.patient_uid, other.patient_uid))
+            return all(first == second or not (first and second) for first, second in uids)
+        return not contradicts(own, other)
+
+    return is_within
 
 
 def is_decoded(value: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.codec import check_text, shown
 from dcm_processor_service.errors import AmbiguousJobError, JobNotFoundError, UpstreamFailedError
 from dcm_processor_service.models import Job, JobState, SeriesRecord
-from dcm_processor_service.models.subjects import are_of_different_studies, contradicts
+from dcm_processor_service.models.subjects import contradicts, within_study_of
 from dcm_processor_service.ports.concurrency import run_inline
 
 if TYPE_CHECKING:
@@ -122,12 +122,8 @@ class AsyncJobs:
         own = await self._own_job()
         if own is None or own.subject is None:
             return tuple(outputs)
-        subject = own.subject
-        return tuple(
-            output
-            for output in outputs
-            if output.job.subject is None or not are_of_different_studies(subject, output.job.subject)
-        )
+        is_near = within_study_of(own.subject)
+        return tuple(one for one in outputs if one.job.subject is None or is_near(one.job.subject))
 
     async def _ancestors(self, depends_on: Iterable[str]) -> set[str]:
         """Returns the ids of all jobs that a job depends on, directly or not; one read for each generation."""
