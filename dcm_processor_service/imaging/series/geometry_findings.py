@@ -262,7 +262,7 @@ def _line_findings(stack: Stack) -> list[SeriesFinding]:
     geometry = stack.geometry
     found = []
     beside_mm = geometry.step_mm * (len(stack.grid[0]) - 1) * np.tan(np.radians(geometry.tilt_deg))
-    if geometry.tilt_deg > _TILT_DEG and beside_mm > max(LARGEST_NOISE_MM, stack.rounded_to_mm):
+    if geometry.tilt_deg > _TILT_DEG and beside_mm > max(LARGEST_NOISE_MM, stack.rounded_to_mm, stack.written_to_mm):
         found.append(
             SeriesFinding(
                 code="GANTRY_TILT",

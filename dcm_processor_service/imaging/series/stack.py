@@ -130,6 +130,20 @@ class Stack:
         return 0.0
 
     @property
+    def written_to_mm(self) -> float:
+        """The mm to which differences between positions are rounded, if that is at most a tenth of the step; else 0.
+
+        Rounding to it may look like a tilt, even if it leaves the steps even.
+        """
+        differences = self.origins - self.origins[0]
+        for rounded_to in _ROUNDINGS_MM[1:]:
+            coordinates = differences / rounded_to
+            is_fine = rounded_to <= _ROUNDED_PART * self.geometry.step_mm
+            if is_fine and np.abs(coordinates - np.rint(coordinates)).max() < _WHOLE:
+                return rounded_to
+        return 0.0
+
+    @property
     def shift_mm(self) -> float:
         """The largest distance of a slice from its place in a straight stack, mm."""
         return max(self.geometry.lateral_deviation_mm, self.drift_mm)

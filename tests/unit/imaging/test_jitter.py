@@ -191,6 +191,7 @@ def with_six_digits(value: float) -> float:
     slices=st.integers(5, 12),
 )
 @example(degrees=7.71, corner=(-110.5, -78.3063, -72.7575), step=7.0, slices=20)
+@example(degrees=0.5, corner=(0.0, 0.0, 0.0), step=1.2, slices=5)
 def test_slices_whose_middles_are_rounded_are_even(
     degrees: float, corner: tuple[float, float, float], step: float, slices: int
 ) -> None:
