@@ -8,7 +8,7 @@ from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.nifti.colour import colour_images
 from dcm_processor_service.imaging.nifti.gradients import gradient_table, write_gradients
 from dcm_processor_service.imaging.nifti.sidecar import write_with_sidecar
-from dcm_processor_service.imaging.series.policies import chosen_stacks
+from dcm_processor_service.imaging.series.policies import chosen_stacks, with_findings
 from dcm_processor_service.imaging.volumes.interop import to_nifti_image
 from dcm_processor_service.imaging.volumes.read import volumes_of
 from dcm_processor_service.models import SeriesKind
@@ -94,4 +94,4 @@ def _report(task: ConversionTask, reports: Sequence[SeriesReport | None]) -> Ser
     """Returns the inspection's report together with the findings that were added when the volumes were read."""
     own = task.inspection.report
     added = [finding for report in reports if report for finding in report.findings[len(own.findings) :]]
-    return own.model_copy(update={"findings": (*own.findings, *added)}) if added else own
+    return with_findings(own, *added) if added else own

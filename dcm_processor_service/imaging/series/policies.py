@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import SeriesFinding, SeriesReport
     from dcm_processor_service.models.images.nifti import Policy
 
-__all__ = ["check_policy", "chosen_stacks", "largest_stack", "open_findings", "refusal", "split_stacks"]
+__all__ = [
+    "check_policy",
+    "chosen_stacks",
+    "largest_stack",
+    "open_findings",
+    "refusal",
+    "split_stacks",
+    "with_findings",
+]
 
 POLICIES = ("strict", "split", "largest", "resample")
 
@@ -121,3 +129,8 @@ def refusal(
     if findings and all(finding.code == "COMPRESSED" for finding in findings):
         return UnsupportedTransferSyntaxError(f"series {report.series_instance_uid}: {reasons}")
     return InvalidSeriesError(f"series {report.series_instance_uid} is refused: {reasons}{more}", report)
+
+
+def with_findings(report: SeriesReport, *findings: SeriesFinding) -> SeriesReport:
+    """Returns a report with further findings behind its own."""
+    return report.model_copy(update={"findings": (*report.findings, *findings)})

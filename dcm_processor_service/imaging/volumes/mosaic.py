@@ -14,7 +14,7 @@ import numpy as np
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.frames.vendor import mosaic_count
 from dcm_processor_service.imaging.headers.containment import contained
-from dcm_processor_service.imaging.series.policies import open_findings, refusal
+from dcm_processor_service.imaging.series.policies import open_findings, refusal, with_findings
 from dcm_processor_service.models import SeriesFinding
 
 if TYPE_CHECKING:
@@ -137,6 +137,4 @@ def _unknown(label: str, report: SeriesReport | None) -> InvalidSeriesError:
         "which still has all private elements"
     )
     finding = SeriesFinding(code="MOSAIC_LAYOUT", message=message)
-    if report is not None:
-        report = report.model_copy(update={"findings": (*report.findings, finding)})
-    return InvalidSeriesError(str(finding), report)
+    return InvalidSeriesError(str(finding), None if report is None else with_findings(report, finding))

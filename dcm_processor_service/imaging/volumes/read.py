@@ -21,7 +21,7 @@ from dcm_processor_service.imaging.headers.values import item, number, text
 from dcm_processor_service.imaging.series.geometry_findings import about
 from dcm_processor_service.imaging.series.inspection import examine
 from dcm_processor_service.imaging.series.order.order_certificate import order_certificate
-from dcm_processor_service.imaging.series.policies import chosen_stacks
+from dcm_processor_service.imaging.series.policies import chosen_stacks, with_findings
 from dcm_processor_service.imaging.volumes.mosaic import mosaic_stack, untiled
 from dcm_processor_service.imaging.volumes.pixels import read_pixels
 from dcm_processor_service.imaging.volumes.upright import on_even_grid, refuse_wide_gaps
@@ -256,8 +256,7 @@ def _refuse_beyond_limits(frames: Sequence[FrameInfo], report: SeriesReport, lim
 
 
 def _with_finding(report: SeriesReport, code: str, message: str) -> SeriesReport:
-    finding = SeriesFinding(code=code, message=message)
-    return report.model_copy(update={"findings": (*report.findings, finding)})
+    return with_findings(report, SeriesFinding(code=code, message=message))
 
 
 def _with_constant_frames(report: SeriesReport, constant: Sequence[FrameInfo], count: int) -> SeriesReport:
@@ -269,8 +268,7 @@ def _with_constant_frames(report: SeriesReport, constant: Sequence[FrameInfo], c
         return report
     message = "has the same value in every pixel, unlike other frames: look at it, its pixels may be lost"
     finding = about("CONSTANT_FRAME", [frame.instance for frame in constant], message)
-    findings = (*report.findings, finding.model_copy(update={"blocking": False}))
-    return report.model_copy(update={"findings": findings})
+    return with_findings(report, finding.model_copy(update={"blocking": False}))
 
 
 def _rescale(frames: Sequence[FrameInfo]) -> Rescale:
