@@ -123,9 +123,8 @@ class Stack:
         step, start = np.polyfit(index, along, 1)
         off_mm = float(np.abs(along - (start + step * index)).max())
         for rounded_to in _ROUNDINGS_MM:
-            coordinates = (origins - origins[0])[:, normal > _ALONG_AXIS] / rounded_to
             allowed = min(rounded_to / 2 * float(normal.sum()) * 1.2, _ROUNDED_PART * float(step))
-            if np.abs(coordinates - np.rint(coordinates)).max() < _WHOLE and off_mm <= allowed:
+            if off_mm <= allowed and _differ_by_multiples(origins[:, normal > _ALONG_AXIS], rounded_to):
                 return rounded_to
         return 0.0
 
@@ -135,11 +134,8 @@ class Stack:
 
         Rounding to it may look like a tilt, even if it leaves the steps even.
         """
-        differences = self.origins - self.origins[0]
         for rounded_to in _ROUNDINGS_MM[1:]:
-            coordinates = differences / rounded_to
-            is_fine = rounded_to <= _ROUNDED_PART * self.geometry.step_mm
-            if is_fine and np.abs(coordinates - np.rint(coordinates)).max() < _WHOLE:
+            if rounded_to <= _ROUNDED_PART * self.geometry.step_mm and _differ_by_multiples(self.origins, rounded_to):
                 return rounded_to
         return 0.0
 
@@ -172,6 +168,12 @@ class Stack:
         if len(self.grid[0]) == 1:
             step = slice_normal(first.orientation or ()) * single_slice_step_mm(first)
         return stack_affine(first.orientation or (), first.pixel_spacing or (), first.position or (), step)
+
+
+def _differ_by_multiples(positions: FloatArray, unit: float) -> bool:
+    """Returns whether positions differ from the first one by multiples of a unit, but for the header's six digits."""
+    multiples = (positions - positions[0]) / unit
+    return bool(np.abs(multiples - np.rint(multiples)).max() < _WHOLE)
 
 
 def single_slice_step_mm(frame: FrameInfo) -> float:
