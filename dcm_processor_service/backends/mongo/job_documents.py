@@ -210,9 +210,8 @@ def job(document: Document, fields: Document | None = None) -> Job:
     fields = fields or _fields(document)
     try:
         return Job.model_validate(fields)  # checks the job and its subject together
-    except (
-        ValidationError
-    ):  # checks the subject by itself, so that the error says whether the job or its subject is wrong
+    except ValidationError:
+        # checks the subject by itself, so that the error says whether the job or its subject is wrong
         return modelled(Job, _what(document), {**fields, "subject": _checked_subject(document)}, _SPELLED)
 
 
